@@ -1,0 +1,32 @@
+namespace Guestmark.Events;
+
+/// <summary>
+/// Who is at the other end of a channel, as the kernel and the host's own registry know it: never as the guest says it.
+/// </summary>
+/// <remarks>
+/// Only a listener of the node makes one (the constructor is internal to this assembly and the node), and a
+/// <see cref="StampedEvent"/> is made only from one. That is why what a guest writes cannot become attribution:
+/// there is no path from its bytes to this type.
+/// </remarks>
+public sealed record ChannelIdentity
+{
+    internal ChannelIdentity(string source, string subject)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(source);
+        ArgumentException.ThrowIfNullOrEmpty(subject);
+        Source = source;
+        Subject = subject;
+    }
+
+    /// <summary><c>//cluster/node/listener</c>: the channel on which the bytes arrive.</summary>
+    public string Source { get; }
+
+    /// <summary>Uid of the virtual machine, or id of the cell, to which the channel belonged when it was opened.</summary>
+    public string Subject { get; }
+
+    /// <summary>The peer's vsock context id. Null on a Unix socket, where the path of the socket is the identity.</summary>
+    public uint? GuestCid { get; internal init; }
+
+    /// <summary>The port that the guest dialled.</summary>
+    public uint? GuestPort { get; internal init; }
+}
