@@ -1,0 +1,33 @@
+using Xunit;
+
+namespace Guestmark.TestKit;
+
+/// <summary>A test over real data that is not part of the project. Skipped, by name, where the data is absent.</summary>
+public sealed class TestDataFactAttribute : FactAttribute
+{
+    public TestDataFactAttribute() => Skip = Requirement.TestData();
+}
+
+/// <inheritdoc cref="TestDataFactAttribute"/>
+public sealed class TestDataTheoryAttribute : TheoryAttribute
+{
+    public TestDataTheoryAttribute() => Skip = Requirement.TestData();
+}
+
+/// <summary>A test that needs a program on the PATH. <c>./test</c> installs it; where it cannot be had the test is skipped, by name.</summary>
+public sealed class ToolFactAttribute : FactAttribute
+{
+    public ToolFactAttribute(params string[] tools) => Skip = Requirement.Tools(tools);
+}
+
+static class Requirement
+{
+    public static string? TestData() => Repository.TestData is null ? "needs the test data folder (GUESTMARK_TESTDATA)" : null;
+
+    public static string? Tools(string[] tools)
+    {
+        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries);
+        var missing = tools.Where(tool => !folders.Any(folder => File.Exists(Path.Combine(folder, tool)))).ToList();
+        return missing.Count > 0 ? $"needs {string.Join(", ", missing)}" : null;
+    }
+}

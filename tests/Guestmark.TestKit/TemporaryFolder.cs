@@ -1,0 +1,13 @@
+namespace Guestmark.TestKit;
+
+/// <summary>A new empty folder with a short path (a Unix socket's path has at most 107 bytes), removed at the end.</summary>
+public sealed class TemporaryFolder : IDisposable
+{
+    public string Path { get; } = Directory.CreateTempSubdirectory("gm-").FullName;
+
+    public string File(string name) => System.IO.Path.Combine(Path, name);
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    public override string ToString() => Path;
+}
