@@ -7,6 +7,9 @@ public sealed class TemporaryFolder : IDisposable
 
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
+    /// <summary>Bytes of all files.</summary>
+    public long Bytes() => Directory.EnumerateFiles(Path, "*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
+
     public void Dispose() => Directory.Delete(Path, recursive: true);
 
     public override string ToString() => Path;

@@ -1,0 +1,497 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Guestmark.Spool;
+
+/// <summary>
+/// A queue of records that survives a crash: what the task of <see cref="TryAppend"/> ends for is on disk, and stays until
+/// <see cref="Acknowledge"/> names it or a later record.
+/// </summary>
+/// <remarks>
+/// Life of a record:
+/// <list type="number">
+/// <item>An append gives it the next index and puts it into the queue of the writer, or refuses it when the limits are reached.</item>
+/// <item>The writer takes all that is queued, writes it with one system call and flushes it with one fdatasync (group commit: while
+/// one flush runs, the next group gathers).</item>
+/// <item>The appends of the group return; readers see the records.</item>
+/// <item>A cursor reads it, its checksum is compared again, the receiver acknowledges it.</item>
+/// <item>When all records of a segment that is no longer written are acknowledged, the file is deleted.</item>
+/// </list>
+/// The highest acknowledged index is kept in the file <c>acknowledged</c> without a flush: after a crash some records come again,
+/// which every receiver must bear anyway.
+/// </remarks>
+public sealed partial class EventSpool : IAsyncDisposable
+{
+    const string AcknowledgedFile = "acknowledged";
+    const string LockFile = "lock";
+
+    readonly Lock _lock = new();
+    readonly SpoolOptions _options;
+    readonly ILogger _logger;
+    readonly FileStream _lockHandle;
+    readonly FileStream _acknowledged;
+    readonly List<Segment> _segments = [];
+    readonly SemaphoreSlim _pendingSignal = new(0);
+    readonly Task _writer;
+
+    List<Pending> _pending = [];
+    TaskCompletionSource _grown = NewSignal();
+    ulong _nextIndex;
+    ulong _durableEnd;
+    ulong _acknowledgedIndex;
+    long _bytes;
+    Exception? _failure;
+    bool _closed;
+
+    EventSpool(SpoolOptions options, ILogger logger)
+    {
+        _options = options;
+        _logger = logger;
+        Directory.CreateDirectory(options.Directory);
+        try
+        {
+            // FileShare.None takes flock(LOCK_EX): a second process is refused at once.
+            _lockHandle = new FileStream(Path.Combine(options.Directory, LockFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new IOException($"the spool {options.Directory} cannot be locked; is another process using it? ({e.Message})", e);
+        }
+
+        try
+        {
+            _acknowledged = new FileStream(Path.Combine(options.Directory, AcknowledgedFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+            Recover();
+        }
+        catch
+        {
+            _acknowledged?.Dispose();
+            _segments.ForEach(segment => segment.Dispose());
+            _lockHandle.Dispose();
+            throw;
+        }
+
+        _writer = Task.Run(WriteGroupsAsync);
+    }
+
+    /// <summary>Index of the newest record that is on disk; 0 when there never was one.</summary>
+    public ulong LastIndex
+    {
+        get { lock (_lock) return _durableEnd - 1; }
+    }
+
+    /// <summary>All records up to this one are done with.</summary>
+    public ulong AcknowledgedIndex
+    {
+        get { lock (_lock) return _acknowledgedIndex; }
+    }
+
+    /// <summary>Records that are on disk and not acknowledged.</summary>
+    public ulong Depth
+    {
+        get { lock (_lock) return _durableEnd - 1 - _acknowledgedIndex; }
+    }
+
+    /// <summary>Opens the spool, reads all of it once and cuts off what a crash left half written.</summary>
+    /// <exception cref="IOException">The folder cannot be read or written, or another process has it open.</exception>
+    public static EventSpool Open(SpoolOptions options, ILogger? logger = null)
+    {
+        options.Validate();
+        return new EventSpool(options, logger ?? NullLogger.Instance);
+    }
+
+    /// <summary>Queues a record. Records become durable, and readable, in the order of these calls.</summary>
+    /// <param name="record">1 to <see cref="SpoolOptions.RecordBytesMax"/> bytes; must not change until the task is done.</param>
+    /// <param name="durable">Ends when the record is on disk; fails with an <see cref="IOException"/> when the disk refuses it.</param>
+    /// <returns>False when the spool is full: nothing was taken, try again when records have been acknowledged.</returns>
+    /// <exception cref="IOException">An earlier flush failed. What is on disk is unknown until the spool is opened again.</exception>
+    public bool TryAppend(ReadOnlyMemory<byte> record, out Task durable)
+    {
+        if (record.Length < 1 || record.Length > _options.RecordBytesMax)
+            throw new ArgumentOutOfRangeException(nameof(record), record.Length, $"a record has 1 to {_options.RecordBytesMax} bytes");
+
+        var size = SegmentFormat.RecordHeaderBytes + record.Length;
+        Pending pending;
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_closed, this);
+            if (_failure is not null) throw new IOException($"the spool {_options.Directory} has failed: {_failure.Message}", _failure);
+            if (_bytes + size > _options.BytesMax)
+            {
+                durable = Task.CompletedTask;
+                return false;
+            }
+
+            _bytes += size;
+            pending = new Pending(_nextIndex++, record);
+            _pending.Add(pending);
+            durable = pending.Durable.Task;
+            if (_pending.Count > 1) return true;
+        }
+
+        _pendingSignal.Release();
+        return true;
+    }
+
+    /// <summary>Reads from the oldest record that is not acknowledged. Several cursors do not disturb each other.</summary>
+    public SpoolCursor OpenCursor() => new(this, AcknowledgedIndex + 1, _options.RecordBytesMax);
+
+    /// <summary>Says that all records up to and including <paramref name="index"/> are safe elsewhere.</summary>
+    public void Acknowledge(ulong index)
+    {
+        List<Segment>? done = null;
+        lock (_lock)
+        {
+            if (_closed || index <= _acknowledgedIndex) return;
+            if (index >= _durableEnd) throw new ArgumentOutOfRangeException(nameof(index), index, $"the newest record is {_durableEnd - 1}");
+            _acknowledgedIndex = index;
+            WriteAcknowledged();
+            while (_segments.Count > 1 && _segments[0].NextIndex <= index + 1)
+            {
+                _bytes -= _segments[0].Length;
+                (done ??= []).Add(_segments[0]);
+                _segments.RemoveAt(0);
+            }
+        }
+
+        if (done is null) return;
+        foreach (var segment in done)
+        {
+            File.Delete(segment.Path);
+            segment.Dispose();
+        }
+    }
+
+    /// <summary>Waits until the queue is on disk, then closes the files.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_lock)
+        {
+            if (_closed) return;
+            _closed = true;
+        }
+
+        _pendingSignal.Release();
+        await _writer;
+        lock (_lock)
+        {
+            foreach (var segment in _segments) segment.Dispose();
+            _grown.TrySetResult();
+        }
+
+        await _acknowledged.DisposeAsync();
+        await _lockHandle.DisposeAsync();
+    }
+
+    /// <summary>Waits until record <paramref name="index"/> is on disk. False when the spool was closed first.</summary>
+    internal async ValueTask<bool> WaitForAsync(ulong index, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Task grown;
+            lock (_lock)
+            {
+                if (index < _durableEnd) return true;
+                if (_closed) return false;
+                grown = _grown.Task;
+            }
+
+            await grown.WaitAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>Copies record <paramref name="index"/>, which is on disk, when it lies in a segment that still exists.</summary>
+    /// <param name="place">Where the cursor stands; moved to the next record.</param>
+    /// <returns>The data; null when the record is gone (acknowledged) or damaged, and the cursor must go on at <paramref name="next"/>.</returns>
+    internal byte[]? Read(SegmentReader reader, ref SpoolPlace place, ulong index, out ulong next)
+    {
+        // Under the lock, so that the segment is not closed meanwhile. A record is in the page cache in nearly every case.
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_closed, this);
+            var segment = _segments.Find(s => index < s.NextIndex);
+            if (segment is null)
+            {
+                next = _durableEnd;
+                return null;
+            }
+
+            if (index < segment.FirstIndex)
+            {
+                // Records before this segment are acknowledged and deleted, or were lost with a damaged segment.
+                next = segment.FirstIndex;
+                return null;
+            }
+
+            if (place.SegmentFirstIndex != segment.FirstIndex || place.Index != index)
+            {
+                place = new SpoolPlace(segment.FirstIndex, segment.FirstIndex, SegmentFormat.HeaderBytes);
+                while (place.Index < index)
+                {
+                    var (skipped, damage) = reader.Read(segment.File, place.Offset, place.Index);
+                    if (damage is not null) return Damaged(segment, place.Offset, damage, out next);
+                    place = place.After(skipped.Length);
+                }
+            }
+
+            var (data, problem) = reader.Read(segment.File, place.Offset, index);
+            if (problem is not null) return Damaged(segment, place.Offset, problem, out next);
+            place = place.After(data.Length);
+            next = index + 1;
+            return data.ToArray();
+        }
+    }
+
+    byte[]? Damaged(Segment segment, long offset, string problem, out ulong next)
+    {
+        // Later records of the segment cannot be found once a length is in doubt. Their sequence numbers are missed downstream.
+        LogDamagedSegment(segment.Path, $"offset {offset}: {problem}");
+        next = segment.NextIndex;
+        return null;
+    }
+
+    void Recover()
+    {
+        var files = new List<(ulong FirstIndex, string Path)>();
+        foreach (var path in Directory.EnumerateFiles(_options.Directory))
+        {
+            if (SegmentFormat.TryParseFileName(Path.GetFileName(path), out var firstIndex)) files.Add((firstIndex, path));
+        }
+
+        files.Sort();
+        _nextIndex = 1;
+        for (var i = 0; i < files.Count; i++)
+        {
+            var (firstIndex, path) = files[i];
+            var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, out var damage);
+            var isLast = i == files.Count - 1;
+            if (damage is not null)
+            {
+                // Nothing past the last whole record of the newest segment was ever acknowledged to anybody: the flush had not returned.
+                if (isLast) LogTornTail(path, damage);
+                else LogDamagedSegment(path, damage);
+            }
+
+            if (segment is null)
+            {
+                _nextIndex = Math.Max(_nextIndex, firstIndex);
+                File.Delete(path);
+                continue;
+            }
+
+            if (isLast && damage is not null)
+            {
+                RandomAccess.SetLength(segment.File, segment.Length);
+                LibC.FlushData(segment.File);
+            }
+
+            _segments.Add(segment);
+            _bytes += segment.Length;
+            _nextIndex = Math.Max(_nextIndex, segment.NextIndex);
+        }
+
+        _acknowledgedIndex = Math.Min(ReadAcknowledged(), _nextIndex - 1);
+        if (_segments.Count > 0) _acknowledgedIndex = Math.Max(_acknowledgedIndex, _segments[0].FirstIndex - 1);
+        _durableEnd = _nextIndex;
+
+        // An index that the file names but that is gone will be given out again: left in the file it would acknowledge a new record.
+        WriteAcknowledged();
+    }
+
+    async Task WriteGroupsAsync()
+    {
+        while (true)
+        {
+            await _pendingSignal.WaitAsync();
+            List<Pending> group;
+            lock (_lock)
+            {
+                if (_pending.Count == 0)
+                {
+                    if (_closed) return;
+                    continue;
+                }
+
+                group = _pending;
+                _pending = [];
+            }
+
+            try
+            {
+                WriteGroup(group);
+            }
+            catch (RecordsRefusedException e)
+            {
+                Refuse(group, e);
+                continue;
+            }
+            catch (Exception e)
+            {
+                Fail(group, e);
+                continue;
+            }
+
+            TaskCompletionSource grown;
+            lock (_lock)
+            {
+                _durableEnd = group[^1].Index + 1;
+                grown = _grown;
+                _grown = NewSignal();
+            }
+
+            foreach (var pending in group) pending.Durable.SetResult();
+            grown.SetResult();
+        }
+    }
+
+    /// <summary>Writes a group of records, at the end of the newest segment or of new ones, and flushes it.</summary>
+    void WriteGroup(List<Pending> group)
+    {
+        var start = 0;
+        while (start < group.Count)
+        {
+            Segment segment;
+            try
+            {
+                segment = SegmentFor(group[start]);
+            }
+            catch (IOException e)
+            {
+                throw new RecordsRefusedException(e, start);
+            }
+
+            var end = start;
+            var size = 0L;
+            while (end < group.Count && (end == start || segment.Length + size < _options.SegmentBytesMax))
+            {
+                size += SegmentFormat.RecordHeaderBytes + group[end].Record.Length;
+                end++;
+            }
+
+            var headers = ArrayPool<byte>.Shared.Rent((end - start) * SegmentFormat.RecordHeaderBytes);
+            var buffers = new List<ReadOnlyMemory<byte>>((end - start) * 2);
+            for (var i = start; i < end; i++)
+            {
+                var header = headers.AsMemory((i - start) * SegmentFormat.RecordHeaderBytes, SegmentFormat.RecordHeaderBytes);
+                SegmentFormat.WriteRecordHeader(header.Span, group[i].Index, group[i].Record.Span);
+                buffers.Add(header);
+                buffers.Add(group[i].Record);
+            }
+
+            try
+            {
+                RandomAccess.Write(segment.File, buffers, segment.Length);
+            }
+            catch (IOException e)
+            {
+                // Most likely the disk is full. Take back what was written; when that works the spool is as before and goes on.
+                RandomAccess.SetLength(segment.File, segment.Length);
+                throw new RecordsRefusedException(e, start);
+            }
+
+            LibC.FlushData(segment.File);
+            ArrayPool<byte>.Shared.Return(headers);
+            lock (_lock)
+            {
+                segment.Length += size;
+                segment.NextIndex = group[end - 1].Index + 1;
+            }
+
+            start = end;
+        }
+    }
+
+    Segment SegmentFor(Pending next)
+    {
+        Segment? last;
+        lock (_lock) last = _segments.Count > 0 ? _segments[^1] : null;
+        // An index that does not follow means that records of a damaged segment are missing between: never mix them in one file.
+        if (last is not null && last.Length < _options.SegmentBytesMax && last.NextIndex == next.Index) return last;
+
+        var segment = Segment.Create(_options.Directory, next.Index);
+        lock (_lock)
+        {
+            _segments.Add(segment);
+            _bytes += SegmentFormat.HeaderBytes;
+        }
+
+        return segment;
+    }
+
+    /// <summary>The disk took only the first records of the group. Those are durable; the others never were.</summary>
+    void Refuse(List<Pending> group, RecordsRefusedException refusal)
+    {
+        LogRefused(_options.Directory, group.Count - refusal.Taken, refusal.InnerException!);
+        lock (_lock)
+        {
+            if (refusal.Taken > 0) _durableEnd = group[refusal.Taken - 1].Index + 1;
+            for (var i = refusal.Taken; i < group.Count; i++) _bytes -= SegmentFormat.RecordHeaderBytes + group[i].Record.Length;
+        }
+
+        for (var i = 0; i < refusal.Taken; i++) group[i].Durable.SetResult();
+        var error = new IOException($"the spool {_options.Directory} could not store a record: {refusal.InnerException!.Message}", refusal.InnerException);
+        for (var i = refusal.Taken; i < group.Count; i++) group[i].Durable.SetException(error);
+    }
+
+    /// <summary>
+    /// After a failed flush the kernel may have dropped dirty pages, so what is on disk is unknown
+    /// (https://wiki.postgresql.org/wiki/Fsync_Errors): nothing more is acknowledged until the spool has been read again.
+    /// </summary>
+    void Fail(List<Pending> group, Exception failure)
+    {
+        LogFailed(_options.Directory, failure);
+        lock (_lock)
+        {
+            _failure = failure;
+            group.AddRange(_pending);
+            _pending = [];
+        }
+
+        var error = new IOException($"the spool {_options.Directory} could not store a record: {failure.Message}", failure);
+        foreach (var pending in group) pending.Durable.TrySetException(error);
+    }
+
+    ulong ReadAcknowledged()
+    {
+        Span<byte> buffer = stackalloc byte[12];
+        _acknowledged.Position = 0;
+        var read = _acknowledged.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+        var index = BinaryPrimitives.ReadUInt64LittleEndian(buffer);
+        // A wrong checksum means that everything is sent once more, which is safe.
+        return read == buffer.Length && BinaryPrimitives.ReadUInt32LittleEndian(buffer[8..]) == SegmentFormat.Checksum(index, default) ? index : 0;
+    }
+
+    void WriteAcknowledged()
+    {
+        Span<byte> buffer = stackalloc byte[12];
+        BinaryPrimitives.WriteUInt64LittleEndian(buffer, _acknowledgedIndex);
+        BinaryPrimitives.WriteUInt32LittleEndian(buffer[8..], SegmentFormat.Checksum(_acknowledgedIndex, default));
+        RandomAccess.Write(_acknowledged.SafeFileHandle, buffer, 0);
+    }
+
+    static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    [LoggerMessage(3001, LogLevel.Information, "Cut off the torn tail of {Path}: {Damage}", EventName = "SpoolTornTail")]
+    partial void LogTornTail(string path, string damage);
+
+    [LoggerMessage(3002, LogLevel.Error, "The segment {Path} is damaged and what follows in it is lost: {Damage}", EventName = "SpoolDamagedSegment")]
+    partial void LogDamagedSegment(string path, string damage);
+
+    [LoggerMessage(3003, LogLevel.Critical, "The spool {Directory} failed; nothing is acknowledged until it is opened again", EventName = "SpoolFailed")]
+    partial void LogFailed(string directory, Exception failure);
+
+    [LoggerMessage(3004, LogLevel.Error, "The disk under the spool {Directory} refused {Records} records", EventName = "SpoolRecordsRefused")]
+    partial void LogRefused(string directory, int records, Exception failure);
+
+    sealed class RecordsRefusedException(IOException cause, int taken) : Exception(cause.Message, cause)
+    {
+        public int Taken => taken;
+    }
+
+    sealed record Pending(ulong Index, ReadOnlyMemory<byte> Record)
+    {
+        public TaskCompletionSource Durable { get; } = NewSignal();
+    }
+}

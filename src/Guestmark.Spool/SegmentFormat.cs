@@ -1,0 +1,71 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Numerics;
+
+namespace Guestmark.Spool;
+
+/// <summary>
+/// The bytes of a segment file. docs/spool-format.md draws the same layout: change both together, and the magic.
+/// </summary>
+/// <remarks>
+/// <code>
+/// file name   NNNNNNNNNNNNNNNNNNNN.spool   index of the first record, 20 decimal digits
+/// header      8 bytes   "GMSPOOL1"
+///             u64 LE    index of the first record, as in the name
+/// record      u32 LE    length of the data in bytes, at least 1
+///             u32 LE    CRC-32C of: length (u32 LE), index (u64 LE), data
+///             data
+/// </code>
+/// The index is part of the checksum, so a record that was once written elsewhere is not taken for one written here.
+/// </remarks>
+static class SegmentFormat
+{
+    public const int HeaderBytes = 16;
+    public const int RecordHeaderBytes = 8;
+    public const string Extension = ".spool";
+
+    static ReadOnlySpan<byte> Magic => "GMSPOOL1"u8;
+
+    public static string FileName(ulong firstIndex) => firstIndex.ToString("D20", CultureInfo.InvariantCulture) + Extension;
+
+    /// <summary>The first index that a file name stands for. False for any other file.</summary>
+    public static bool TryParseFileName(string name, out ulong firstIndex)
+    {
+        firstIndex = 0;
+        return name.Length == 20 + Extension.Length
+            && name.EndsWith(Extension, StringComparison.Ordinal)
+            && ulong.TryParse(name.AsSpan(0, 20), NumberStyles.None, CultureInfo.InvariantCulture, out firstIndex);
+    }
+
+    public static void WriteHeader(Span<byte> destination, ulong firstIndex)
+    {
+        Magic.CopyTo(destination);
+        BinaryPrimitives.WriteUInt64LittleEndian(destination[8..], firstIndex);
+    }
+
+    public static bool IsHeader(ReadOnlySpan<byte> source, ulong firstIndex) =>
+        source.Length >= HeaderBytes && source.StartsWith(Magic) && BinaryPrimitives.ReadUInt64LittleEndian(source[8..]) == firstIndex;
+
+    public static void WriteRecordHeader(Span<byte> destination, ulong index, ReadOnlySpan<byte> data)
+    {
+        BinaryPrimitives.WriteUInt32LittleEndian(destination, (uint)data.Length);
+        BinaryPrimitives.WriteUInt32LittleEndian(destination[4..], Checksum(index, data));
+    }
+
+    public static (uint Length, uint Checksum) ReadRecordHeader(ReadOnlySpan<byte> source) =>
+        (BinaryPrimitives.ReadUInt32LittleEndian(source), BinaryPrimitives.ReadUInt32LittleEndian(source[4..]));
+
+    public static uint Checksum(ulong index, ReadOnlySpan<byte> data)
+    {
+        var crc = BitOperations.Crc32C(uint.MaxValue, (uint)data.Length);
+        crc = BitOperations.Crc32C(crc, index);
+        while (data.Length >= 8)
+        {
+            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(data));
+            data = data[8..];
+        }
+
+        foreach (var b in data) crc = BitOperations.Crc32C(crc, b);
+        return ~crc;
+    }
+}

@@ -1,0 +1,189 @@
+using System.Text;
+using System.Text.Unicode;
+
+namespace Guestmark.Wire.Reports;
+
+/// <summary>What the host needs to know of a report before it stores it: that it is one, and what it claims.</summary>
+/// <param name="ClaimedCid">The guest's idea of its context id; null when it gives none. Compared with the channel, never believed.</param>
+/// <param name="PackageCount">Packages in the report.</param>
+public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount);
+
+/// <summary>
+/// Checks the bytes of a <c>virtualmachine.v1.VMReport</c> without building its objects: a hostile body of 16 MiB could
+/// otherwise turn into 8 million two-byte packages and gigabytes of memory.
+/// </summary>
+/// <remarks>
+/// A body that passes decodes with any protobuf decoder within fixed bounds: known fields have their wire type, lengths stay
+/// inside their message, strings are UTF-8, nesting is at most <see cref="DepthMax"/> and there are at most
+/// <see cref="EntriesMax"/> map entries. Unknown fields are allowed, as protobuf demands.
+/// The wire format (https://protobuf.dev/programming-guides/encoding): a message is a row of fields, each
+/// <code>tag varint = field number &lt;&lt; 3 | wire type; 0 varint, 1 eight bytes, 2 length varint + bytes, 5 four bytes</code>
+/// (3 and 4, groups, are not used by proto3 and refused).
+/// </remarks>
+public static class ReportValidator
+{
+    /// <summary>Entries of all maps and lists together. The largest desktop seen has 4,500 packages, each in two maps.</summary>
+    public const int EntriesMax = 200_000;
+
+    /// <summary>A real report nests 6 deep (report, index, contents, map entry, package, source).</summary>
+    public const int DepthMax = 16;
+
+    enum Message : byte
+    {
+        Unknown,
+        VmReport,
+        IndexReport,
+        DiscoveredData,
+        ScannerIndexReport,
+        Contents,
+        PackageEntry,
+        DistributionEntry,
+        RepositoryEntry,
+        EnvironmentEntry,
+        Package,
+        NormalizedVersion,
+        Distribution,
+        Repository,
+        EnvironmentList,
+        Environment,
+    }
+
+    enum Kind : byte
+    {
+        Unknown,
+        Varint,
+        Text,
+        Nested,
+        PackedVarints,
+    }
+
+    /// <summary>Checks <paramref name="body"/>.</summary>
+    /// <returns>Null when it is a report; otherwise what is wrong and at which byte, in words that hold no guest text.</returns>
+    public static string? Validate(ReadOnlySpan<byte> body, out ReportSummary summary)
+    {
+        var walker = new Walker(body);
+        var error = walker.Walk(Message.VmReport, 0, body.Length, depth: 1);
+        summary = error is null ? new ReportSummary(walker.ClaimedCid, walker.Packages) : default;
+        return error;
+    }
+
+    /// <summary>The messages of proto/stackrox: field number to what it holds. Keep in step with those files.</summary>
+    static (Kind Kind, Message Nested) FieldOf(Message message, uint number) => (message, number) switch
+    {
+        (Message.VmReport, 1) => (Kind.Nested, Message.IndexReport),
+        (Message.VmReport, 2) => (Kind.Nested, Message.DiscoveredData),
+        (Message.IndexReport, 1 or 3) => (Kind.Text, default),
+        (Message.IndexReport, 2) => (Kind.Nested, Message.ScannerIndexReport),
+        (Message.DiscoveredData, 2) => (Kind.Text, default),
+        (Message.DiscoveredData, 1 or 3 or 4) => (Kind.Varint, default),
+        (Message.ScannerIndexReport, 1 or 2 or 4) => (Kind.Text, default),
+        (Message.ScannerIndexReport, 3) => (Kind.Varint, default),
+        (Message.ScannerIndexReport, 5) => (Kind.Nested, Message.Contents),
+        (Message.Contents, 5) => (Kind.Nested, Message.PackageEntry),
+        (Message.Contents, 6) => (Kind.Nested, Message.DistributionEntry),
+        (Message.Contents, 7) => (Kind.Nested, Message.RepositoryEntry),
+        (Message.Contents, 8) => (Kind.Nested, Message.EnvironmentEntry),
+        (Message.PackageEntry or Message.DistributionEntry or Message.RepositoryEntry or Message.EnvironmentEntry, 1) => (Kind.Text, default),
+        (Message.PackageEntry, 2) => (Kind.Nested, Message.Package),
+        (Message.DistributionEntry, 2) => (Kind.Nested, Message.Distribution),
+        (Message.RepositoryEntry, 2) => (Kind.Nested, Message.Repository),
+        (Message.EnvironmentEntry, 2) => (Kind.Nested, Message.EnvironmentList),
+        (Message.Package, 4) => (Kind.Nested, Message.NormalizedVersion),
+        (Message.Package, 7) => (Kind.Nested, Message.Package),
+        (Message.Package, >= 1 and <= 12) => (Kind.Text, default),
+        (Message.NormalizedVersion, 1) => (Kind.Text, default),
+        (Message.NormalizedVersion, 2) => (Kind.PackedVarints, default),
+        (Message.Distribution, >= 1 and <= 9) => (Kind.Text, default),
+        (Message.Repository, >= 1 and <= 5) => (Kind.Text, default),
+        (Message.EnvironmentList, 1) => (Kind.Nested, Message.Environment),
+        (Message.Environment, >= 1 and <= 4) => (Kind.Text, default),
+        _ => (Kind.Unknown, default),
+    };
+
+    ref struct Walker(ReadOnlySpan<byte> body)
+    {
+        readonly ReadOnlySpan<byte> _body = body;
+        int _entries;
+
+        public string? ClaimedCid { get; private set; }
+
+        public int Packages { get; private set; }
+
+        public string? Walk(Message message, int start, int end, int depth)
+        {
+            if (depth > DepthMax) return $"nested deeper than {DepthMax} at byte {start}";
+            var position = start;
+            while (position < end)
+            {
+                var fieldStart = position;
+                if (!TryReadVarint(ref position, end, out var tag) || tag > uint.MaxValue || tag >> 3 == 0) return $"bad field tag at byte {fieldStart}";
+                var (kind, nested) = FieldOf(message, (uint)tag >> 3);
+                switch (tag & 7)
+                {
+                    case 0:
+                        if (kind is Kind.Text or Kind.Nested) return $"wrong wire type at byte {fieldStart}";
+                        if (!TryReadVarint(ref position, end, out _)) return $"cut number at byte {fieldStart}";
+                        break;
+                    case 1:
+                    case 5:
+                        if (kind != Kind.Unknown) return $"wrong wire type at byte {fieldStart}";
+                        position += (tag & 7) == 1 ? 8 : 4;
+                        if (position > end) return $"cut number at byte {fieldStart}";
+                        break;
+                    case 2:
+                        if (kind == Kind.Varint) return $"wrong wire type at byte {fieldStart}";
+                        if (!TryReadVarint(ref position, end, out var length) || length > (ulong)(end - position)) return $"cut field at byte {fieldStart}";
+                        if (WalkValue(message, (uint)tag >> 3, kind, nested, position, (int)length, depth) is { } error) return error;
+                        position += (int)length;
+                        break;
+                    default:
+                        return $"wire type {tag & 7} at byte {fieldStart}";
+                }
+            }
+
+            return null;
+        }
+
+        string? WalkValue(Message message, uint number, Kind kind, Message nested, int start, int length, int depth)
+        {
+            switch (kind)
+            {
+                case Kind.Text:
+                    var text = _body.Slice(start, length);
+                    if (!Utf8.IsValid(text)) return $"text at byte {start} is not UTF-8";
+                    // A context id has at most 10 digits; anything longer is a claim that cannot be true.
+                    if (message == Message.IndexReport && number == 1 && length > 0) ClaimedCid = Encoding.UTF8.GetString(text[..Math.Min(length, 16)]);
+                    return null;
+                case Kind.Nested:
+                    if (nested is Message.PackageEntry) Packages++;
+                    if (message is Message.Contents or Message.EnvironmentList && ++_entries > EntriesMax) return $"more than {EntriesMax} entries";
+                    return Walk(nested, start, start + length, depth + 1);
+                case Kind.PackedVarints:
+                    var position = start;
+                    while (position < start + length)
+                    {
+                        if (++_entries > EntriesMax) return $"more than {EntriesMax} entries";
+                        if (!TryReadVarint(ref position, start + length, out _)) return $"cut number at byte {position}";
+                    }
+
+                    return null;
+                default:
+                    return null;
+            }
+        }
+
+        readonly bool TryReadVarint(ref int position, int end, out ulong value)
+        {
+            value = 0;
+            for (var shift = 0; shift < 64; shift += 7)
+            {
+                if (position >= end) return false;
+                var next = _body[position++];
+                value |= (ulong)(next & 0x7f) << shift;
+                if (next < 0x80) return true;
+            }
+
+            return false;
+        }
+    }
+}

@@ -1,0 +1,289 @@
+using System.Text;
+using Guestmark.TestKit;
+
+namespace Guestmark.Spool.Tests;
+
+/// <summary>Establishes what a spool promises: order, durability, limits, and what survives a crash.</summary>
+public sealed class EventSpoolTests : IDisposable
+{
+    readonly TemporaryFolder _folder = new();
+
+    SpoolOptions Options => new() { Directory = _folder.Path, SegmentBytesMax = 4096, RecordBytesMax = 2048, BytesMax = 64 * 1024 };
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Records_come_back_in_order_with_their_bytes()
+    {
+        await using var spool = EventSpool.Open(Options);
+        var appends = new List<Task>();
+        for (var i = 1; i <= 500; i++)
+        {
+            Assert.True(spool.TryAppend(Record(i), out var durable));
+            appends.Add(durable);
+        }
+
+        await Task.WhenAll(appends);
+
+        var cursor = spool.OpenCursor();
+        for (var expected = 1; expected <= 500;)
+        {
+            foreach (var record in await cursor.ReadAsync(7, 1000, default))
+            {
+                Assert.Equal((ulong)expected, record.Index);
+                Assert.Equal(Record(expected).ToArray(), record.Data.ToArray());
+                expected++;
+            }
+        }
+    }
+
+    [Fact]
+    public async Task A_new_process_goes_on_after_the_last_acknowledged_record()
+    {
+        await using (var spool = EventSpool.Open(Options))
+        {
+            await AppendAsync(spool, 1, 100);
+            spool.Acknowledge(40);
+        }
+
+        await using var again = EventSpool.Open(Options);
+        Assert.Equal(100UL, again.LastIndex);
+        Assert.Equal(60UL, again.Depth);
+        var records = await again.OpenCursor().ReadAsync(1000, int.MaxValue, default);
+        Assert.Equal(Enumerable.Range(41, 60).Select(i => (ulong)i), records.Select(r => r.Index));
+        await AppendAsync(again, 101, 1);
+        Assert.Equal(101UL, again.LastIndex);
+    }
+
+    [Fact]
+    public async Task A_reader_that_waits_gets_the_next_record_when_it_is_durable()
+    {
+        await using var spool = EventSpool.Open(Options);
+        var reading = spool.OpenCursor().ReadAsync(10, 1000, default);
+        Assert.False(reading.IsCompleted);
+        await AppendAsync(spool, 1, 1);
+        Assert.Equal(1UL, Assert.Single(await reading).Index);
+    }
+
+    [Fact]
+    public async Task A_full_spool_refuses_and_takes_again_after_an_acknowledgement()
+    {
+        await using var spool = EventSpool.Open(Options);
+        var taken = 0;
+        while (spool.TryAppend(new byte[1000], out var durable))
+        {
+            await durable;
+            taken++;
+        }
+
+        Assert.InRange(taken, 60, 65);
+        Assert.InRange(_folder.Bytes(), 0, Options.BytesMax + 1024);
+        Assert.False(spool.TryAppend(new byte[1000], out _));
+        spool.Acknowledge(spool.LastIndex);
+        Assert.True(spool.TryAppend(new byte[1000], out _));
+    }
+
+    [Fact]
+    public async Task Acknowledged_segments_are_deleted()
+    {
+        await using var spool = EventSpool.Open(Options);
+        await AppendAsync(spool, 1, 400);
+        var before = Directory.GetFiles(_folder.Path, "*.spool").Length;
+        spool.Acknowledge(399);
+        Assert.True(before > 3);
+        Assert.Single(Directory.GetFiles(_folder.Path, "*.spool"));
+    }
+
+    [Fact]
+    public async Task A_second_process_is_refused()
+    {
+        await using var spool = EventSpool.Open(Options);
+        var error = Assert.Throws<IOException>(() => EventSpool.Open(Options));
+        Assert.Contains("another process", error.Message, StringComparison.Ordinal);
+        Assert.Contains(_folder.Path, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_record_over_the_limit_is_refused_before_it_is_queued()
+    {
+        await using var spool = EventSpool.Open(Options);
+        Assert.Throws<ArgumentOutOfRangeException>(() => spool.TryAppend(new byte[2049], out _));
+        Assert.Throws<ArgumentOutOfRangeException>(() => spool.TryAppend(default, out _));
+        Assert.Equal(0UL, spool.LastIndex);
+    }
+
+    [Fact]
+    public async Task Whatever_point_a_crash_cuts_the_last_segment_at_the_whole_records_before_it_survive()
+    {
+        var ends = new List<long>();
+        await using (var spool = EventSpool.Open(Options with { SegmentBytesMax = 1 << 20, BytesMax = 4 << 20 }))
+        {
+            for (var i = 1; i <= 40; i++)
+            {
+                await AppendAsync(spool, i, 1);
+                ends.Add(new FileInfo(Directory.GetFiles(_folder.Path, "*.spool").Single()).Length);
+            }
+        }
+
+        var file = Directory.GetFiles(_folder.Path, "*.spool").Single();
+        var whole = await File.ReadAllBytesAsync(file);
+        for (var cut = 0; cut <= whole.Length; cut++)
+        {
+            using var crashed = new TemporaryFolder();
+            await File.WriteAllBytesAsync(crashed.File(Path.GetFileName(file)), whole[..cut]);
+            await using var spool = EventSpool.Open(Options with { Directory = crashed.Path });
+            var survivors = ends.Count(end => end <= cut);
+            Assert.Equal((ulong)survivors, spool.LastIndex);
+            await AppendAsync(spool, survivors + 1, 1);
+            var records = await spool.OpenCursor().ReadAsync(1000, int.MaxValue, default);
+            Assert.Equal(survivors + 1, records.Count);
+            for (var i = 0; i < records.Count; i++) Assert.Equal(Record(i + 1).ToArray(), records[i].Data.ToArray());
+        }
+    }
+
+    [Fact]
+    public async Task Any_flipped_bit_is_noticed_and_never_returned_as_a_record()
+    {
+        await using (var spool = EventSpool.Open(Options)) await AppendAsync(spool, 1, 10);
+        var file = Directory.GetFiles(_folder.Path, "*.spool").Single();
+        var whole = await File.ReadAllBytesAsync(file);
+        for (var bit = 0; bit < whole.Length * 8; bit += 3)
+        {
+            using var damaged = new TemporaryFolder();
+            var bytes = (byte[])whole.Clone();
+            bytes[bit / 8] ^= (byte)(1 << (bit % 8));
+            await File.WriteAllBytesAsync(damaged.File(Path.GetFileName(file)), bytes);
+            await using var spool = EventSpool.Open(Options with { Directory = damaged.Path });
+            Assert.True(spool.LastIndex < 10);
+            if (spool.LastIndex == 0) continue;
+            foreach (var record in await spool.OpenCursor().ReadAsync(100, int.MaxValue, default))
+                Assert.Equal(Record((int)record.Index).ToArray(), record.Data.ToArray());
+        }
+    }
+
+    [Fact]
+    public async Task Damage_in_an_older_segment_loses_its_rest_but_not_the_segments_after_it()
+    {
+        await using (var spool = EventSpool.Open(Options)) await AppendAsync(spool, 1, 400);
+        var files = Directory.GetFiles(_folder.Path, "*.spool").Order().ToList();
+        var bytes = await File.ReadAllBytesAsync(files[1]);
+        bytes[^1] ^= 1;
+        await File.WriteAllBytesAsync(files[1], bytes);
+
+        await using var damaged = EventSpool.Open(Options);
+        var cursor = damaged.OpenCursor();
+        var indexes = new List<ulong>();
+        while (indexes.LastOrDefault() < 400) indexes.AddRange((await cursor.ReadAsync(1000, int.MaxValue, default)).Select(r => r.Index));
+        Assert.Equal(399, indexes.Count);
+        Assert.Equal(indexes.Order(), indexes);
+        damaged.Acknowledge(400);
+        Assert.Equal(0UL, damaged.Depth);
+    }
+
+    [Fact]
+    public async Task An_acknowledgement_of_records_that_were_lost_does_not_cover_new_ones()
+    {
+        await using (var spool = EventSpool.Open(Options))
+        {
+            await AppendAsync(spool, 1, 10);
+            spool.Acknowledge(10);
+        }
+
+        File.Delete(Directory.GetFiles(_folder.Path, "*.spool").Single());
+        await using (var spool = EventSpool.Open(Options)) await AppendAsync(spool, 1, 20);
+        await using var again = EventSpool.Open(Options);
+        Assert.Equal(20, (await again.OpenCursor().ReadAsync(100, int.MaxValue, default)).Count);
+    }
+
+    [Fact]
+    public async Task Random_operations_and_reopenings_agree_with_a_queue_in_memory()
+    {
+        // 30 seeds of 200 operations: append, acknowledge, close and open again.
+        for (var seed = 0; seed < 30; seed++)
+        {
+            using var folder = new TemporaryFolder();
+            var random = new Random(seed);
+            var options = Options with { Directory = folder.Path, SegmentBytesMax = 256 + random.Next(2000) };
+            var spool = EventSpool.Open(options);
+            ulong last = 0, acknowledged = 0;
+            for (var step = 0; step < 200; step++)
+            {
+                switch (random.Next(10))
+                {
+                    case < 6:
+                        if (spool.TryAppend(Record((int)last + 1), out var durable))
+                        {
+                            await durable;
+                            last++;
+                        }
+
+                        break;
+                    case < 9 when last > acknowledged:
+                        acknowledged += (ulong)random.NextInt64(1, (long)(last - acknowledged) + 1);
+                        spool.Acknowledge(acknowledged);
+                        break;
+                    default:
+                        await spool.DisposeAsync();
+                        spool = EventSpool.Open(options);
+                        break;
+                }
+
+                Assert.Equal(last, spool.LastIndex);
+                Assert.Equal(acknowledged, spool.AcknowledgedIndex);
+            }
+
+            if (last > acknowledged)
+            {
+                var left = await spool.OpenCursor().ReadAsync(1000, int.MaxValue, default);
+                Assert.Equal(Enumerable.Range((int)acknowledged + 1, (int)(last - acknowledged)).Select(i => (ulong)i), left.Select(r => r.Index));
+                Assert.All(left, r => Assert.Equal(Record((int)r.Index).ToArray(), r.Data.ToArray()));
+            }
+
+            await spool.DisposeAsync();
+        }
+    }
+
+    [Fact]
+    public void The_checksum_is_crc32c_as_the_format_says()
+    {
+        // CRC-32C of 32 zero bytes is 0x8A9136AA (RFC 3720, B.4). Length 8, index 0 and twenty zero bytes make 32 bytes when the
+        // length field itself is zero; so the check is made on the pieces: length 0, index 0, no data are 12 zero bytes.
+        Assert.Equal(ReferenceCrc32C(new byte[12]), SegmentFormat.Checksum(0, []));
+        var data = Encoding.ASCII.GetBytes("123456789");
+        Assert.Equal(0xE3069283u, ReferenceCrc32C(data));
+        byte[] covered = [9, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, .. data];
+        Assert.Equal(ReferenceCrc32C(covered), SegmentFormat.Checksum(5, data));
+    }
+
+    static uint ReferenceCrc32C(ReadOnlySpan<byte> data)
+    {
+        var crc = uint.MaxValue;
+        foreach (var b in data)
+        {
+            crc ^= b;
+            for (var bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ ((crc & 1) * 0x82F63B78u);
+        }
+
+        return ~crc;
+    }
+
+    static async Task AppendAsync(EventSpool spool, int first, int count)
+    {
+        var appends = new List<Task>();
+        for (var i = first; i < first + count; i++)
+        {
+            Assert.True(spool.TryAppend(Record(i), out var durable));
+            appends.Add(durable);
+        }
+
+        await Task.WhenAll(appends);
+    }
+
+    /// <summary>Record n has its own length and bytes, so that no other can be taken for it.</summary>
+    static ReadOnlyMemory<byte> Record(int n)
+    {
+        var bytes = new byte[1 + (n * 7 % 90)];
+        new Random(n).NextBytes(bytes);
+        return bytes;
+    }
+}
