@@ -20,3 +20,35 @@ require_debian() {
     return 1
   }
 }
+
+# require_tools : the three things that must be there before anything else can be installed.
+require_tools() {
+  local tool missing=0
+  for tool in dotnet node npm git; do
+    command -v "$tool" >/dev/null || { echo "error: $tool is not on the PATH" >&2; missing=1; }
+  done
+  if [ $missing -eq 0 ] && ! dotnet --list-sdks | grep -q '^10\.'; then
+    echo "error: the .NET 10 SDK is needed, 'dotnet --list-sdks' shows none" >&2
+    missing=1
+  fi
+  if [ $missing -ne 0 ]; then
+    echo "Install the .NET 10 SDK, Node.js 20 or later and git, then run this again." >&2
+    return 1
+  fi
+  export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
+}
+
+# build ROOT PROJECT : a Release build that says what it does and, when it fails, why.
+build() {
+  local started=$SECONDS log
+  log=$(mktemp)
+  echo "building $2 (the first time takes about a minute, and fetches NuGet and npm packages)" >&2
+  if ! dotnet build "$1/$2" -c Release --nologo -v minimal >"$log" 2>&1; then
+    grep -E 'error|warn' "$log" | sort -u | head -40 >&2 || cat "$log" >&2
+    rm -f "$log"
+    echo "error: the build failed" >&2
+    return 1
+  fi
+  rm -f "$log"
+  echo "built in $((SECONDS - started)) s" >&2
+}

@@ -1,1 +1,15 @@
-return 0;
+using System.CommandLine;
+using Guestmark.Agent;
+using Guestmark.CommandLine;
+
+var root = new RootCommand("Reports what is installed in this machine to its host. Without a command: scans once and sends the report.")
+{
+    ScanCommand.Create(),
+}.WithExamples(
+    """
+    guestmark-agent --socket /run/vm/vsock.sock_818
+    guestmark-agent --socket /run/vm/vsock.sock_818 --host-path /mnt/guest --distro almalinux:8
+    guestmark-agent scan --output json
+    """);
+PushCommand.Configure(root);
+return await CommandLineProgram.RunAsync(root, args);

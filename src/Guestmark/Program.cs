@@ -1,1 +1,18 @@
-return 0;
+using System.CommandLine;
+using Guestmark;
+using Guestmark.CommandLine;
+
+var root = new RootCommand("Guestmark tells what runs inside virtual machines, witnessed by the host.")
+{
+    UpCommand.Create(),
+    NodeCommand.Create(),
+    SensorCommand.Create(),
+    CentralCommand.Create(),
+    CertsCommand.Create(),
+}.WithExamples(
+    """
+    guestmark up
+    guestmark up --once --guest web1=/mnt/web1,distro=almalinux:8 --feed almalinux-osv.zip
+    guestmark certs create --directory certs --name node1
+    """);
+return await CommandLineProgram.RunAsync(root, args);

@@ -1,0 +1,72 @@
+using System.Net.Sockets;
+using Guestmark.Wire.Framing;
+
+namespace Guestmark.Agent;
+
+/// <summary>What came of one attempt: the host's answer, or why there is none.</summary>
+readonly record struct PushOutcome(PushStatus? Status, string? Problem);
+
+/// <summary>The guest's side of the push protocol.</summary>
+static class PushClient
+{
+    /// <summary>Sends one report on a connection of its own and waits for the answer. Failures of the channel are returned, not thrown.</summary>
+    public static async Task<PushOutcome> SendAsync(string socketPath, byte[] report, CancellationToken cancellationToken)
+    {
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), cancellationToken);
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            return new(null, "the path is too long for a Unix socket, which has at most 107 bytes; use a shorter one");
+        }
+        catch (SocketException e)
+        {
+            return new(null, e.SocketErrorCode switch
+            {
+                SocketError.ConnectionRefused => "nobody listens there; is the node running?",
+                SocketError.AddressNotAvailable => "there is no such socket; is the node running, and is this the socket of this machine?",
+                SocketError.AccessDenied => "no permission to connect; run as the socket's owner",
+                _ => e.Message,
+            });
+        }
+
+        var header = new byte[PushFrame.HeaderBytes];
+        PushFrame.WriteHeader(header, report.Length);
+        string? sendProblem = null;
+        try
+        {
+            await SendAllAsync(socket, header, cancellationToken);
+            await SendAllAsync(socket, report, cancellationToken);
+        }
+        catch (SocketException e)
+        {
+            // A host that refuses a message answers before it has read it all and closes: the answer is still there to read.
+            sendProblem = e.Message;
+        }
+
+        var answer = new byte[PushFrame.StatusBytes];
+        try
+        {
+            var received = 0;
+            while (received < answer.Length)
+            {
+                var count = await socket.ReceiveAsync(answer.AsMemory(received), cancellationToken);
+                if (count == 0) return new(null, sendProblem ?? "the host closed the connection without an answer");
+                received += count;
+            }
+        }
+        catch (SocketException e)
+        {
+            return new(null, sendProblem ?? e.Message);
+        }
+
+        return new(PushFrame.ReadStatus(answer), null);
+    }
+
+    static async ValueTask SendAllAsync(Socket socket, ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
+    {
+        while (bytes.Length > 0) bytes = bytes[await socket.SendAsync(bytes, cancellationToken)..];
+    }
+}

@@ -1,0 +1,69 @@
+using Microsoft.Extensions.Options;
+
+namespace Guestmark.Central;
+
+/// <summary>What the operator sets of Central.</summary>
+public sealed record CentralOptions
+{
+    /// <summary>Folder of the database, the keys of sessions and the API token. Made with mode 0700 when absent.</summary>
+    public required string DataDirectory { get; init; }
+
+    /// <summary>
+    /// How many reports are kept of a machine, 1 to 1,000,000; older ones go, with the package sets that nobody has any more.
+    /// 1,000 is five months of StackRox's default of one report in four hours.
+    /// </summary>
+    public int ReportsPerMachineMax { get; init; } = 1_000;
+
+    /// <summary>Packages in one report, 1 to 1,000,000; a report with more is refused. Full desktop installations have some 5,000.</summary>
+    public int PackagesPerReportMax { get; init; } = 50_000;
+
+    /// <summary>How long a machine stays visible after it was deleted, at least an hour.</summary>
+    public TimeSpan DeletedMachineRetention { get; init; } = TimeSpan.FromDays(30);
+
+    public SignInOptions SignIn { get; init; } = new();
+
+    internal string DatabasePath => Path.Combine(DataDirectory, "central.db");
+
+    internal string KeysDirectory => Path.Combine(DataDirectory, "keys");
+
+    internal string ApiTokenPath => Path.Combine(DataDirectory, "api-token");
+
+    /// <exception cref="OptionsValidationException">Names every value that is wrong and what is allowed.</exception>
+    internal void Validate()
+    {
+        var failures = new List<string>();
+        if (string.IsNullOrWhiteSpace(DataDirectory)) failures.Add("DataDirectory is empty: set it to a folder that Central may write to");
+        else if (!Path.IsPathFullyQualified(DataDirectory))
+            failures.Add($"DataDirectory is '{DataDirectory}': set it to an absolute path, so that it does not depend on where Central is started");
+        Range(nameof(ReportsPerMachineMax), ReportsPerMachineMax, 1, 1_000_000);
+        Range(nameof(PackagesPerReportMax), PackagesPerReportMax, 1, 1_000_000);
+        AtLeast(nameof(DeletedMachineRetention), DeletedMachineRetention, TimeSpan.FromHours(1));
+        AtLeast("SignIn.LinkLifetime", SignIn.LinkLifetime, TimeSpan.FromSeconds(1));
+        AtLeast("SignIn.SessionLifetime", SignIn.SessionLifetime, TimeSpan.FromMinutes(1));
+        Range("SignIn.FailedAttemptsPerMinuteMax", SignIn.FailedAttemptsPerMinuteMax, 1, 10_000);
+        if (failures.Count > 0) throw new OptionsValidationException(nameof(CentralOptions), typeof(CentralOptions), failures);
+
+        void Range(string name, int value, int min, int max)
+        {
+            if (value < min || value > max) failures.Add($"{name} is {value}: set it to a number from {min} to {max}");
+        }
+
+        void AtLeast(string name, TimeSpan value, TimeSpan min)
+        {
+            if (value < min) failures.Add($"{name} is {value}: set it to {min} or more");
+        }
+    }
+}
+
+/// <summary>How people and programs sign in.</summary>
+public sealed record SignInOptions
+{
+    /// <summary>How long a sign-in link can be used.</summary>
+    public TimeSpan LinkLifetime { get; init; } = TimeSpan.FromMinutes(15);
+
+    /// <summary>How long a session lasts after the link was used.</summary>
+    public TimeSpan SessionLifetime { get; init; } = TimeSpan.FromHours(12);
+
+    /// <summary>Wrong links or tokens from one address in a minute, 1 to 10,000; more are answered with 429 without being looked at.</summary>
+    public int FailedAttemptsPerMinuteMax { get; init; } = 10;
+}

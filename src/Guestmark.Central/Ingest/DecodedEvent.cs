@@ -1,0 +1,77 @@
+using Google.Protobuf;
+using Guestmark.Events;
+using Guestmark.Inventory;
+using Guestmark.Wire.Reports;
+
+namespace Guestmark.Central.Ingest;
+
+/// <summary>An event with its data read and bounded, or with why it will never be accepted.</summary>
+/// <remarks>
+/// Decided from the event alone, so that an event that comes again after a broken connection is refused again, and the sender's
+/// accounts stay right whether or not the first answer reached it.
+/// </remarks>
+sealed record DecodedEvent
+{
+    /// <summary>A uid in Kubernetes has 36 characters; a cell's id up to 64.</summary>
+    const int SubjectLengthMax = 256;
+
+    const int StreamLengthMax = 256;
+
+    public required StampedEvent Event { get; init; }
+
+    public (RefusalReason Code, string Text)? Refusal { get; private init; }
+
+    public string Cluster { get; private init; } = "";
+
+    public string Node { get; private init; } = "";
+
+    /// <summary>Set for an inventory report.</summary>
+    public PackageSet? Packages { get; private init; }
+
+    /// <summary>Set for a lifecycle event.</summary>
+    public VmLifecycle? Lifecycle { get; private init; }
+
+    public long TimeMilliseconds => Event.Time.ToUnixTimeMilliseconds();
+
+    public static DecodedEvent Decode(StampedEvent stamped, int packagesMax)
+    {
+        if (stamped.Position.Stream.Length > StreamLengthMax)
+            return Refuse(RefusalReason.BadPosition, $"stream has {stamped.Position.Stream.Length} characters, the limit is {StreamLengthMax}");
+        if (stamped.Position.Sequence is 0 or > long.MaxValue)
+            return Refuse(RefusalReason.BadPosition, $"sequence {stamped.Position.Sequence} is not from 1 to {long.MaxValue}");
+        if (stamped.Subject.Length > SubjectLengthMax)
+            return Refuse(RefusalReason.BadAttribute, $"subject has {stamped.Subject.Length} characters, the limit is {SubjectLengthMax}");
+        // source: "//" cluster "/" node "/" listener
+        if (!stamped.Source.StartsWith("//", StringComparison.Ordinal) || stamped.Source[2..].Split('/', 3) is not [var cluster, var node, _])
+            return Refuse(RefusalReason.BadAttribute, "source is not //cluster/node/listener");
+
+        var decoded = new DecodedEvent { Event = stamped, Cluster = GuestText.Bound(cluster), Node = GuestText.Bound(node) };
+        try
+        {
+            switch (stamped.Type)
+            {
+                case EventTypes.InventoryReport:
+                    var report = VMReport.Parser.ParseFrom(stamped.Data.Span);
+                    var count = report.IndexReport?.IndexV4?.Contents?.Packages.Count ?? 0;
+                    if (count > packagesMax)
+                    {
+                        return Refuse(
+                            RefusalReason.TooLarge,
+                            $"the report has {count} packages, the limit is {packagesMax} ({nameof(CentralOptions.PackagesPerReportMax)})");
+                    }
+
+                    return decoded with { Packages = PackageSet.Of(InventoryReports.Read(report)) };
+                case EventTypes.VmLifecycle:
+                    return decoded with { Lifecycle = VmLifecycle.Parser.ParseFrom(stamped.Data.Span) };
+                default:
+                    return Refuse(RefusalReason.UnknownType, $"type '{GuestText.Bound(stamped.Type)}' is not known to this version of Central");
+            }
+        }
+        catch (InvalidProtocolBufferException e)
+        {
+            return Refuse(RefusalReason.Unreadable, $"the data of {stamped.Type} cannot be read: {e.Message}");
+        }
+
+        DecodedEvent Refuse(RefusalReason code, string text) => new() { Event = stamped, Refusal = (code, text) };
+    }
+}

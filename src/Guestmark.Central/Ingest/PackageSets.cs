@@ -1,0 +1,75 @@
+using Dapper;
+using Microsoft.Data.Sqlite;
+
+namespace Guestmark.Central.Ingest;
+
+/// <summary>The rows of package sets: made when first seen, deleted with their packages when the last reference is gone.</summary>
+static class PackageSets
+{
+    public static long Insert(SqliteConnection connection, PackageSet set)
+    {
+        var os = new { id = set.OsId, version = set.OsVersionId };
+        connection.Execute("INSERT INTO distributions (os_id, os_version_id) VALUES (@id, @version) ON CONFLICT DO NOTHING", os);
+        var distribution = connection.ExecuteScalar<long>("SELECT id FROM distributions WHERE os_id = @id AND os_version_id = @version", os);
+        var setId = connection.ExecuteScalar<long>(
+            "INSERT INTO package_sets (digest, distribution_id, package_count) VALUES (@Digest, @distribution, @Count) RETURNING id",
+            new { set.Digest, distribution, set.Packages.Count });
+
+        // Prepared once for the hundreds of packages of a set.
+        using var insert = connection.CreateCommand();
+        insert.CommandText =
+            """
+            INSERT INTO packages (distribution_id, manager, name, version, arch, module, source_name, source_version)
+            VALUES (@distribution, @manager, @name, @version, @arch, @module, @source_name, @source_version) ON CONFLICT DO NOTHING
+            """;
+        using var member = connection.CreateCommand();
+        member.CommandText =
+            """
+            INSERT INTO package_set_members (set_id, package_id) SELECT @set, id FROM packages
+            WHERE distribution_id = @distribution AND manager = @manager AND name = @name AND version = @version
+              AND arch = @arch AND module = @module AND source_name = @source_name AND source_version = @source_version
+            """;
+        foreach (var package in set.Packages)
+        {
+            Bind(insert, package);
+            insert.ExecuteNonQuery();
+            Bind(member, package);
+            member.ExecuteNonQuery();
+        }
+
+        return setId;
+
+        void Bind(SqliteCommand command, PackageContent package)
+        {
+            command.Parameters.Clear();
+            command.Parameters.AddWithValue("@set", setId);
+            command.Parameters.AddWithValue("@distribution", distribution);
+            command.Parameters.AddWithValue("@manager", (int)package.Manager);
+            command.Parameters.AddWithValue("@name", package.Name);
+            command.Parameters.AddWithValue("@version", package.Version);
+            command.Parameters.AddWithValue("@arch", package.Arch);
+            command.Parameters.AddWithValue("@module", package.Module);
+            command.Parameters.AddWithValue("@source_name", package.SourceName);
+            command.Parameters.AddWithValue("@source_version", package.SourceVersion);
+        }
+    }
+
+    /// <summary>Deletes those of <paramref name="candidates"/> that no report and no machine has, and the packages that only they had.</summary>
+    public static void DeleteUnused(SqliteConnection connection, IEnumerable<long> candidates)
+    {
+        foreach (var set in candidates)
+        {
+            if (connection.ExecuteScalar<bool>(
+                "SELECT EXISTS (SELECT 1 FROM reports WHERE set_id = @set) OR EXISTS (SELECT 1 FROM machines WHERE set_id = @set)", new { set }))
+            {
+                continue;
+            }
+
+            var members = connection.Query<long>("DELETE FROM package_set_members WHERE set_id = @set RETURNING package_id", new { set }).ToList();
+            connection.Execute("DELETE FROM package_sets WHERE id = @set", new { set });
+            connection.Execute(
+                "DELETE FROM packages WHERE id = @id AND NOT EXISTS (SELECT 1 FROM package_set_members WHERE package_id = @id)",
+                members.Select(id => new { id }));
+        }
+    }
+}

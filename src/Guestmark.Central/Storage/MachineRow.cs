@@ -1,0 +1,93 @@
+using Guestmark.Events;
+using Guestmark.Inventory;
+using Guestmark.Vulnerabilities;
+
+namespace Guestmark.Central.Storage;
+
+/// <summary>A machine with what is known of its packages. Properties carry the database's types.</summary>
+public sealed class MachineRow
+{
+    public long Id { get; init; }
+
+    public string Uid { get; init; } = "";
+
+    public string Name { get; init; } = "";
+
+    public string Namespace { get; init; } = "";
+
+    public string Cluster { get; init; } = "";
+
+    public string Node { get; init; } = "";
+
+    public long State { get; init; }
+
+    public long FirstSeen { get; init; }
+
+    public long? LastReport { get; init; }
+
+    public string OsPrettyName { get; init; } = "";
+
+    /// <summary>Null, as all that follows is null or zero, before the first report.</summary>
+    public long? SetId { get; init; }
+
+    public string? OsId { get; init; }
+
+    public string? OsVersionId { get; init; }
+
+    public long PackageCount { get; init; }
+
+    public long Critical { get; init; }
+
+    public long Important { get; init; }
+
+    public long Moderate { get; init; }
+
+    public long Low { get; init; }
+
+    public long Unknown { get; init; }
+
+    public string? MatchedRevision { get; init; }
+
+    public long? MatchedAt { get; init; }
+
+    public long FindingCount => Critical + Important + Moderate + Low + Unknown;
+
+    public OsRelease? Os => OsId is null ? null : new OsRelease(OsId, OsVersionId!, OsPrettyName);
+
+    public string StateName => (VmState)State switch
+    {
+        VmState.Running => "running",
+        VmState.Stopped => "stopped",
+        VmState.Deleted => "deleted",
+        _ => "unknown",
+    };
+
+    public DateTimeOffset FirstSeenAt => DateTimeOffset.FromUnixTimeMilliseconds(FirstSeen);
+
+    public DateTimeOffset? LastReportAt => LastReport is { } time ? DateTimeOffset.FromUnixTimeMilliseconds(time) : null;
+
+    public DateTimeOffset? LastMatchedAt => MatchedAt is { } time ? DateTimeOffset.FromUnixTimeMilliseconds(time) : null;
+
+    public MatchingState MatchingWith(AdvisoryDatabase? database) => this switch
+    {
+        { SetId: null } => MatchingState.NoReport,
+        _ when database is null => MatchingState.Pending,
+        _ when !database.Covers(Os!) => MatchingState.NoAdvisories,
+        _ when MatchedRevision == database.Revision => MatchingState.Matched,
+        _ => MatchingState.Pending,
+    };
+}
+
+/// <summary>Whether a machine's findings are those of the advisory database in use.</summary>
+public enum MatchingState
+{
+    /// <summary>The machine has not reported.</summary>
+    NoReport,
+
+    /// <summary>Findings, if any, are those of an earlier database.</summary>
+    Pending,
+    Matched,
+
+    /// <summary>The database has nothing about the machine's operating system, so no findings means nothing.</summary>
+    NoAdvisories,
+}

@@ -1,0 +1,226 @@
+using Guestmark.Inventory.Rpm;
+
+namespace Guestmark.Inventory;
+
+/// <summary>What to scan.</summary>
+public sealed record InventoryScanOptions
+{
+    /// <summary>Root of the file tree to look at: <c>/</c> for this machine, or where another machine's tree is mounted.</summary>
+    public string HostPath { get; init; } = "/";
+
+    /// <summary>The operating system, when the caller knows better than os-release. Null: read os-release.</summary>
+    public OsRelease? Os { get; init; }
+}
+
+/// <summary>
+/// Reads the package databases of a machine: rpm's Berkeley DB hash and SQLite, dpkg's status. Starts no process, takes no lock,
+/// writes nothing.
+/// </summary>
+public static class InventoryScanner
+{
+    /// <summary>
+    /// Packages that are taken at most. The largest desktop seen has 4,500; a report may have 200,000 entries, three for each package
+    /// (<see cref="Wire.Reports.ReportValidator.EntriesMax"/>).
+    /// </summary>
+    public const int PackagesMax = 50_000;
+
+    // Enough to see that a whole folder is wrong.
+    const int ProblemsMax = 1000;
+
+    /// <summary>Imported keys lie among rpm's packages under this name.</summary>
+    const string KeyName = "gpg-pubkey";
+
+    const string DpkgStatusFile = "var/lib/dpkg/status";
+    const string DpkgStatusFolder = "var/lib/dpkg/status.d";
+
+    static readonly string[] OsReleaseFiles = ["etc/os-release", "usr/lib/os-release"];
+
+    // Where distributions put the database: Fedora 36 and SLE, everybody before, rpm-ostree. Elsewhere nobody has one.
+    static readonly string[] RpmFolders = ["usr/lib/sysimage/rpm", "var/lib/rpm", "usr/share/rpm"];
+    static readonly string[] RpmFiles = ["rpmdb.sqlite", "Packages", "Packages.db"];
+
+    /// <summary>Reads what is installed. What cannot be read becomes a problem of the inventory; the rest is still reported.</summary>
+    /// <exception cref="OperationCanceledException">The caller does not want the inventory any more.</exception>
+    public static GuestInventory Scan(InventoryScanOptions options, CancellationToken cancellation)
+    {
+        var problems = new List<InventoryProblem>();
+        if (GuestRoot.TryOpen(options.HostPath, out var opened) is { } error)
+        {
+            problems.Add(new InventoryProblem(
+                "/", $"{options.HostPath} cannot be opened: {error}. Give the root folder of a machine as the host path"));
+            return new GuestInventory(options.Os ?? OsRelease.Unknown, [], problems);
+        }
+
+        using var root = opened!;
+        var packages = new List<Package>();
+        var os = options.Os ?? ReadOsRelease(root, problems);
+        var databases = ReadRpm(root, packages, problems, cancellation) + ReadDpkg(root, packages, problems, cancellation);
+        if (databases == 0)
+        {
+            problems.Add(new InventoryProblem(
+                "/",
+                $"has no package database: looked for {string.Join(", ", RpmFiles)} in "
+                + $"{string.Join(", ", RpmFolders.Select(folder => "/" + folder))}, "
+                + $"for /{DpkgStatusFile} and for files in /{DpkgStatusFolder}. If the machine's file system is mounted elsewhere, give that folder as the host path"));
+        }
+
+        if (packages.Count > PackagesMax)
+        {
+            problems.Add(new InventoryProblem("/", $"has more than {PackagesMax} packages; the others are left out"));
+            packages.RemoveRange(PackagesMax, packages.Count - PackagesMax);
+        }
+
+        return new GuestInventory(os, packages, problems);
+    }
+
+    static OsRelease ReadOsRelease(GuestRoot root, List<InventoryProblem> problems)
+    {
+        foreach (var path in OsReleaseFiles)
+        {
+            if (!TryOpen(root, path, problems, out var opened)) continue;
+            using var file = opened!;
+            try
+            {
+                var bytes = new byte[(int)Math.Min(file.Status.Size, OsReleaseFile.BytesMax)];
+                return OsReleaseFile.Read(bytes.AsSpan(0, RandomAccess.Read(file.Handle, bytes, 0)));
+            }
+            catch (IOException e)
+            {
+                problems.Add(new InventoryProblem("/" + path, $"cannot be read: {e.Message}"));
+            }
+        }
+
+        problems.Add(new InventoryProblem(
+            "/" + OsReleaseFiles[0],
+            $"is absent or cannot be read, and so is /{OsReleaseFiles[1]}: the operating system is unknown and vulnerabilities "
+            + "cannot be matched. Restore the file, or name the system in the options"));
+        return OsRelease.Unknown;
+    }
+
+    /// <returns>Databases that were found, whether they could be read or not.</returns>
+    static int ReadRpm(GuestRoot root, List<Package> packages, List<InventoryProblem> problems, CancellationToken cancellation)
+    {
+        // The folders are links to each other on many systems, and within a mounted tree the same folder may be mounted twice.
+        var seen = new HashSet<(ulong Device, ulong Inode)>();
+        var found = 0;
+        foreach (var folder in RpmFolders)
+        {
+            foreach (var name in RpmFiles)
+            {
+                var path = folder + "/" + name;
+                var failures = problems.Count;
+                if (!TryOpen(root, path, problems, out var opened))
+                {
+                    if (problems.Count > failures) found++;
+                    continue;
+                }
+
+                using var file = opened!;
+                found++;
+                if (!seen.Add((file.OpenedAs.Device, file.OpenedAs.Inode))) continue;
+                var contents = RpmDatabase.Read(root, file, cancellation);
+                var database = $"{contents.Backend}:{folder}";
+                // The other problems name their remedy themselves.
+                var advice = contents.Backend is not null ? ". Run again; if it stays, run rpm --rebuilddb" : "";
+                foreach (var header in contents.Headers)
+                {
+                    if (header.Name != KeyName) packages.Add(ToPackage(header, database));
+                }
+
+                foreach (var problem in contents.Problems) problems.Add(new InventoryProblem("/" + path, problem + advice));
+            }
+        }
+
+        return found;
+    }
+
+    static Package ToPackage(in RpmHeader header, string database)
+    {
+        var (sourceName, sourceVersion) = SourceOf(header.SourceRpm);
+        return new Package
+        {
+            Manager = PackageManager.Rpm,
+            Name = header.Name,
+            Epoch = header.Epoch,
+            Version = header.Version,
+            Release = header.Release,
+            Architecture = header.Architecture ?? "",
+            SourceRpm = header.SourceRpm,
+            ModularityLabel = header.ModularityLabel,
+            SourceName = sourceName,
+            SourceVersion = sourceVersion,
+            Database = database,
+        };
+    }
+
+    /// <summary>
+    /// <c>name-version-release.src.rpm</c> or <c>.nosrc.rpm</c>. This file name has no epoch, so the version here has none.
+    /// </summary>
+    internal static (string? Name, string? Version) SourceOf(string? sourceRpm)
+    {
+        if (sourceRpm is null) return default;
+        var length = sourceRpm.EndsWith(".src.rpm", StringComparison.Ordinal) ? sourceRpm.Length - ".src.rpm".Length
+            : sourceRpm.EndsWith(".nosrc.rpm", StringComparison.Ordinal) ? sourceRpm.Length - ".nosrc.rpm".Length
+            : -1;
+        if (length <= 0) return default;
+        var release = sourceRpm.LastIndexOf('-', length - 1);
+        if (release <= 0) return default;
+        var version = sourceRpm.LastIndexOf('-', release - 1);
+        return version <= 0 ? default : (sourceRpm[..version], sourceRpm[(version + 1)..length]);
+    }
+
+    /// <returns>Databases that were found, whether they could be read or not.</returns>
+    static int ReadDpkg(GuestRoot root, List<Package> packages, List<InventoryProblem> problems, CancellationToken cancellation)
+    {
+        var found = ReadDpkgFile(root, DpkgStatusFile, DpkgStatusFile, installedWithoutStatus: false, packages, problems, cancellation) ? 1 : 0;
+        if (root.TryList(DpkgStatusFolder, out var names) is { } error)
+        {
+            problems.Add(new InventoryProblem("/" + DpkgStatusFolder, $"cannot be listed: {error}"));
+            return found + 1;
+        }
+
+        foreach (var name in names ?? [])
+        {
+            // Lists of files beside the stanzas.
+            if (name.EndsWith(".md5sums", StringComparison.Ordinal)) continue;
+            if (packages.Count > PackagesMax || problems.Count > ProblemsMax)
+            {
+                problems.Add(new InventoryProblem("/" + DpkgStatusFolder, $"was not read from {name} on: there is too much in it"));
+                break;
+            }
+
+            var path = $"{DpkgStatusFolder}/{name}";
+            if (ReadDpkgFile(root, path, path, installedWithoutStatus: true, packages, problems, cancellation)) found++;
+        }
+
+        return found;
+    }
+
+    static bool ReadDpkgFile(
+        GuestRoot root, string path, string database, bool installedWithoutStatus,
+        List<Package> packages, List<InventoryProblem> problems, CancellationToken cancellation)
+    {
+        var failures = problems.Count;
+        if (!TryOpen(root, path, problems, out var opened)) return problems.Count > failures;
+        using var file = opened!;
+        try
+        {
+            var contents = DpkgStatus.Read(file, database, installedWithoutStatus, cancellation);
+            packages.AddRange(contents.Packages);
+            foreach (var problem in contents.Problems) problems.Add(new InventoryProblem("/" + path, problem + ". Run again; if it stays, check with dpkg --audit"));
+        }
+        catch (IOException e)
+        {
+            problems.Add(new InventoryProblem("/" + path, $"cannot be read: {e.Message}"));
+        }
+
+        return true;
+    }
+
+    static bool TryOpen(GuestRoot root, string path, List<InventoryProblem> problems, out GuestFile? file)
+    {
+        if (root.TryOpenFile(path, out file) is { } error)
+            problems.Add(new InventoryProblem("/" + path, $"cannot be opened: {error}. Check what it is and who may read it"));
+        return file is not null;
+    }
+}

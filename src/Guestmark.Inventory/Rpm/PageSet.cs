@@ -1,0 +1,17 @@
+namespace Guestmark.Inventory.Rpm;
+
+/// <summary>Pages of a database that were visited. A page that comes up twice is a loop or belongs to two values: both are damage.</summary>
+sealed class PageSet(uint pageCount)
+{
+    readonly ulong[] _bits = new ulong[(pageCount / 64) + 1];
+
+    /// <summary>False when the page was there already. The number is below the page count.</summary>
+    public bool Add(uint page)
+    {
+        ref var word = ref _bits[page / 64];
+        var bit = 1UL << (int)(page % 64);
+        var added = (word & bit) == 0;
+        word |= bit;
+        return added;
+    }
+}

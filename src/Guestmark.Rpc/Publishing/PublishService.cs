@@ -1,0 +1,70 @@
+using Google.Protobuf;
+using Guestmark.Events;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Routing;
+
+namespace Guestmark.Rpc.Publishing;
+
+/// <summary>The receiving side of a hop: takes batches of events, stores them, acknowledges.</summary>
+public static class PublishService
+{
+    /// <summary>
+    /// Events that a sender may have under way. Memory is bounded by HTTP/2 flow control, because a batch is read only when the
+    /// one before it is stored; the credit lets the sender fill the wire without waiting for each answer.
+    /// </summary>
+    const uint CreditEvents = 1024;
+
+    /// <summary>Answers <c>guestmark.v1.Ingest/Publish</c> with <paramref name="sink"/>.</summary>
+    public static IEndpointConventionBuilder MapPublish(this IEndpointRouteBuilder endpoints, IEventSink sink) =>
+        endpoints.MapDuplex(PublishMethod.Publish, (requests, responses, call) => ReceiveAsync(sink, requests, responses, call));
+
+    static async Task ReceiveAsync(
+        IEventSink sink, RpcRequestStream<PublishRequest> requests, RpcResponseStream<PublishResponse> responses, RpcServerCall call)
+    {
+        await responses.WriteAsync(new PublishResponse { Credit = CreditEvents }, call.CancellationToken);
+        while (await requests.ReadAsync(call.CancellationToken) is { } request)
+        {
+            var events = Read(request);
+            var refusals = await sink.StoreAsync(events, call.CancellationToken);
+            var response = new PublishResponse { Credit = (uint)events.Count };
+            foreach (var refusal in refusals)
+            {
+                response.Acknowledgements.Add(new Acknowledgement
+                {
+                    Stream = refusal.Position.Stream,
+                    Sequence = refusal.Position.Sequence,
+                    Code = AcknowledgementCode.Refused,
+                    Reason = refusal.Reason,
+                });
+            }
+
+            // One acknowledgement covers all of a stream up to its highest number.
+            foreach (var stream in events.GroupBy(e => e.Position.Stream))
+            {
+                response.Acknowledgements.Add(new Acknowledgement
+                {
+                    Stream = stream.Key,
+                    Sequence = stream.Max(e => e.Position.Sequence),
+                    Code = AcknowledgementCode.Stored,
+                });
+            }
+
+            await responses.WriteAsync(response, call.CancellationToken);
+        }
+    }
+
+    static List<StampedEvent> Read(PublishRequest request)
+    {
+        var events = new List<StampedEvent>(request.Events.Count);
+        foreach (ByteString encoded in request.Events)
+        {
+            // The sender compared the checksum of these bytes when it read them from its spool: they are as it stamped them,
+            // so what cannot be read here is of a version that this hop does not know.
+            if (StampedEvent.TryRead(encoded.Memory, out var stamped) is { } problem)
+                throw new RpcException(RpcStatusCode.InvalidArgument, $"event {events.Count} of the batch cannot be read: {problem}");
+            events.Add(stamped!);
+        }
+
+        return events;
+    }
+}

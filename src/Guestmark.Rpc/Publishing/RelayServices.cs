@@ -1,0 +1,35 @@
+using System.Diagnostics.Metrics;
+using Guestmark.Spool;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Guestmark.Rpc.Publishing;
+
+/// <summary>One hop's spool and where it is emptied to.</summary>
+/// <param name="Spool">The folder and limits of the spool.</param>
+/// <param name="Destination">What the next hop is called in logs and metrics: <c>sensor</c>, <c>central</c>.</param>
+/// <param name="Endpoint">The next hop, as <c>https://host:port</c>.</param>
+/// <param name="ServerName">The name in its certificate. Null: the host of <paramref name="Endpoint"/>.</param>
+/// <param name="Certificates">Folder with <c>ca.pem</c>, <c>cert.pem</c> and <c>key.pem</c> of this process.</param>
+public sealed record RelayOptions(SpoolOptions Spool, string Destination, Uri Endpoint, string? ServerName, string Certificates);
+
+public static class RelayServices
+{
+    /// <summary>Adds a hop's <see cref="EventSpool"/>, its <see cref="CertificateDirectory"/> and the relay to the next hop.</summary>
+    public static IServiceCollection AddRelay(this IServiceCollection services, RelayOptions options)
+    {
+        services.AddSingleton(provider => EventSpool.Open(options.Spool, provider.GetRequiredService<ILogger<EventSpool>>()));
+        services.AddSingleton(provider => CertificateDirectory.Open(
+            options.Certificates, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<CertificateDirectory>>()));
+        services.AddSingleton(provider => new RpcChannel(
+            options.Endpoint, SpoolRelay.ChannelOptions(provider.GetRequiredService<CertificateDirectory>(), options.ServerName)));
+        services.AddHostedService(provider => new SpoolRelay(
+            provider.GetRequiredService<EventSpool>(),
+            provider.GetRequiredService<RpcChannel>(),
+            options.Destination,
+            provider.GetRequiredService<ILogger<SpoolRelay>>(),
+            provider.GetRequiredService<IMeterFactory>(),
+            provider.GetRequiredService<TimeProvider>()));
+        return services;
+    }
+}

@@ -1,0 +1,11 @@
+namespace Guestmark.Rpc;
+
+/// <summary>What a client says about one call.</summary>
+public sealed record RpcCallOptions
+{
+    /// <summary>Time from now until both sides give the call up with <see cref="RpcStatusCode.DeadlineExceeded"/>. Null: no limit.</summary>
+    public TimeSpan? Timeout { get; init; }
+
+    /// <summary>Sent before the first message. Null: none.</summary>
+    public RpcMetadata? Metadata { get; init; }
+}

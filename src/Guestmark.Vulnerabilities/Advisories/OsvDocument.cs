@@ -1,0 +1,336 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace Guestmark.Vulnerabilities;
+
+/// <summary>One OSV document, read (https://ossf.github.io/osv-schema/).</summary>
+/// <param name="Advisory">Holds only the affected packages of ecosystems that can be matched.</param>
+/// <param name="Withdrawn">The document is withdrawn: nothing of it applies.</param>
+/// <param name="IsVulnerability">False for a bug fix or enhancement advisory that names no CVE.</param>
+/// <param name="Ranges">All ranges of type ECOSYSTEM, of any ecosystem.</param>
+/// <param name="OtherEcosystems">Ecosystems of the affected packages that were left out, once for each package.</param>
+sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerability, int Ranges, IReadOnlyList<string> OtherEcosystems)
+{
+    // Bounds of what is kept of one document: a longer summary is cut, a longer name or version is an error. AlmaLinux' longest
+    // have 138 (summary), 47 (name) and 59 (version) characters.
+    const int SummaryLengthMax = 300;
+    const int NameLengthMax = 512;
+
+    /// <exception cref="OsvDocumentException">It is no OSV document, or a field has another shape than the schema says.</exception>
+    public static OsvDocument Parse(ReadOnlyMemory<byte> json)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(json);
+            return Read(document.RootElement);
+        }
+        catch (JsonException e)
+        {
+            throw new OsvDocumentException($"not valid JSON: {e.Message}");
+        }
+        catch (InvalidOperationException)
+        {
+            // JsonDocument does not look into strings and names before they are asked for, and then throws this.
+            throw new OsvDocumentException("a text in it is not valid UTF-8 or has an unpaired surrogate");
+        }
+    }
+
+    static OsvDocument Read(JsonElement root)
+    {
+        if (root.ValueKind != JsonValueKind.Object) throw new OsvDocumentException("not a JSON object");
+        var id = Name(root, "id") ?? throw new OsvDocumentException("no OSV document: it has no id");
+        var modified = Time(root, "modified") ?? throw new OsvDocumentException("no OSV document: it has no modified time");
+
+        var cves = new SortedSet<string>(StringComparer.Ordinal);
+        AddCve(cves, id);
+        // AlmaLinux, Rocky and SUSE name an advisory's CVEs in related, newer feeds in upstream, others in aliases.
+        foreach (var field in (ReadOnlySpan<string>)["aliases", "related", "upstream"])
+        {
+            foreach (var reference in Items(root, field)) AddCve(cves, Text(reference, field));
+        }
+
+        var summary = Summary(root);
+        var (vector, score) = Cvss(root);
+        var affected = new List<AffectedPackage>();
+        var others = new List<string>();
+        var ranges = 0;
+        var severity = SeverityOfWord(summary.AsSpan(0, Math.Max(0, summary.IndexOf(':'))));
+        severity = Worse(severity, SpecificSeverity(root));
+        foreach (var entry in Items(root, "affected"))
+        {
+            severity = Worse(severity, SpecificSeverity(entry));
+            if (vector is null) (vector, score) = Cvss(entry);
+            ReadAffected(entry, affected, others, ref ranges);
+        }
+
+        if (severity == Severity.Unknown && score is { } known) severity = SeverityOfScore(known);
+        var modular = affected.Exists(package => package.Intervals.Any(interval => ModularBuild.Is(interval.End)));
+        var advisory = new Advisory
+        {
+            Feed = "osv",
+            Id = id,
+            Cves = [.. cves],
+            Summary = summary,
+            Severity = severity,
+            CvssVector = vector,
+            CvssScore = score,
+            Published = Time(root, "published"),
+            Modified = modified,
+            Url = AdvisoryUrl(root),
+            ModuleStreams = modular ? ModularBuild.StreamsIn(summary) : [],
+            Affected = MergeBuilds(affected),
+        };
+        var withdrawn = root.TryGetProperty("withdrawn", out var when) && when.ValueKind != JsonValueKind.Null;
+        return new OsvDocument(advisory, withdrawn, cves.Count > 0 || !IsBugFixOrEnhancement(id), ranges, others);
+    }
+
+    static void ReadAffected(JsonElement entry, List<AffectedPackage> affected, List<string> others, ref int ranges)
+    {
+        if (Member(entry, "package", JsonValueKind.Object) is not { } package) return;
+        var ecosystemName = Name(package, "ecosystem") ?? throw new OsvDocumentException("affected.package has no ecosystem");
+        var name = Name(package, "name") ?? throw new OsvDocumentException("affected.package has no name");
+        var ecosystem = Ecosystem.Find(ecosystemName);
+        if (ecosystem is null) others.Add(ecosystemName);
+
+        var intervals = new List<VersionInterval>();
+        var hasRange = false;
+        foreach (var range in Items(entry, "ranges"))
+        {
+            if (Name(range, "type") != "ECOSYSTEM") continue;
+            ranges++;
+            hasRange = true;
+            if (ecosystem is not null) ReadEvents(range, ecosystem, intervals);
+        }
+
+        if (ecosystem is null) return;
+        if (!hasRange)
+        {
+            // With a range, versions only enumerates what lies in it.
+            foreach (var version in Items(entry, "versions"))
+            {
+                var exact = VersionOf(version);
+                intervals.Add(new VersionInterval(exact, exact, IntervalEnd.LastAffected));
+            }
+        }
+
+        if (intervals.Count > 0) affected.Add(new AffectedPackage(ecosystemName, name, intervals));
+    }
+
+    // Events are a set: the schema's evaluation sorts them by version first, "0" before everything.
+    static void ReadEvents(JsonElement range, Ecosystem ecosystem, List<VersionInterval> intervals)
+    {
+        var events = new List<(string Version, bool Introduced, IntervalEnd End)>();
+        foreach (var entry in Items(range, "events"))
+        {
+            if (entry.ValueKind != JsonValueKind.Object) throw new OsvDocumentException("an event is not an object");
+            foreach (var property in entry.EnumerateObject())
+            {
+                if (property.NameEquals("introduced")) events.Add((VersionOf(property.Value), true, IntervalEnd.None));
+                else if (property.NameEquals("fixed")) events.Add((VersionOf(property.Value), false, IntervalEnd.Fixed));
+                else if (property.NameEquals("last_affected")) events.Add((VersionOf(property.Value), false, IntervalEnd.LastAffected));
+            }
+        }
+
+        var ordered = events.Order(Comparer<(string Version, bool Introduced, IntervalEnd End)>.Create((a, b) =>
+        {
+            var firstA = a.Version == "0" && a.Introduced;
+            var firstB = b.Version == "0" && b.Introduced;
+            if (firstA || firstB) return firstB.CompareTo(firstA);
+            var order = ecosystem.Compare(a.Version, b.Version);
+            if (order != 0) return order;
+            // At one version: fixed there, introduced there, still affected there.
+            return Rank(a).CompareTo(Rank(b));
+
+            static int Rank((string Version, bool Introduced, IntervalEnd End) e) => e.Introduced ? 1 : e.End == IntervalEnd.Fixed ? 0 : 2;
+        }));
+
+        string? introduced = null;
+        var open = false;
+        foreach (var (version, isIntroduced, end) in ordered)
+        {
+            if (isIntroduced && !open)
+            {
+                introduced = version == "0" ? null : version;
+                open = true;
+            }
+            else if (!isIntroduced && open)
+            {
+                intervals.Add(new VersionInterval(introduced, version, end));
+                open = false;
+            }
+        }
+
+        if (open) intervals.Add(new VersionInterval(introduced, null, IntervalEnd.None));
+    }
+
+    /// <summary>One entry for each package of an ecosystem, and of rpm rebuilds only the first.</summary>
+    /// <remarks>
+    /// AlmaLinux lists successive builds of one fix as separate entries (3,576 of its packages: <c>3.6.8-41.el8</c> and
+    /// <c>3.6.8-41.el8.alma</c>). A machine that has any of them has the fix, so the oldest decides. Taken as OSV's union
+    /// of ranges, every machine that installed the first build would look vulnerable. Modular builds and others are kept apart.
+    /// </remarks>
+    static List<AffectedPackage> MergeBuilds(List<AffectedPackage> affected)
+    {
+        var merged = new List<AffectedPackage>();
+        foreach (var group in affected.GroupBy(package => (package.Ecosystem, package.Name)))
+        {
+            var intervals = group.SelectMany(package => package.Intervals).Distinct().ToList();
+            if (intervals.Count > 1 && Ecosystem.Find(group.Key.Ecosystem)!.Manager == Inventory.PackageManager.Rpm
+                && intervals.TrueForAll(interval => interval is { Introduced: null, Kind: IntervalEnd.Fixed }))
+            {
+                intervals =
+                [
+                    .. intervals.GroupBy(interval => ModularBuild.Is(interval.End)).Select(builds =>
+                        builds.Aggregate((a, b) => RpmVersion.Compare(b.End, a.End) < 0 ? b : a)),
+                ];
+            }
+
+            merged.Add(new AffectedPackage(group.Key.Ecosystem, group.Key.Name, intervals));
+        }
+
+        return merged;
+    }
+
+    static string Summary(JsonElement root)
+    {
+        var text = (Member(root, "summary", JsonValueKind.String) ?? Member(root, "details", JsonValueKind.String)) is { } value
+            ? Text(value, "summary").AsSpan().Trim()
+            : default;
+        var line = text.IndexOfAny('\r', '\n');
+        if (line >= 0) text = text[..line];
+        if (text.Length <= SummaryLengthMax) return text.ToString();
+        // Not between the halves of a surrogate pair.
+        var cut = char.IsHighSurrogate(text[SummaryLengthMax - 2]) ? SummaryLengthMax - 2 : SummaryLengthMax - 1;
+        return $"{text[..cut]}…";
+    }
+
+    // severity: [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:…" }]. A v3 vector is preferred because only v3 is scored here.
+    static (string? Vector, double? Score) Cvss(JsonElement element)
+    {
+        string? other = null;
+        foreach (var entry in Items(element, "severity"))
+        {
+            if (Name(entry, "type") is not ("CVSS_V2" or "CVSS_V3" or "CVSS_V4") || Name(entry, "score") is not { } vector) continue;
+            if (CvssV3.BaseScore(vector) is { } score) return (vector, score);
+            other ??= vector;
+        }
+
+        return (other, null);
+    }
+
+    static Severity SpecificSeverity(JsonElement element)
+    {
+        var severity = Severity.Unknown;
+        foreach (var field in (ReadOnlySpan<string>)["database_specific", "ecosystem_specific"])
+        {
+            if (Member(element, field, JsonValueKind.Object) is not { } specific) continue;
+            // "severity" is GitHub's and Rocky's word, "urgency" Debian's, "priority" and "ubuntu_priority" Ubuntu's.
+            foreach (var word in (ReadOnlySpan<string>)["severity", "urgency", "priority", "ubuntu_priority"])
+            {
+                if (Member(specific, word, JsonValueKind.String) is { } value) severity = Worse(severity, SeverityOfWord(Text(value, word)));
+            }
+        }
+
+        // Ubuntu also writes its priority among the severities.
+        foreach (var entry in Items(element, "severity"))
+        {
+            if (Name(entry, "type") == "Ubuntu" && Name(entry, "score") is { } priority) severity = Worse(severity, SeverityOfWord(priority));
+        }
+
+        return severity;
+    }
+
+    static Severity Worse(Severity a, Severity b) => a > b ? a : b;
+
+    static Severity SeverityOfWord(ReadOnlySpan<char> word)
+    {
+        Span<char> lower = stackalloc char[16];
+        return word.Length > lower.Length ? Severity.Unknown : lower[..word.ToLowerInvariant(lower)] switch
+        {
+            "critical" => Severity.Critical,
+            "important" or "high" => Severity.Important,
+            "moderate" or "medium" => Severity.Moderate,
+            "low" or "negligible" or "unimportant" => Severity.Low,
+            _ => Severity.Unknown,
+        };
+    }
+
+    // The qualitative scale of CVSS v3.1, section 5.
+    static Severity SeverityOfScore(double score) => score switch
+    {
+        >= 9 => Severity.Critical,
+        >= 7 => Severity.Important,
+        >= 4 => Severity.Moderate,
+        > 0 => Severity.Low,
+        _ => Severity.Unknown,
+    };
+
+    // AlmaLinux, Red Hat and Rocky publish bug fix (BA) and enhancement (EA) advisories in the same feed as security ones (SA):
+    // "tzdata bug fix and enhancement update" is no vulnerability unless it names a CVE.
+    static bool IsBugFixOrEnhancement(string id) =>
+        id.Length > 5 && id[..2] is "AL" or "RH" or "RL" or "RX" && id[2..5] is "BA-" or "EA-";
+
+    static string? AdvisoryUrl(JsonElement root)
+    {
+        foreach (var reference in Items(root, "references"))
+        {
+            if (Name(reference, "type") == "ADVISORY" && Member(reference, "url", JsonValueKind.String) is { } url
+                && Text(url, "url") is { Length: <= 2048 } text
+                && (text.StartsWith("https://", StringComparison.Ordinal) || text.StartsWith("http://", StringComparison.Ordinal)))
+            {
+                return text;
+            }
+        }
+
+        return null;
+    }
+
+    // CVE-YYYY-N…N with at least four digits
+    static void AddCve(SortedSet<string> cves, string id)
+    {
+        if (id.Length is >= 13 and <= 32 && id.StartsWith("CVE-", StringComparison.Ordinal) && id[8] == '-'
+            && !id.AsSpan(4, 4).ContainsAnyExceptInRange('0', '9') && !id.AsSpan(9).ContainsAnyExceptInRange('0', '9'))
+        {
+            cves.Add(id);
+        }
+    }
+
+    static DateTimeOffset? Time(JsonElement element, string name)
+    {
+        if (Member(element, name, JsonValueKind.String) is not { } value) return null;
+        const DateTimeStyles utc = DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal;
+        return DateTimeOffset.TryParse(Text(value, name), CultureInfo.InvariantCulture, utc, out var time)
+            ? time
+            : throw new OsvDocumentException($"{name} is not a time");
+    }
+
+    static string VersionOf(JsonElement value)
+    {
+        var version = Text(value, "a version");
+        return version.Length is > 0 and <= NameLengthMax
+            ? version
+            : throw new OsvDocumentException($"a version has {version.Length} characters, limit {NameLengthMax}");
+    }
+
+    static string? Name(JsonElement element, string name)
+    {
+        if (Member(element, name, JsonValueKind.String) is not { } value) return null;
+        var text = Text(value, name);
+        return text.Length <= NameLengthMax ? text : throw new OsvDocumentException($"{name} has {text.Length} characters, limit {NameLengthMax}");
+    }
+
+    static JsonElement? Member(JsonElement element, string name, JsonValueKind kind) =>
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == kind ? value : null;
+
+    static JsonElement.ArrayEnumerator Items(JsonElement element, string name) =>
+        Member(element, name, JsonValueKind.Array) is { } array ? array.EnumerateArray() : default;
+
+    static string Text(JsonElement value, string what)
+    {
+        if (value.ValueKind != JsonValueKind.String) throw new OsvDocumentException($"{what} is not a string");
+        return value.GetString()!;
+    }
+}
+
+/// <summary>A document that is skipped, and why.</summary>
+sealed class OsvDocumentException(string message) : Exception(message);

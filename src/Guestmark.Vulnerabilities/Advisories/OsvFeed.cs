@@ -1,0 +1,248 @@
+using System.IO.Compression;
+
+namespace Guestmark.Vulnerabilities;
+
+/// <summary>Imports advisories in the OSV format from a folder, a zip archive or one document.</summary>
+public static class OsvFeed
+{
+    /// <summary>Size in bytes of the largest document that is read. AlmaLinux' largest has 191 KiB.</summary>
+    public const int DocumentBytesMax = 64 << 20;
+
+    const int SkippedNamedMax = 1000;
+
+    /// <summary>Reads every document at <paramref name="path"/>, one in memory at a time.</summary>
+    /// <param name="path">A folder (its <c>*.json</c>, with subfolders), a <c>.zip</c> of documents, or one <c>.json</c>.</param>
+    /// <returns>What was read, and what was left out and why. A document that cannot be read is never fatal.</returns>
+    /// <exception cref="OsvFeedException">The path does not exist, cannot be read, is no zip archive, or holds no OSV document.</exception>
+    public static OsvImportResult Import(
+        string path, AdvisoryDatabaseBuilder builder, IProgress<OsvImportProgress>? progress, CancellationToken cancellationToken)
+    {
+        var import = new Run(builder, progress, cancellationToken);
+        try
+        {
+            if (Directory.Exists(path)) import.Folder(path);
+            else if (!File.Exists(path)) throw new OsvFeedException($"{path}: no such file or folder");
+            else if (path.EndsWith(".zip", StringComparison.OrdinalIgnoreCase)) import.Zip(path);
+            else import.File(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new OsvFeedException($"{path}: {e.Message}", e);
+        }
+
+        var result = import.Result();
+        if (result.Documents == 0)
+        {
+            var why = result.Skipped.Count > 0
+                ? $" (skipped {result.SkippedDocuments}, the first: {result.Skipped[0].Path}: {result.Skipped[0].Reason})"
+                : "";
+            throw new OsvFeedException($"{path}: no OSV document in it{why}");
+        }
+
+        builder.AddSource(new AdvisorySource("osv", path, result.Advisories, import.NewestModified));
+        return result;
+    }
+
+    sealed class Run(AdvisoryDatabaseBuilder builder, IProgress<OsvImportProgress>? progress, CancellationToken cancellationToken)
+    {
+        const int ProgressEvery = 256;
+
+        readonly List<OsvSkippedDocument> _skipped = [];
+        readonly SortedDictionary<string, int> _skippedEcosystems = new(StringComparer.Ordinal);
+        byte[] _buffer = new byte[64 << 10];
+        int _documents;
+        int _advisories;
+        int _ranges;
+        int _withdrawn;
+        int _notVulnerabilities;
+        int _skippedDocuments;
+        int? _total;
+
+        public DateTimeOffset? NewestModified { get; private set; }
+
+        public void Folder(string path)
+        {
+            var options = new EnumerationOptions
+            {
+                RecurseSubdirectories = true,
+                // Ends a loop of symbolic links; feeds are two or three folders deep.
+                MaxRecursionDepth = 16,
+                IgnoreInaccessible = false,
+                MatchCasing = MatchCasing.CaseInsensitive,
+            };
+            foreach (var file in Directory.EnumerateFiles(path, "*.json", options))
+            {
+                try
+                {
+                    File(file);
+                }
+                catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+                {
+                    Skip(file, e.Message);
+                }
+            }
+        }
+
+        public void File(string path)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+            if (Read(stream, out var length) is { } problem) Skip(path, problem);
+            else Document(path, _buffer.AsMemory(0, length));
+        }
+
+        public void Zip(string path)
+        {
+            ZipArchive archive;
+            try
+            {
+                archive = ZipFile.OpenRead(path);
+            }
+            catch (InvalidDataException e)
+            {
+                throw new OsvFeedException($"{path}: no zip archive: {e.Message}", e);
+            }
+
+            using (archive)
+            {
+                _total = archive.Entries.Count(IsDocument);
+                foreach (var entry in archive.Entries)
+                {
+                    cancellationToken.ThrowIfCancellationRequested();
+                    if (IsDocument(entry)) Entry(entry);
+                }
+            }
+
+            static bool IsDocument(ZipArchiveEntry entry) => entry.FullName.EndsWith(".json", StringComparison.OrdinalIgnoreCase);
+        }
+
+        public OsvImportResult Result() => new(
+            _documents, _ranges, _advisories, _withdrawn, _notVulnerabilities, _skippedEcosystems, _skippedDocuments, _skipped);
+
+        void Entry(ZipArchiveEntry entry)
+        {
+            if (entry.Length > DocumentBytesMax)
+            {
+                Skip(entry.FullName, TooLong(entry.Length));
+                return;
+            }
+
+            try
+            {
+                using var stream = entry.Open();
+                if (Read(stream, out var length) is { } problem) Skip(entry.FullName, problem);
+                else if (length != entry.Length) Skip(entry.FullName, $"the archive says that it has {entry.Length} bytes, it has {length}");
+                else Document(entry.FullName, _buffer.AsMemory(0, length));
+            }
+            catch (Exception e) when (e is InvalidDataException or NotSupportedException)
+            {
+                // A damaged entry leaves the others readable: the central directory says where they are.
+                Skip(entry.FullName, $"damaged in the archive: {e.Message}");
+            }
+        }
+
+        // Grows with what arrives, not with what a header promises.
+        string? Read(Stream stream, out int length)
+        {
+            length = 0;
+            while (true)
+            {
+                if (length == _buffer.Length)
+                {
+                    if (length > DocumentBytesMax) return TooLong(length);
+                    Array.Resize(ref _buffer, Math.Min(_buffer.Length * 2, DocumentBytesMax + 1));
+                }
+
+                var read = stream.Read(_buffer, length, _buffer.Length - length);
+                if (read == 0) return length > DocumentBytesMax ? TooLong(length) : null;
+                length += read;
+            }
+        }
+
+        static string TooLong(long length) => $"{length} bytes or more, limit {DocumentBytesMax}";
+
+        void Document(string path, ReadOnlyMemory<byte> json)
+        {
+            OsvDocument document;
+            try
+            {
+                document = OsvDocument.Parse(json);
+            }
+            catch (OsvDocumentException e)
+            {
+                Skip(path, e.Message);
+                return;
+            }
+
+            _documents++;
+            _ranges += document.Ranges;
+            if (_documents % ProgressEvery == 0) progress?.Report(new OsvImportProgress(_documents, _total));
+            foreach (var ecosystem in document.OtherEcosystems)
+                _skippedEcosystems[ecosystem] = _skippedEcosystems.GetValueOrDefault(ecosystem) + 1;
+
+            var advisory = document.Advisory;
+            if (NewestModified is null || advisory.Modified > NewestModified) NewestModified = advisory.Modified;
+            if (document.Withdrawn)
+            {
+                _withdrawn++;
+                builder.Withdraw(advisory.Feed, advisory.Id, advisory.Modified);
+            }
+            else if (!document.IsVulnerability)
+            {
+                _notVulnerabilities++;
+            }
+            else if (advisory.Affected.Count > 0)
+            {
+                _advisories++;
+                builder.Add(advisory);
+            }
+        }
+
+        void Skip(string path, string reason)
+        {
+            _skippedDocuments++;
+            if (_skipped.Count < SkippedNamedMax) _skipped.Add(new OsvSkippedDocument(path, reason));
+        }
+    }
+}
+
+/// <summary>What an import did. <paramref name="Documents"/> is the sum of <paramref name="Advisories"/>,
+/// <paramref name="Withdrawn"/>, <paramref name="NotVulnerabilities"/> and those that affect nothing that can be matched.</summary>
+/// <param name="Documents">OSV documents read.</param>
+/// <param name="Ranges">Ranges of type ECOSYSTEM in them.</param>
+/// <param name="Advisories">Documents given to the database.</param>
+/// <param name="Withdrawn">Documents that their vendor withdrew.</param>
+/// <param name="NotVulnerabilities">Bug fix and enhancement advisories that name no CVE.</param>
+/// <param name="SkippedEcosystems">Affected packages left out because versions of their ecosystem cannot be compared here, by ecosystem.</param>
+/// <param name="SkippedDocuments">Files that could not be read as OSV.</param>
+/// <param name="Skipped">The first 1,000 of those, by name.</param>
+public sealed record OsvImportResult(
+    int Documents,
+    int Ranges,
+    int Advisories,
+    int Withdrawn,
+    int NotVulnerabilities,
+    IReadOnlyDictionary<string, int> SkippedEcosystems,
+    int SkippedDocuments,
+    IReadOnlyList<OsvSkippedDocument> Skipped);
+
+/// <summary>A file or zip entry that was left out, and why.</summary>
+public sealed record OsvSkippedDocument(string Path, string Reason);
+
+/// <param name="Documents">Read until now.</param>
+/// <param name="Total">In the archive. Null for a folder.</param>
+public sealed record OsvImportProgress(int Documents, int? Total);
+
+/// <summary>Nothing could be imported. The message names the path and what is wrong with it.</summary>
+public sealed class OsvFeedException : Exception
+{
+    public OsvFeedException(string message)
+        : base(message)
+    {
+    }
+
+    public OsvFeedException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+}

@@ -1,0 +1,38 @@
+using System.CommandLine;
+using System.Net;
+using Guestmark.Central;
+using Guestmark.CommandLine;
+using Microsoft.Extensions.Logging;
+
+namespace Guestmark;
+
+/// <summary><c>guestmark central</c>: store, matching, API and pages.</summary>
+static class CentralCommand
+{
+    public static Command Create()
+    {
+        var data = RoleArguments.Data("central");
+        var certificates = RoleArguments.Certificates();
+        var listen = RoleArguments.EndPoint("--listen", "Where sensors connect", new IPEndPoint(IPAddress.Loopback, 8444));
+        var address = RoleArguments.EndPoint("--address", "Where people and API clients connect, over HTTP", new IPEndPoint(IPAddress.Loopback, 8180));
+        var feeds = FeedImport.Option();
+        var command = new Command("central", "Stores what the sensors deliver, matches it and shows it") { listen, address, certificates, data, feeds }.WithExamples(
+            """
+            guestmark central --listen 0.0.0.0:8444 --certs /etc/guestmark/certs --feed almalinux-osv.zip
+            """);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var folder = parsed.GetRequiredValue(data);
+            var database = await FeedImport.RunAsync(folder, parsed.GetValue(feeds) ?? [], new Progress(TimeProvider.System), cancellationToken);
+            var app = RoleHosts.Central(
+                new CentralOptions { DataDirectory = folder },
+                parsed.GetRequiredValue(certificates), parsed.GetRequiredValue(listen), parsed.GetRequiredValue(address), database, LogLevel.Information);
+            await RoleHosts.StartAsync(app, "central", cancellationToken);
+            await Console.Error.WriteLineAsync($"central: sensors connect to port {RoleHosts.Port(app, 0)}");
+            await Console.Error.WriteLineAsync($"central: sign in at {RoleHosts.SignInLink(app, RoleHosts.Address(app, 1))}");
+            await RoleHosts.RunAsync(app, cancellationToken);
+            return ExitCode.Done;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,59 @@
+using System.CommandLine;
+using Guestmark.CommandLine;
+using Guestmark.Vulnerabilities;
+
+namespace Guestmark;
+
+/// <summary><c>--feed</c>: turns vendors' data into the advisory database of Central.</summary>
+static class FeedImport
+{
+    public static Option<string[]> Option() => new("--feed")
+    {
+        Description = "Advisories in OSV format: a folder, a .zip or a .json file. Replaces what was imported before. Repeatable",
+        HelpName = "PATH",
+    };
+
+    /// <returns>The database: of these feeds, or without any the one imported last, or an empty one.</returns>
+    public static async Task<AdvisoryDatabase> RunAsync(string centralData, string[] feeds, Progress progress, CancellationToken cancellationToken)
+    {
+        var file = Path.Combine(centralData, "advisories.db");
+        try
+        {
+            if (feeds.Length > 0)
+            {
+                var builder = new AdvisoryDatabaseBuilder();
+                foreach (var feed in feeds)
+                {
+                    await progress.RunAsync($"Importing {feed}", tell => Task.Run(() =>
+                    {
+                        var result = OsvFeed.Import(feed, builder, new Teller(tell), cancellationToken);
+                        return (0, Outcome(result));
+                    }, cancellationToken));
+                }
+
+                Directory.CreateDirectory(centralData);
+                builder.Write(file);
+            }
+
+            return File.Exists(file) ? AdvisoryDatabase.Open(file) : AdvisoryDatabase.Empty;
+        }
+        catch (Exception e) when (e is AdvisoryDatabaseException or OsvFeedException or IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException(e.Message, e);
+        }
+    }
+
+    /// <summary>What was imported, and the first of what was left out with its reason.</summary>
+    static string Outcome(OsvImportResult result)
+    {
+        var words = $"{result.Advisories} advisories";
+        if (result.SkippedEcosystems.Count > 0) words += $", left out {string.Join(", ", result.SkippedEcosystems.Keys.Take(5))}, whose versions cannot be compared";
+        if (result.SkippedDocuments > 0) words += $", {result.SkippedDocuments} documents left out, the first {result.Skipped[0].Path}: {result.Skipped[0].Reason}";
+        return words;
+    }
+
+    sealed class Teller(Action<string> tell) : IProgress<OsvImportProgress>
+    {
+        public void Report(OsvImportProgress value) => tell(value.Total is { } total ? $"{value.Documents} of {total} documents" : $"{value.Documents} documents");
+    }
+}

@@ -1,0 +1,39 @@
+using System.CommandLine;
+using System.Net;
+using Guestmark.CommandLine;
+using Guestmark.Sensor;
+using Microsoft.Extensions.Logging;
+
+namespace Guestmark;
+
+/// <summary><c>guestmark sensor</c>: one for each cluster.</summary>
+static class SensorCommand
+{
+    public static Command Create()
+    {
+        var data = RoleArguments.Data("sensor");
+        var certificates = RoleArguments.Certificates();
+        var listen = RoleArguments.EndPoint("--listen", "Where nodes connect", new IPEndPoint(IPAddress.Loopback, 8443));
+        var central = RoleArguments.Endpoint("--central-endpoint", "Central");
+        var centralName = new Option<string?>("--central-name") { Description = "The name in Central's certificate, when it is not the endpoint's host", HelpName = "NAME" };
+        var command = new Command("sensor", "Receives from the nodes of a cluster and delivers to Central") { listen, central, centralName, certificates, data }.WithExamples(
+            """
+            guestmark sensor --listen 0.0.0.0:8443 --central-endpoint central.example.com:8444 --certs /etc/guestmark/certs
+            """);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var app = RoleHosts.Sensor(new SensorOptions
+            {
+                DataDirectory = parsed.GetRequiredValue(data),
+                CentralEndpoint = parsed.GetRequiredValue(central),
+                CentralName = parsed.GetValue(centralName),
+                Certificates = parsed.GetRequiredValue(certificates),
+            }, parsed.GetRequiredValue(listen), LogLevel.Information);
+            await RoleHosts.StartAsync(app, "sensor", cancellationToken);
+            await Console.Error.WriteLineAsync($"sensor: listening on port {RoleHosts.Port(app, 0)}");
+            await RoleHosts.RunAsync(app, cancellationToken);
+            return ExitCode.Done;
+        });
+        return command;
+    }
+}

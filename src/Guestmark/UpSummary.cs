@@ -1,0 +1,103 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Spectre.Console;
+
+namespace Guestmark;
+
+/// <summary>What <c>guestmark up --once</c> prints: the machines, and the findings of each.</summary>
+sealed class UpSummary(CentralApi api, IReadOnlyList<string> uids)
+{
+    /// <summary>Rows of findings for each machine. All of them are in the JSON output, the API and the pages.</summary>
+    const int FindingsMax = 20;
+
+    static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public async Task PrintAsync(string output, CancellationToken cancellationToken)
+    {
+        var machines = new List<(JsonNode Machine, List<JsonNode> Findings)>();
+        foreach (var uid in uids)
+        {
+            var machine = (await api.TryGetAsync($"api/v1/vms/{uid}", cancellationToken))!;
+            machines.Add((machine, await api.GetAllAsync($"api/v1/vms/{uid}/findings", cancellationToken)));
+        }
+
+        if (output == "json") PrintJson(machines);
+        else PrintTables(machines);
+    }
+
+    static void PrintJson(List<(JsonNode Machine, List<JsonNode> Findings)> machines)
+    {
+        var list = new JsonArray();
+        foreach (var (machine, findings) in machines)
+        {
+            machine["findings"] = new JsonArray([.. findings]);
+            list.Add(machine);
+        }
+
+        Console.Out.WriteLine(new JsonObject { ["vms"] = list }.ToJsonString(Indented));
+    }
+
+    static void PrintTables(List<(JsonNode Machine, List<JsonNode> Findings)> machines)
+    {
+        // Into a file or a pipe go no escape sequences, and a table is as wide as it needs to be.
+        var settings = new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out), Ansi = Console.IsOutputRedirected ? AnsiSupport.No : AnsiSupport.Detect };
+        var console = AnsiConsole.Create(settings);
+        if (Console.IsOutputRedirected) console.Profile.Width = 200;
+
+        var summary = Table("Machines", "Name", "OS", "Packages", "Critical", "Important", "Moderate", "Low", "Unknown", "Matching");
+        foreach (var (machine, _) in machines)
+        {
+            var counts = machine["findingCounts"]!;
+            AddRow(summary, [
+                Text(machine["name"]), Os(machine["os"]), Text(machine["packageCount"]),
+                Text(counts["critical"]), Text(counts["important"]), Text(counts["moderate"]), Text(counts["low"]), Text(counts["unknown"]),
+                Matching(machine),
+            ]);
+        }
+
+        console.Write(summary);
+        foreach (var (machine, findings) in machines)
+        {
+            if (findings.Count == 0) continue;
+            console.WriteLine();
+            var table = Table($"Findings of {Text(machine["name"])}", "Severity", "Advisory", "Package", "Installed", "Fixed", "CVEs");
+            foreach (var finding in findings.Take(FindingsMax))
+            {
+                AddRow(table, [
+                    Text(finding["severity"]), Text(finding["advisory"]), Text(finding["package"]?["name"]),
+                    Text(finding["installedVersion"]), Text(finding["fixedVersion"]) is { Length: > 0 } version ? version : "none", Cves(finding["cves"]),
+                ]);
+            }
+
+            console.Write(table);
+            if (findings.Count > FindingsMax) console.WriteLine($"… and {findings.Count - FindingsMax} more: see the pages, the API, or --output json");
+        }
+    }
+
+    static Table Table(string title, params string[] columns)
+    {
+        var table = new Table { Border = TableBorder.Simple, Title = new TableTitle(Markup.Escape(title)) };
+        foreach (var column in columns) table.AddColumn(column);
+        return table;
+    }
+
+    static void AddRow(Table table, string[] cells) => table.AddRow(cells.Select(cell => new Text(cell)));
+
+    static string Os(JsonNode? os) =>
+        Text(os?["prettyName"]) is { Length: > 0 } pretty ? pretty : $"{Text(os?["id"])} {Text(os?["versionId"])}".Trim();
+
+    static string Matching(JsonNode machine) => Text(machine["matching"]?["state"]) switch
+    {
+        "no-advisories" => "no advisories for this OS: give --feed",
+        var state => state,
+    };
+
+    static string Cves(JsonNode? cves)
+    {
+        var list = cves?.AsArray().Select(cve => Text(cve)).ToList() ?? [];
+        return list.Count <= 2 ? string.Join(" ", list) : $"{list[0]} {list[1]} +{list.Count - 2}";
+    }
+
+    /// <summary>Package names come from guests: control characters would reach the terminal.</summary>
+    static string Text(JsonNode? node) => string.Concat((node?.ToString() ?? "").Select(c => char.IsControl(c) ? '?' : c));
+}

@@ -1,0 +1,93 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+
+namespace Guestmark.CommandLine;
+
+/// <summary>What the executables end with. Scripts rely on the numbers: they are documented in each <c>--help</c>.</summary>
+static class ExitCode
+{
+    public const int Done = 0;
+    public const int Failed = 1;
+    public const int Usage = 2;
+}
+
+/// <summary>A failure that is told to the user as it is: what failed, the value, and what to do. Ends with <see cref="ExitCode.Failed"/>.</summary>
+sealed class CommandException(string message, Exception? cause = null) : Exception(message, cause);
+
+/// <summary>A wrong call that only the command itself can notice. Ends with <see cref="ExitCode.Usage"/>.</summary>
+sealed class UsageException(string message) : Exception(message);
+
+/// <summary>What both executables share: help with examples, exit codes, errors on standard error.</summary>
+/// <remarks>Compiled into each executable, because the agent shares no library with the host's program but those of the wire.</remarks>
+static class CommandLineProgram
+{
+    static readonly Dictionary<Command, string> Examples = [];
+
+    /// <summary>Adds examples, a command a line, to the command's help.</summary>
+    public static TCommand WithExamples<TCommand>(this TCommand command, string examples)
+        where TCommand : Command
+    {
+        Examples[command] = examples;
+        return command;
+    }
+
+    public static async Task<int> RunAsync(RootCommand root, string[] arguments)
+    {
+        foreach (var option in root.Options)
+        {
+            if (option is HelpOption help) help.Action = new HelpWithExamples((HelpAction)help.Action!);
+        }
+
+        var parsed = root.Parse(arguments);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync($"error: {error.Message}");
+            await Console.Error.WriteLineAsync($"Try '{CommandPath(parsed.CommandResult)} --help'.");
+            return ExitCode.Usage;
+        }
+
+        try
+        {
+            // Every command ends by itself when it is cancelled: how long that takes is the command's decision.
+            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });
+        }
+        catch (UsageException e)
+        {
+            await Console.Error.WriteLineAsync($"error: {e.Message}");
+            await Console.Error.WriteLineAsync($"Try '{CommandPath(parsed.CommandResult)} --help'.");
+            return ExitCode.Usage;
+        }
+        catch (CommandException e)
+        {
+            await Console.Error.WriteLineAsync($"error: {e.Message}");
+            return ExitCode.Failed;
+        }
+        catch (OperationCanceledException)
+        {
+            await Console.Error.WriteLineAsync("cancelled");
+            return ExitCode.Failed;
+        }
+    }
+
+    static string CommandPath(System.CommandLine.Parsing.CommandResult result) =>
+        result.Parent is System.CommandLine.Parsing.CommandResult parent ? $"{CommandPath(parent)} {result.Command.Name}" : result.Command.Name;
+
+    sealed class HelpWithExamples(HelpAction inner) : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            inner.Invoke(parseResult);
+            var output = parseResult.InvocationConfiguration.Output;
+            if (Examples.TryGetValue(parseResult.CommandResult.Command, out var examples))
+            {
+                output.WriteLine("Examples:");
+                foreach (var line in examples.Split('\n')) output.WriteLine($"  {line}");
+                output.WriteLine();
+            }
+
+            output.WriteLine("Exit codes: 0 done, 1 failed, 2 usage.");
+            return ExitCode.Done;
+        }
+    }
+}

@@ -1,0 +1,54 @@
+using Guestmark.Inventory;
+using Guestmark.Vulnerabilities;
+using Guestmark.Wire.Reports;
+
+namespace Guestmark.Central.Tests;
+
+/// <summary>Reports and advisories that fit each other.</summary>
+static class Samples
+{
+    public static readonly DateTimeOffset Start = new(2026, 1, 2, 3, 4, 5, TimeSpan.Zero);
+
+    public static readonly OsRelease Alma = new("almalinux", "8.10", "AlmaLinux 8.10 (Cerulean Leopard)");
+
+    public static Package Package(string name, string version = "1.0", string release = "1.el8") => new()
+    {
+        Manager = PackageManager.Rpm,
+        Name = name,
+        Version = version,
+        Release = release,
+        Architecture = "x86_64",
+        SourceName = name,
+        SourceVersion = $"{version}-{release}",
+        Database = "sqlite:var/lib/rpm",
+    };
+
+    public static VMReport Report(params Package[] packages) => Report(Alma, packages);
+
+    public static VMReport Report(OsRelease os, params Package[] packages) => InventoryReports.Write(new GuestInventory(os, packages, []));
+
+    /// <summary>Package p0, p1, … of which each set has another version of the first.</summary>
+    public static VMReport ReportOfSet(int set, int packages = 10) =>
+        Report([.. Enumerable.Range(0, packages).Select(i => Package($"p{i}", i == 0 ? $"1.{set}" : "1.0"))]);
+
+    public static Advisory Advisory(string id, string package, string fixedIn, Severity severity = Severity.Important, string summary = "") => new()
+    {
+        Feed = "osv",
+        Id = id,
+        Cves = [id.Replace("ALSA", "CVE").Replace(':', '-')],
+        Summary = summary,
+        Severity = severity,
+        CvssScore = 7.5,
+        Published = Start,
+        Modified = Start,
+        Url = $"https://errata.example/{id}",
+        Affected = [new AffectedPackage("AlmaLinux:8", package, [new VersionInterval(null, fixedIn, IntervalEnd.Fixed)])],
+    };
+
+    public static AdvisoryDatabase Database(params IEnumerable<Advisory> advisories)
+    {
+        var builder = new AdvisoryDatabaseBuilder();
+        foreach (var advisory in advisories) builder.Add(advisory);
+        return builder.Build();
+    }
+}

@@ -1,0 +1,163 @@
+using System.Text.Json.Nodes;
+using Guestmark.Inventory;
+using static Guestmark.Vulnerabilities.Tests.AlmaLinuxFixture;
+
+namespace Guestmark.Vulnerabilities.Tests;
+
+public class MatcherTests
+{
+    static readonly OsRelease Debian12 = new("debian", "12", "Debian GNU/Linux 12 (bookworm)");
+    static readonly OsRelease Rocky9 = new("rocky", "9.4", "");
+
+    [Theory]
+    [InlineData("0.9-1", false)]
+    [InlineData("1.0-1", true)]
+    [InlineData("1.9-1", true)]
+    [InlineData("2.0-1", false)]
+    [InlineData("2.9-1", false)]
+    [InlineData("3.0-1", true)]
+    [InlineData("3.5-1", true)]
+    [InlineData("3.6-1", false)]
+    [InlineData("4.0-1", true)]
+    [InlineData("9999-1", true)]
+    public void A_range_of_several_intervals_is_evaluated_in_version_order(string version, bool affected)
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", "AlmaLinux:8", "p",
+            ("introduced", "4.0-1"), ("introduced", "1.0-1"), ("fixed", "2.0-1"), ("introduced", "3.0-1"), ("last_affected", "3.5-1")));
+        Assert.Equal(affected, Match(database, AlmaLinux8, Rpm("p", version)).Count == 1);
+    }
+
+    [Fact]
+    public void Evidence_says_how_an_interval_ends()
+    {
+        var database = Osv.Database(
+            Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "1.0-1"), ("last_affected", "2.0-1")),
+            Osv.Document("TEST-2", "AlmaLinux:8", "p", ("introduced", "0")));
+        var findings = Match(database, AlmaLinux8, Rpm("p", "2.0-1"));
+        Assert.Equal(["introduced 1.0-1, last affected 2.0-1", "introduced 0, no fix"], findings.Select(finding => finding.Evidence.Range));
+        Assert.Equal(["2.0-1 <= 2.0-1 by rpm", "2.0-1 >= 0 by rpm"], findings.Select(finding => finding.Evidence.Comparison));
+        Assert.All(findings, finding => Assert.Null(finding.FixedVersion));
+    }
+
+    [Fact]
+    public void A_missing_epoch_is_zero()
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", "1:1.0-1")));
+        Assert.Single(Match(database, AlmaLinux8, Rpm("p", "2.0-1")));
+        Assert.Empty(Match(database, AlmaLinux8, Rpm("p", "1:2.0-1")));
+    }
+
+    [Fact]
+    public void Listed_versions_count_where_there_is_no_range()
+    {
+        var document = Osv.Document("TEST-1", "Debian:12", "p");
+        var affected = document["affected"]![0]!.AsObject();
+        affected.Remove("ranges");
+        affected["versions"] = new JsonArray("1.0-1", "1.0-3");
+        var database = Osv.Database(document);
+        Assert.Equal("exactly 1.0-3", Assert.Single(Match(database, Debian12, Deb("p", "1.0-3"))).Evidence.Range);
+        Assert.Empty(Match(database, Debian12, Deb("p", "1.0-2")));
+    }
+
+    [Fact]
+    public void Debian_is_matched_by_source_package_and_its_version()
+    {
+        var database = Osv.Database(Osv.Document("DSA-1-1", "Debian:12", "src", ("introduced", "0"), ("fixed", "1.0-1+deb12u1")));
+        var finding = Assert.Single(Match(database, Debian12, Deb("bin", "7:3.0-1") with { SourceName = "src", SourceVersion = "1.0-1" }));
+        Assert.Equal("7:3.0-1", finding.InstalledVersion);
+        Assert.True(finding.Evidence.MatchedBySourcePackage);
+        Assert.Equal("src", finding.Evidence.MatchedPackage);
+        Assert.Equal("1.0-1 < 1.0-1+deb12u1 by dpkg", finding.Evidence.Comparison);
+
+        Assert.False(Assert.Single(Match(database, Debian12, Deb("src", "1.0-1"))).Evidence.MatchedBySourcePackage);
+        Assert.Empty(Match(database, Debian12, Deb("src", "7:3.0-1") with { SourceName = "other", SourceVersion = "1.0-1" }));
+    }
+
+    [Fact]
+    public void AlmaLinux_is_matched_by_binary_package()
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", "AlmaLinux:8", "src", ("introduced", "0"), ("fixed", "2-1")));
+        Assert.Empty(Match(database, AlmaLinux8, Rpm("bin", "1-1") with { SourceName = "src", SourceVersion = "1-1" }));
+        Assert.Single(Match(database, AlmaLinux8, Rpm("src", "1-1") with { SourceName = "other", SourceVersion = "1-1" }));
+    }
+
+    [Fact]
+    public void The_epoch_that_a_source_rpm_does_not_name_is_not_compared()
+    {
+        // perl-Carp 1.50 of perl-5.32.1-480.el9.src.rpm, where perl's packages have epoch 4.
+        var database = Osv.Database(Osv.Document("TEST-1", "Rocky Linux:9", "perl", ("introduced", "0"), ("fixed", "4:5.32.1-480.el9")));
+        var package = Rpm("perl-Carp", "1.50-460.el9") with { SourceName = "perl", SourceVersion = "5.32.1-480.el9" };
+        Assert.Empty(Match(database, Rocky9, package));
+        var finding = Assert.Single(Match(database, Rocky9, package with { SourceVersion = "5.32.1-479.el9" }));
+        Assert.Equal("5.32.1-479.el9 < 4:5.32.1-480.el9 by rpm without epoch", finding.Evidence.Comparison);
+
+        // The package's own version, used where the source's is unknown, has its epoch.
+        Assert.Single(Match(database, Rocky9, package with { SourceVersion = null, Version = "9" }));
+        Assert.Empty(Match(database, Rocky9, package with { SourceVersion = null, Version = "9", Epoch = 4 }));
+    }
+
+    [Fact]
+    public void A_package_of_another_manager_is_not_matched()
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", "Debian:12", "p", ("introduced", "0")));
+        Assert.Empty(Match(database, Debian12, Rpm("p", "1-1")));
+        Assert.Single(Match(database, Debian12, Deb("p", "1-1")));
+    }
+
+    [Theory]
+    [InlineData("almalinux", "8.10", "AlmaLinux:8")]
+    [InlineData("almalinux", "10", "AlmaLinux:10")]
+    [InlineData("rocky", "9.4", "Rocky Linux:9")]
+    [InlineData("debian", "12", "Debian:12")]
+    [InlineData("ubuntu", "22.04", "Ubuntu:22.04:LTS")]
+    [InlineData("ubuntu", "23.04", "Ubuntu:23.04")]
+    [InlineData("ubuntu", "24.10", "Ubuntu:24.10")]
+    public void A_machine_is_in_the_ecosystem_of_its_release(string id, string version, string ecosystem)
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", ecosystem, "p", ("introduced", "0")));
+        Assert.True(database.Covers(new OsRelease(id, version, "")));
+        var package = ecosystem.Contains("inux:", StringComparison.Ordinal) ? Rpm("p", "1-1") : Deb("p", "1-1");
+        Assert.Equal(ecosystem, Assert.Single(Match(database, new OsRelease(id, version, ""), package)).Evidence.Ecosystem);
+    }
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("debian", "")]
+    [InlineData("debian", "1")]
+    [InlineData("debian", "120")]
+    [InlineData("Debian", "12")]
+    [InlineData("ubuntu", "04")]
+    [InlineData("ubuntu", ".04")]
+    public void An_unknown_release_is_in_none(string id, string version) =>
+        Assert.False(Osv.Database(Osv.Document("TEST-1", "Debian:12", "p", ("introduced", "0"))).Covers(new OsRelease(id, version, "")));
+
+    [Fact]
+    public void A_release_of_any_length_is_harmless()
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", "Debian:12", "p", ("introduced", "0")));
+        Assert.False(database.Covers(new OsRelease("debian", new string('1', 10_000), "")));
+        Assert.Single(Match(database, Debian12, Deb("p", new string('1', 10_000))));
+    }
+
+    [Fact]
+    public void A_modular_advisory_that_names_no_stream_applies_to_its_version_line()
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", "AlmaLinux:8", "ruby", ("introduced", "0"), ("fixed", "2.7.9-1.module_el8.10.0+1+a")));
+        Assert.Single(Match(database, AlmaLinux8, Rpm("ruby", "2.7.1-1.module_el8.6.0+1+a", "ruby:2.7:1:a")));
+        Assert.Empty(Match(database, AlmaLinux8, Rpm("ruby", "2.5.1-1.module_el8.6.0+1+a", "ruby:2.5:1:a")));
+        Assert.Empty(Match(database, AlmaLinux8, Rpm("ruby", "2.7.1-1.el8")));
+    }
+
+    [Fact]
+    public void A_summary_may_name_two_streams()
+    {
+        var database = Osv.Database(Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", "2-1.module_el8.10.0+1+a"))
+            .With("summary", "Moderate: virt:rhel and virt-devel:rhel security update, see ALSA-2022:0123"));
+        Assert.Single(Match(database, AlmaLinux8, Rpm("p", "1-1.module_el8.6.0+1+a", "virt:rhel:1:a")));
+        Assert.Single(Match(database, AlmaLinux8, Rpm("p", "1-1.module_el8.6.0+1+a", "virt-devel:rhel:1:a")));
+        Assert.Empty(Match(database, AlmaLinux8, Rpm("p", "1-1.module_el8.6.0+1+a", "virt:8.2:1:a")));
+        Assert.Empty(Match(database, AlmaLinux8, Rpm("p", "1-1.module_el8.6.0+1+a", "ALSA-2022:0123:1:a")));
+    }
+
+    static Package Deb(string name, string version) => Rpm(name, version) with { Manager = PackageManager.Dpkg };
+}
