@@ -75,12 +75,13 @@ sealed class CentralServer : IAsyncDisposable
         return JsonSerializer.Deserialize<JsonElement>(await response.Content.ReadAsStringAsync());
     }
 
+    /// <summary>The HTML, in which only the characters that HTML needs encoded are.</summary>
     public async Task<string> GetPageAsync(string path, HttpStatusCode expected = HttpStatusCode.OK)
     {
         using var response = await Api.GetAsync(path);
         Assert.Equal(expected, response.StatusCode);
         Assert.Equal("text/html; charset=utf-8", response.Content.Headers.ContentType?.ToString());
-        return await response.Content.ReadAsStringAsync();
+        return (await response.Content.ReadAsStringAsync()).Replace("&#x2013;", "–");
     }
 
     public async ValueTask DisposeAsync()

@@ -54,7 +54,7 @@ public sealed partial class ProjectReferencesTests
         var sources = Directory.GetFiles(Path.Combine(Repository.Root, "src"), "*.*", SearchOption.AllDirectories)
             .Where(file => file.EndsWith(".cs", StringComparison.Ordinal) || file.EndsWith(".csproj", StringComparison.Ordinal) || file.EndsWith(".razor", StringComparison.Ordinal))
             .Where(file => !file.Contains("node_modules", StringComparison.Ordinal) && !file.Contains("/src/Guestmark.Rpc/", StringComparison.Ordinal));
-        Assert.Empty(sources.Where(file => Grpc().IsMatch(File.ReadAllText(file))));
+        Assert.DoesNotContain(sources, file => Grpc().IsMatch(File.ReadAllText(file)));
     }
 
     [GeneratedRegex("grpc", RegexOptions.IgnoreCase | RegexOptions.NonBacktracking)]

@@ -30,9 +30,10 @@ sealed class MachineQueries(CentralStore store)
     public async Task<long> CountAsync(string? search, CancellationToken cancellationToken) =>
         (await store.QueryAsync<long>($"SELECT count(*) FROM machines m WHERE {NameContains}", new { search = Contains(search) }, cancellationToken))[0];
 
-    /// <summary>The machine with this uid, else those with this name.</summary>
+    /// <summary>The machine with this uid, else two of those with this name. A slash may be written %2F, as it arrives in a path.</summary>
     public async Task<List<MachineRow>> FindAsync(string uidOrName, CancellationToken cancellationToken)
     {
+        uidOrName = uidOrName.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
         var byUid = await store.QueryAsync<MachineRow>(Machines + "WHERE m.uid = @uidOrName", new { uidOrName }, cancellationToken);
         return byUid.Count > 0
             ? byUid

@@ -31,12 +31,22 @@ public sealed class RpcCall<TRequest, TResponse> : IAsyncDisposable
     /// Sends one request now. Waits while the server does not read. When the server has ended the call with Ok, nothing is sent.
     /// </summary>
     /// <exception cref="RpcException">The call has failed, or the message is over the limit.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled. If the message was being sent, that ends the call.</exception>
     public async ValueTask WriteAsync(TRequest message, CancellationToken cancellationToken = default)
     {
         if (_isComplete) throw new InvalidOperationException("the requests of this call are complete");
         var size = MessageFraming.CheckedSize(message, _sendMessageBytesMax);
         if (!_started.IsCompleted) await _started.WaitAsync(cancellationToken);
-        if (!_call.IsFinished) await _call.Connection!.SendAsync(_call, message, size, end: false, cancellationToken);
+        try
+        {
+            if (!_call.IsFinished) await _call.Connection!.SendAsync(_call, message, size, end: false, cancellationToken);
+        }
+        catch (Exception e)
+        {
+            _call.Cancel(RpcStatusCode.Cancelled, $"a request could not be sent as a whole: {e.Message}");
+            throw;
+        }
+
         if (_call.HasStatus && _call.Code != RpcStatusCode.Ok) throw _call.Failure();
     }
 

@@ -133,7 +133,8 @@ sealed class Http2Connection : IThreadPoolWorkItem
         lock (_lock)
         {
             // 5.1.1: ids cannot be used again; after 2^30 requests a new connection is needed.
-            if (_endReason is not null || _draining || _nextStreamId < 0) return StreamStart.Closed;
+            if (_nextStreamId < 0) Volatile.Write(ref _draining, true);
+            if (_endReason is not null || _draining) return StreamStart.Closed;
             if (_streams.Count >= _streamsMax) return StreamStart.Full;
             stream.Id = _nextStreamId;
             _nextStreamId += 2;
@@ -160,7 +161,10 @@ sealed class Http2Connection : IThreadPoolWorkItem
         }
     }
 
-    /// <summary>Queues a message. Waits while the peer's windows are full or too much is pending. Does nothing when the stream has ended.</summary>
+    /// <summary>
+    /// Queues a message. Waits while the peer's windows are full or too much is pending. Does nothing when the stream has ended. After an
+    /// exception part of the message may be sent, and the stream must be cancelled.
+    /// </summary>
     public ValueTask SendAsync(Http2Stream stream, IMessage message, int messageBytes, bool end, CancellationToken cancellationToken)
     {
         lock (_lock)
@@ -317,10 +321,8 @@ sealed class Http2Connection : IThreadPoolWorkItem
         }
         catch
         {
-            // The message changed while it was written. Half a frame must not be sent; the stream cannot go on.
+            // The message changed while it was written: no half frame may be sent.
             _pending.Truncate(start);
-            if (Remove(stream)) AppendReset(stream.Id, Http2ErrorCode.Cancel);
-            ScheduleWrite();
             throw;
         }
 
@@ -364,12 +366,6 @@ sealed class Http2Connection : IThreadPoolWorkItem
 
                 if (writable is not null) await writable.WaitAsync(cancellationToken);
             }
-        }
-        catch (OperationCanceledException)
-        {
-            // Part of the message may be sent: the stream has no next message any more.
-            Cancel(stream);
-            throw;
         }
         finally
         {

@@ -12,6 +12,9 @@ namespace Guestmark.Rpc;
 /// <summary>One method of the server: from the HTTP request to the status.</summary>
 abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, ILogger logger)
 {
+    /// <summary>Kestrel's default for a request body is 30,000,000 bytes; a message under this fits with its prefix.</summary>
+    const int KestrelBodyBytesMax = 29_000_000;
+
     static readonly string[] StatusTexts = [.. Enum.GetValues<RpcStatusCode>().Select(code => ((int)code).ToString(CultureInfo.InvariantCulture))];
 
     protected RpcServerOptions Options { get; } = options;
@@ -67,6 +70,7 @@ abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, 
 
     internal static void WriteHeaders(HttpContext context, RpcServerCall call)
     {
+        call.HeadersAreWritten = true;
         var headers = context.Response.Headers;
         headers.ContentType = Names.ContentType;
         if (call.ResponseHeadersOrNull is not { } metadata) return;
@@ -77,21 +81,18 @@ abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, 
     protected async ValueTask<T> ReadSingleAsync<T>(HttpContext context, RpcServerCall call)
         where T : class, IMessage<T>, new()
     {
+        if (Options.ReceiveMessageBytesMax > KestrelBodyBytesMax) LiftSizeLimit(context);
         var body = context.Request.BodyReader;
         // The whole request has usually arrived with its headers: then nothing here allocates but the message.
-        if (body.TryRead(out var read) && read.IsCompleted)
+        if (body.TryRead(out var read))
         {
             var buffer = read.Buffer;
-            if (MessageFraming.TryRead(ref buffer, Options.ReceiveMessageBytesMax, out T? message) && buffer.IsEmpty)
+            if (read.IsCompleted && MessageFraming.TryRead(ref buffer, Options.ReceiveMessageBytesMax, out T? message) && buffer.IsEmpty)
             {
                 body.AdvanceTo(buffer.End);
                 return message!;
             }
 
-            body.AdvanceTo(read.Buffer.Start);
-        }
-        else if (!read.Buffer.IsEmpty || read.IsCanceled)
-        {
             body.AdvanceTo(read.Buffer.Start);
         }
 
@@ -111,9 +112,14 @@ abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, 
     /// <summary>Streams end when the handler says so, not by how many bytes they carried or how slowly.</summary>
     protected static PipeReader StreamingBody(HttpContext context)
     {
-        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size) size.MaxRequestBodySize = null;
+        LiftSizeLimit(context);
         if (context.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate) rate.MinDataRate = null;
         return context.Request.BodyReader;
+    }
+
+    static void LiftSizeLimit(HttpContext context)
+    {
+        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size) size.MaxRequestBodySize = null;
     }
 
     /// <summary>False, with the HTTP status set, when the request is none of this protocol.</summary>
@@ -140,9 +146,9 @@ abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, 
         // A failure before the first message is a Trailers-Only response: the status is in the headers and there is no body.
         var response = context.Response;
         IHeaderDictionary target;
-        if (response.HasStarted || code == RpcStatusCode.Ok)
+        if (call.HeadersAreWritten || code == RpcStatusCode.Ok)
         {
-            if (!response.HasStarted && response.Headers.ContentType.Count == 0) WriteHeaders(context, call);
+            if (!call.HeadersAreWritten) WriteHeaders(context, call);
             target = context.Features.GetRequiredFeature<IHttpResponseTrailersFeature>().Trailers;
         }
         else

@@ -30,7 +30,7 @@ public sealed class RpcResponseStream<T>
             ? CancellationTokenSource.CreateLinkedTokenSource(callToken, cancellationToken)
             : null;
         var writer = _context.Response.BodyWriter;
-        if (!_context.Response.HasStarted) RpcEndpoint.WriteHeaders(_context, _call);
+        if (!_call.HeadersAreWritten) RpcEndpoint.WriteHeaders(_context, _call);
         MessageFraming.Write(writer, message, _bytesMax);
         var flushed = await writer.FlushAsync(both?.Token ?? callToken);
         if (flushed.IsCompleted || flushed.IsCanceled) throw new OperationCanceledException(callToken);

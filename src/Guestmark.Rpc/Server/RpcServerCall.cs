@@ -40,6 +40,9 @@ public sealed class RpcServerCall
 
     internal RpcMetadata? ResponseTrailersOrNull { get; private set; }
 
+    /// <summary>The response headers are set, and with them the way in which the status travels.</summary>
+    internal bool HeadersAreWritten { get; set; }
+
     internal bool DeadlineHasPassed => _deadlineSource is { IsCancellationRequested: true } && !_context.RequestAborted.IsCancellationRequested;
 
     internal bool ClientIsGone => _context.RequestAborted.IsCancellationRequested;
