@@ -36,7 +36,7 @@ static class RoleHosts
     {
         ThrowIfInvalid("sensor", options.Validate());
         var builder = CreateBuilder(logLevel);
-        builder.Services.AddRpc();
+        builder.Services.AddPublish();
         builder.Services.AddRpcHealth();
         builder.Services.AddSensor(options);
         builder.WebHost.ConfigureKestrel(kestrel => ListenForRpc(kestrel, rpc));
@@ -51,7 +51,7 @@ static class RoleHosts
     public static WebApplication Central(CentralOptions options, string certificates, IPEndPoint rpc, IPEndPoint web, AdvisoryDatabase database, LogLevel logLevel)
     {
         var builder = CreateBuilder(logLevel);
-        builder.Services.AddRpc();
+        builder.Services.AddPublish();
         builder.Services.AddRpcHealth();
         builder.Services.AddCentral(options);
         builder.Services.AddSingleton(provider => CertificateDirectory.Open(

@@ -169,7 +169,7 @@ public sealed partial class PagesTests : IAsyncLifetime
 
     static string StyleSheetOf(string page) => StyleSheet().Match(page).Groups["value"].Value;
 
-    [GeneratedRegex("""<link rel="stylesheet" href="(?<value>/assets/[^"]+)">""", RegexOptions.NonBacktracking)]
+    [GeneratedRegex("""<link rel="stylesheet" href="(?<value>/assets/[^"]+)" """, RegexOptions.NonBacktracking)]
     private static partial Regex StyleSheet();
 
     [GeneratedRegex("""<a class="gm-link gm-cut" href="(?<value>/vms/[^"]+)" """, RegexOptions.NonBacktracking)]

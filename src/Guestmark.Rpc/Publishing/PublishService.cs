@@ -2,6 +2,7 @@ using Google.Protobuf;
 using Guestmark.Events;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Guestmark.Rpc.Publishing;
 
@@ -13,6 +14,10 @@ public static class PublishService
     /// one before it is stored; the credit lets the sender fill the wire without waiting for each answer.
     /// </summary>
     const uint CreditEvents = 1024;
+
+    /// <summary>Adds the RPC server with the message sizes of this protocol.</summary>
+    public static IServiceCollection AddPublish(this IServiceCollection services) =>
+        services.AddRpc(options => options.ReceiveMessageBytesMax = PublishMethod.MessageBytesMax);
 
     /// <summary>Answers <c>guestmark.v1.Ingest/Publish</c> with <paramref name="sink"/>.</summary>
     public static IEndpointConventionBuilder MapPublish(this IEndpointRouteBuilder endpoints, IEventSink sink) =>

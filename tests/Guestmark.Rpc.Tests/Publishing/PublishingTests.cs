@@ -135,7 +135,7 @@ public sealed class PublishingTests : IDisposable
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.Services.AddRpc();
+        builder.Services.AddPublish();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, port, listener => listener.UseRpc(null)));
         var app = builder.Build();
         app.MapPublish(sink);

@@ -1,6 +1,6 @@
 // Makes the one style sheet of the pages from PatternFly's, with the rules that the pages can use and no others:
 //   node bundle.mjs PATTERNFLY PAGES OUTPUT
-// A rule stays when every PatternFly class of its selector is named in a page. The dark theme, which PatternFly ties to a class that a
+// A rule stays when every class of its selector is named in a page. The dark theme, which PatternFly ties to a class that a
 // script would set, becomes a media query. Names of files get a hash of their content, so that browsers may keep them for good.
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,6 @@ import { basename, join } from 'node:path';
 const [patternfly, pages, output] = process.argv.slice(2);
 const sheets = [
   'patternfly-base.css',
-  'components/Alert/alert.css',
   'components/Breadcrumb/breadcrumb.css',
   'components/Button/button.css',
   'components/Card/card.css',
@@ -17,21 +16,17 @@ const sheets = [
   'components/EmptyState/empty-state.css',
   'components/FormControl/form-control.css',
   'components/Label/label.css',
-  'components/Label/label-group.css',
   'components/Masthead/masthead.css',
   'components/Page/page.css',
-  'components/Pagination/pagination.css',
   'components/SkipToContent/skip-to-content.css',
   'components/Table/table.css',
-  'components/Table/table-grid.css',
   'components/Tabs/tabs.css',
   'components/Title/title.css',
-  'components/Toolbar/toolbar.css',
 ];
 
 const named = new Set(readdirSync(pages, { recursive: true })
   .filter(file => /\.(razor|cs)$/.test(file))
-  .flatMap(file => readFileSync(join(pages, file), 'utf8').match(/pf-[\w-]+/g) ?? []));
+  .flatMap(file => readFileSync(join(pages, file), 'utf8').match(/(pf|gm)-[\w-]+/g) ?? []));
 
 // Blocks of "prelude { body }" and statements without a body, one level deep.
 function blocks(css) {
