@@ -14,19 +14,11 @@ sealed class SpoolSink(EventSpool spool) : IEventSink
 {
     public async ValueTask<IReadOnlyList<EventRefusal>> StoreAsync(IReadOnlyList<StampedEvent> events, CancellationToken cancellationToken)
     {
-        var appends = new List<Task>(events.Count);
-        foreach (var stamped in events)
-        {
-            if (!spool.TryAppend(stamped.Encoded, out var durable))
-            {
-                // Those before it are queued and will be spooled, but are not acknowledged; the node sends the whole batch again.
-                throw new RpcException(RpcStatusCode.ResourceExhausted, "the sensor's spool is full; it empties when Central can be reached");
-            }
-
-            appends.Add(durable);
-        }
-
-        await Task.WhenAll(appends);
+        // All or none: a batch that is half in the spool would be doubled when the node sends it again.
+        ReadOnlyMemory<byte>[] records = [.. events.Select(stamped => stamped.Encoded)];
+        if (!spool.TryAppend(records, out var durable))
+            throw new RpcException(RpcStatusCode.ResourceExhausted, "the sensor's spool is full; it empties when Central can be reached");
+        await durable;
         return [];
     }
 }

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Guestmark.Spool;
 
 /// <summary>
-/// A queue of records that survives a crash: what the task of <see cref="TryAppend"/> ends for is on disk, and stays until
+/// A queue of records that survives a crash: what the task of an append ends for is on disk, and stays until
 /// <see cref="Acknowledge"/> names it or a later record.
 /// </summary>
 /// <remarks>
@@ -107,31 +107,38 @@ public sealed partial class EventSpool : IAsyncDisposable
     /// <param name="durable">Ends when the record is on disk; fails with an <see cref="IOException"/> when the disk refuses it.</param>
     /// <returns>False when the spool is full: nothing was taken, try again when records have been acknowledged.</returns>
     /// <exception cref="IOException">An earlier flush failed. What is on disk is unknown until the spool is opened again.</exception>
-    public bool TryAppend(ReadOnlyMemory<byte> record, out Task durable)
-    {
-        if (record.Length < 1 || record.Length > _options.RecordBytesMax)
-            throw new ArgumentOutOfRangeException(nameof(record), record.Length, $"a record has 1 to {_options.RecordBytesMax} bytes");
+    public bool TryAppend(ReadOnlyMemory<byte> record, out Task durable) => TryAppend([record], out durable);
 
-        var size = SegmentFormat.RecordHeaderBytes + record.Length;
-        Pending pending;
+    /// <summary>Queues records that follow each other: all of them, or none when there is no room for all.</summary>
+    /// <inheritdoc cref="TryAppend(ReadOnlyMemory{byte}, out Task)"/>
+    public bool TryAppend(ReadOnlySpan<ReadOnlyMemory<byte>> records, out Task durable)
+    {
+        durable = Task.CompletedTask;
+        var size = 0L;
+        foreach (var record in records)
+        {
+            if (record.Length < 1 || record.Length > _options.RecordBytesMax)
+                throw new ArgumentOutOfRangeException(nameof(records), record.Length, $"a record has 1 to {_options.RecordBytesMax} bytes");
+            size += SegmentFormat.RecordHeaderBytes + record.Length;
+        }
+
+        bool wake;
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_closed, this);
             if (_failure is not null) throw new IOException($"the spool {_options.Directory} has failed: {_failure.Message}", _failure);
-            if (_bytes + size > _options.BytesMax)
-            {
-                durable = Task.CompletedTask;
-                return false;
-            }
-
+            if (records.IsEmpty) return true;
+            if (_bytes + size > _options.BytesMax) return false;
             _bytes += size;
-            pending = new Pending(_nextIndex++, record);
-            _pending.Add(pending);
-            durable = pending.Durable.Task;
-            if (_pending.Count > 1) return true;
+            wake = _pending.Count == 0;
+
+            // Records are written in order, and a failure fails all that follow: the last one speaks for all.
+            var last = NewSignal();
+            durable = last.Task;
+            for (var i = 0; i < records.Length; i++) _pending.Add(new Pending(_nextIndex++, records[i], i == records.Length - 1 ? last : null));
         }
 
-        _pendingSignal.Release();
+        if (wake) _pendingSignal.Release();
         return true;
     }
 
@@ -341,7 +348,7 @@ public sealed partial class EventSpool : IAsyncDisposable
                 _grown = NewSignal();
             }
 
-            foreach (var pending in group) pending.Durable.SetResult();
+            foreach (var pending in group) pending.Durable?.SetResult();
             grown.SetResult();
         }
     }
@@ -430,9 +437,9 @@ public sealed partial class EventSpool : IAsyncDisposable
             for (var i = refusal.Taken; i < group.Count; i++) _bytes -= SegmentFormat.RecordHeaderBytes + group[i].Record.Length;
         }
 
-        for (var i = 0; i < refusal.Taken; i++) group[i].Durable.SetResult();
+        for (var i = 0; i < refusal.Taken; i++) group[i].Durable?.SetResult();
         var error = new IOException($"the spool {_options.Directory} could not store a record: {refusal.InnerException!.Message}", refusal.InnerException);
-        for (var i = refusal.Taken; i < group.Count; i++) group[i].Durable.SetException(error);
+        for (var i = refusal.Taken; i < group.Count; i++) group[i].Durable?.SetException(error);
     }
 
     /// <summary>
@@ -450,7 +457,7 @@ public sealed partial class EventSpool : IAsyncDisposable
         }
 
         var error = new IOException($"the spool {_options.Directory} could not store a record: {failure.Message}", failure);
-        foreach (var pending in group) pending.Durable.TrySetException(error);
+        foreach (var pending in group) pending.Durable?.TrySetException(error);
     }
 
     ulong ReadAcknowledged()
@@ -490,8 +497,6 @@ public sealed partial class EventSpool : IAsyncDisposable
         public int Taken => taken;
     }
 
-    sealed record Pending(ulong Index, ReadOnlyMemory<byte> Record)
-    {
-        public TaskCompletionSource Durable { get; } = NewSignal();
-    }
+    /// <param name="Durable">Who waits for the record. Null for all but the last of records that were queued together.</param>
+    sealed record Pending(ulong Index, ReadOnlyMemory<byte> Record, TaskCompletionSource? Durable);
 }

@@ -84,6 +84,23 @@ public sealed class EventSpoolTests : IDisposable
     }
 
     [Fact]
+    public async Task Records_that_belong_together_are_taken_all_or_none()
+    {
+        await using var spool = EventSpool.Open(Options);
+        ReadOnlyMemory<byte>[] group = [.. Enumerable.Range(0, 10).Select(_ => (ReadOnlyMemory<byte>)new byte[1000])];
+        var groups = 0UL;
+        while (spool.TryAppend(group, out var durable))
+        {
+            await durable;
+            groups++;
+        }
+
+        Assert.Equal(6UL, groups);
+        Assert.Equal(60UL, spool.LastIndex);
+        Assert.True(spool.TryAppend(new byte[1000], out _));
+    }
+
+    [Fact]
     public async Task Acknowledged_segments_are_deleted()
     {
         await using var spool = EventSpool.Open(Options);

@@ -10,7 +10,10 @@ using Microsoft.AspNetCore.Routing;
 
 namespace Guestmark.Central.Api;
 
-/// <summary>The REST API, version 1. docs are the records in ApiModels.cs; errors are RFC 9457 problems.</summary>
+/// <summary>
+/// The REST API, version 1: what it answers are the records of ApiModels.cs, in camelCase; errors are RFC 9457 problems. Lists take
+/// <c>limit</c> (1 to 500, default 100) and the <c>cursor</c> that the page before gave as <c>next</c>.
+/// </summary>
 static class CentralApi
 {
     const int LimitDefault = 100;

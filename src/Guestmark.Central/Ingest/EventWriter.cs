@@ -47,6 +47,7 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
         }
 
         stream.Sequence = sequence;
+        stream.Moved = true;
         if (decoded.Refusal is { } refusal)
         {
             Count(refusal.Code);
@@ -61,7 +62,8 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
     /// <summary>Moves the streams on. After the last event of the batch.</summary>
     public void Complete()
     {
-        foreach (var stream in _streams.Values)
+        // A batch of repeats writes nothing, and so waits for no disk.
+        foreach (var stream in _streams.Values.Where(stream => stream.Moved))
             connection.Execute("UPDATE streams SET sequence = @Sequence, missing = @Missing WHERE id = @Id", stream);
     }
 
@@ -153,6 +155,8 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
         public long Sequence { get; set; }
 
         public long Missing { get; set; }
+
+        public bool Moved { get; set; }
     }
 
     sealed class Machine

@@ -15,43 +15,63 @@ static class PackageSets
             "INSERT INTO package_sets (digest, distribution_id, package_count) VALUES (@Digest, @distribution, @Count) RETURNING id",
             new { set.Digest, distribution, set.Packages.Count });
 
-        // Prepared once for the hundreds of packages of a set.
+        // Prepared once for the hundreds of packages of a set, most of which other sets have too.
+        using var find = connection.CreateCommand();
+        find.CommandText =
+            """
+            SELECT id FROM packages WHERE distribution_id = @distribution AND manager = @manager AND name = @name AND version = @version
+              AND arch = @arch AND module = @module AND source_name = @source_name AND source_version = @source_version
+            """;
         using var insert = connection.CreateCommand();
         insert.CommandText =
             """
             INSERT INTO packages (distribution_id, manager, name, version, arch, module, source_name, source_version)
-            VALUES (@distribution, @manager, @name, @version, @arch, @module, @source_name, @source_version) ON CONFLICT DO NOTHING
+            VALUES (@distribution, @manager, @name, @version, @arch, @module, @source_name, @source_version) RETURNING id
             """;
         using var member = connection.CreateCommand();
-        member.CommandText =
-            """
-            INSERT INTO package_set_members (set_id, package_id) SELECT @set, id FROM packages
-            WHERE distribution_id = @distribution AND manager = @manager AND name = @name AND version = @version
-              AND arch = @arch AND module = @module AND source_name = @source_name AND source_version = @source_version
-            """;
+        member.CommandText = "INSERT INTO package_set_members (set_id, package_id) VALUES (@set, @package)";
+        member.Parameters.AddWithValue("@set", setId);
+        var memberPackage = member.Parameters.Add("@package", SqliteType.Integer);
+
+        var bindFind = Parameters(find, distribution);
+        var bindInsert = Parameters(insert, distribution);
         foreach (var package in set.Packages)
         {
-            Bind(insert, package);
-            insert.ExecuteNonQuery();
-            Bind(member, package);
+            bindFind(package);
+            if (find.ExecuteScalar() is not long id)
+            {
+                bindInsert(package);
+                id = (long)insert.ExecuteScalar()!;
+            }
+
+            memberPackage.Value = id;
             member.ExecuteNonQuery();
         }
 
         return setId;
+    }
 
-        void Bind(SqliteCommand command, PackageContent package)
+    /// <summary>Adds the parameters that name a package, and gives what sets their values.</summary>
+    static Action<PackageContent> Parameters(SqliteCommand command, long distribution)
+    {
+        command.Parameters.AddWithValue("@distribution", distribution);
+        var manager = command.Parameters.Add("@manager", SqliteType.Integer);
+        var name = command.Parameters.Add("@name", SqliteType.Text);
+        var version = command.Parameters.Add("@version", SqliteType.Text);
+        var arch = command.Parameters.Add("@arch", SqliteType.Text);
+        var module = command.Parameters.Add("@module", SqliteType.Text);
+        var sourceName = command.Parameters.Add("@source_name", SqliteType.Text);
+        var sourceVersion = command.Parameters.Add("@source_version", SqliteType.Text);
+        return package =>
         {
-            command.Parameters.Clear();
-            command.Parameters.AddWithValue("@set", setId);
-            command.Parameters.AddWithValue("@distribution", distribution);
-            command.Parameters.AddWithValue("@manager", (int)package.Manager);
-            command.Parameters.AddWithValue("@name", package.Name);
-            command.Parameters.AddWithValue("@version", package.Version);
-            command.Parameters.AddWithValue("@arch", package.Arch);
-            command.Parameters.AddWithValue("@module", package.Module);
-            command.Parameters.AddWithValue("@source_name", package.SourceName);
-            command.Parameters.AddWithValue("@source_version", package.SourceVersion);
-        }
+            manager.Value = (int)package.Manager;
+            name.Value = package.Name;
+            version.Value = package.Version;
+            arch.Value = package.Arch;
+            module.Value = package.Module;
+            sourceName.Value = package.SourceName;
+            sourceVersion.Value = package.SourceVersion;
+        };
     }
 
     /// <summary>Deletes those of <paramref name="candidates"/> that no report and no machine has, and the packages that only they had.</summary>

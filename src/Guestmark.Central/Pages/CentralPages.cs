@@ -17,6 +17,8 @@ static class CentralPages
 {
     public const int PageSize = 50;
 
+    const int SearchLengthMax = 256;
+
     /// <summary>Keeps the offset of a page within an int.</summary>
     const int PageMax = 1_000_000;
 
@@ -173,7 +175,8 @@ static class CentralPages
     static IResult NotFound(string title, string text) =>
         Message(StatusCodes.Status404NotFound, title, text, "All machines are listed at /.", signedIn: true);
 
-    static string? SearchOf(string? text) => string.IsNullOrWhiteSpace(text) ? null : Problems.Excerpt(text.Trim());
+    static string? SearchOf(string? text) =>
+        text?.Trim() is { Length: > 0 } search ? search[..Math.Min(search.Length, SearchLengthMax)] : null;
 
     static int NumberOf(string? page) =>
         int.TryParse(page, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number is >= 1 and <= PageMax ? number : 1;

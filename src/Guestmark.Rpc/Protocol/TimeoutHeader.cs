@@ -37,8 +37,8 @@ static class TimeoutHeader
             _ => -1,
         };
         if (ticks < 0) return false;
-        // 99,999,999 hours are more ticks than a TimeSpan has.
-        timeout = ticks == 0 ? TimeSpan.FromTicks(value / 100) : value > TimeSpan.MaxValue.Ticks / ticks ? TimeSpan.MaxValue : TimeSpan.FromTicks(value * ticks);
+        // A tick is 100 ns. 99,999,999 hours are 3.6e18 ticks and fit into a long.
+        timeout = TimeSpan.FromTicks(ticks == 0 ? value / 100 : value * ticks);
         return true;
     }
 }

@@ -22,6 +22,8 @@ abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, 
     public async Task HandleAsync(HttpContext context)
     {
         if (!IsRpcRequest(context)) return;
+        // Kestrel ends the whole connection when one request is slow, and with it every other call. Deadlines and keep-alive bound a call.
+        if (context.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate) rate.MinDataRate = null;
 
         var call = new RpcServerCall(context);
         var code = RpcStatusCode.Ok;
@@ -81,8 +83,7 @@ abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, 
     protected async ValueTask<T> ReadSingleAsync<T>(HttpContext context, RpcServerCall call)
         where T : class, IMessage<T>, new()
     {
-        if (Options.ReceiveMessageBytesMax > KestrelBodyBytesMax) LiftSizeLimit(context);
-        var body = context.Request.BodyReader;
+        var body = Options.ReceiveMessageBytesMax > KestrelBodyBytesMax ? UnlimitedBody(context) : context.Request.BodyReader;
         // The whole request has usually arrived with its headers: then nothing here allocates but the message.
         if (body.TryRead(out var read))
         {
@@ -109,17 +110,11 @@ abstract partial class RpcEndpoint(RpcServerOptions options, TimeProvider time, 
         MessageFraming.Write(context.Response.BodyWriter, message, Options.SendMessageBytesMax);
     }
 
-    /// <summary>Streams end when the handler says so, not by how many bytes they carried or how slowly.</summary>
-    protected static PipeReader StreamingBody(HttpContext context)
-    {
-        LiftSizeLimit(context);
-        if (context.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate) rate.MinDataRate = null;
-        return context.Request.BodyReader;
-    }
-
-    static void LiftSizeLimit(HttpContext context)
+    /// <summary>A stream ends when the handler says so, not by how many bytes it carried.</summary>
+    protected static PipeReader UnlimitedBody(HttpContext context)
     {
         if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size) size.MaxRequestBodySize = null;
+        return context.Request.BodyReader;
     }
 
     /// <summary>False, with the HTTP status set, when the request is none of this protocol.</summary>
@@ -205,7 +200,7 @@ sealed class ClientStreamingEndpoint<TRequest, TResponse>(
 {
     protected override async ValueTask InvokeAsync(HttpContext context, RpcServerCall call)
     {
-        var response = await handler(new RpcRequestStream<TRequest>(StreamingBody(context), call, Options.ReceiveMessageBytesMax), call);
+        var response = await handler(new RpcRequestStream<TRequest>(UnlimitedBody(context), call, Options.ReceiveMessageBytesMax), call);
         if (!call.DeadlineHasPassed) WriteSingle(context, call, response);
     }
 }
@@ -218,7 +213,7 @@ sealed class DuplexEndpoint<TRequest, TResponse>(
     where TResponse : class, IMessage<TResponse>, new()
 {
     protected override async ValueTask InvokeAsync(HttpContext context, RpcServerCall call) => await handler(
-        new RpcRequestStream<TRequest>(StreamingBody(context), call, Options.ReceiveMessageBytesMax),
+        new RpcRequestStream<TRequest>(UnlimitedBody(context), call, Options.ReceiveMessageBytesMax),
         new RpcResponseStream<TResponse>(context, call, Options.SendMessageBytesMax),
         call);
 }
