@@ -25,9 +25,9 @@ public sealed class CentralMetrics
         _stored = meter.CreateCounter<long>("guestmark.central.events.stored", "{event}", "Events that were made durable.");
         _repeated = meter.CreateCounter<long>("guestmark.central.events.repeated", "{event}", "Events that came again and were ignored.");
         _refused = meter.CreateCounter<long>("guestmark.central.events.refused", "{event}", "Events that will never be accepted.");
-        _missing = meter.CreateCounter<long>("guestmark.central.events.missing", "{event}", "Sequence numbers that were skipped: lost before Central.");
-        _packagesMatched = meter.CreateCounter<long>("guestmark.central.packages.matched", "{package}", "Distinct packages matched against advisories.");
-        _packagesFailed = meter.CreateCounter<long>("guestmark.central.packages.failed", "{package}", "Distinct packages that the matcher failed on.");
+        _missing = meter.CreateCounter<long>("guestmark.central.events.missing", "{event}", "Events that were lost before Central.");
+        _packagesMatched = meter.CreateCounter<long>("guestmark.central.packages.matched", "{package}", "Distinct packages that were matched.");
+        _packagesFailed = meter.CreateCounter<long>("guestmark.central.packages.failed", "{package}", "Packages that the matcher failed on.");
         _findings = meter.CreateCounter<long>("guestmark.central.findings", "{finding}", "Findings that matching yielded.");
         foreach (var reason in Enum.GetValues<RefusalReason>()) Refused(reason, 0);
     }

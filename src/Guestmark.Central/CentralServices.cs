@@ -49,7 +49,9 @@ public static class CentralServices
         return services;
     }
 
-    /// <summary>Adds sign-in, pages, API, assets and health to the application. Everything but the last two, and the sign-in itself, needs a session.</summary>
+    /// <summary>
+    /// Adds sign-in, pages, API, assets and health to the application. Everything but the last two, and the sign-in itself, needs a session.
+    /// </summary>
     public static WebApplication MapCentral(this WebApplication app)
     {
         app.Use(SecurityHeaders.Apply);

@@ -42,7 +42,10 @@ sealed class FindingStore(CentralStore store)
             },
             cancellationToken);
 
-    /// <summary>Brings the counts of up to <paramref name="limit"/> package sets up to date whose packages are all matched with <paramref name="revision"/>.</summary>
+    /// <summary>
+    /// Brings the counts of up to <paramref name="limit"/> package sets up to date whose packages are all matched with
+    /// <paramref name="revision"/>.
+    /// </summary>
     /// <returns>How many.</returns>
     public async Task<int> CountSetsAsync(string revision, DateTimeOffset now, int limit, CancellationToken cancellationToken) =>
         await store.WriteAsync(
@@ -63,7 +66,8 @@ sealed class FindingStore(CentralStore store)
                         UPDATE package_sets SET matched_revision = @revision, matched_at = @now,
                           (critical, important, moderate, low, unknown) = (
                             SELECT count(*) FILTER (WHERE f.severity = 4), count(*) FILTER (WHERE f.severity = 3),
-                              count(*) FILTER (WHERE f.severity = 2), count(*) FILTER (WHERE f.severity = 1), count(*) FILTER (WHERE f.severity = 0)
+                              count(*) FILTER (WHERE f.severity = 2), count(*) FILTER (WHERE f.severity = 1),
+                              count(*) FILTER (WHERE f.severity = 0)
                             FROM package_set_members m JOIN findings f ON f.package_id = m.package_id WHERE m.set_id = @set)
                         WHERE id = @set
                         """,
@@ -87,8 +91,10 @@ sealed class FindingStore(CentralStore store)
             gone.Remove((finding.AdvisoryId, ordinal));
             connection.Execute(
                 """
-                INSERT INTO findings (package_id, advisory, ordinal, severity, cvss_score, cvss_vector, cves, summary, installed_version, fixed_version, evidence)
-                VALUES (@package, @AdvisoryId, @ordinal, @severity, @CvssScore, @CvssVector, @cves, @Summary, @InstalledVersion, @FixedVersion, @evidence)
+                INSERT INTO findings (
+                  package_id, advisory, ordinal, severity, cvss_score, cvss_vector, cves, summary, installed_version, fixed_version, evidence)
+                VALUES (@package, @AdvisoryId, @ordinal, @severity, @CvssScore, @CvssVector, @cves, @Summary, @InstalledVersion,
+                  @FixedVersion, @evidence)
                 ON CONFLICT (package_id, advisory, ordinal) DO UPDATE SET severity = excluded.severity, cvss_score = excluded.cvss_score,
                   cvss_vector = excluded.cvss_vector, cves = excluded.cves, summary = excluded.summary,
                   installed_version = excluded.installed_version, fixed_version = excluded.fixed_version, evidence = excluded.evidence

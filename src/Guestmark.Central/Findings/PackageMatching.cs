@@ -34,7 +34,9 @@ public sealed partial class PackageMatching : BackgroundService
         _logger = logger;
     }
 
-    /// <summary>The database in use. Null until the first <see cref="UseDatabase"/>; until then nothing is matched and findings stay as stored.</summary>
+    /// <summary>
+    /// The database in use. Null until the first <see cref="UseDatabase"/>; until then nothing is matched and findings stay as stored.
+    /// </summary>
     public AdvisoryDatabase? Database => _database;
 
     /// <summary>

@@ -73,7 +73,8 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
     {
         if (_streams.TryGetValue(name, out var stream)) return stream;
         connection.Execute("INSERT INTO streams (name, sequence, missing) VALUES (@name, 0, 0) ON CONFLICT DO NOTHING", new { name });
-        stream = connection.QuerySingle<Stream>("SELECT id AS Id, sequence AS Sequence, missing AS Missing FROM streams WHERE name = @name", new { name });
+        stream = connection.QuerySingle<Stream>(
+            "SELECT id AS Id, sequence AS Sequence, missing AS Missing FROM streams WHERE name = @name", new { name });
         _streams.Add(name, stream);
         return stream;
     }
@@ -111,10 +112,14 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
             VALUES (@uid, @uid, '', @Cluster, @Node, 0, 0, @time) ON CONFLICT DO NOTHING
             """,
             new { uid, decoded.Cluster, decoded.Node, time });
-        var machine = connection.QuerySingle<Machine>("SELECT id AS Id, set_id AS SetId, last_report AS LastReport FROM machines WHERE uid = @uid", new { uid });
+        var machine = connection.QuerySingle<Machine>(
+            "SELECT id AS Id, set_id AS SetId, last_report AS LastReport FROM machines WHERE uid = @uid", new { uid });
         var setId = PackageSetId(packages);
         connection.Execute(
-            "INSERT INTO reports (event_id, stream_id, sequence, machine_id, received, set_id) VALUES (@id, @streamId, @sequence, @machine, @time, @setId)",
+            """
+            INSERT INTO reports (event_id, stream_id, sequence, machine_id, received, set_id)
+            VALUES (@id, @streamId, @sequence, @machine, @time, @setId)
+            """,
             new
             {
                 id = GuestText.Bound(decoded.Event.Id),
@@ -127,7 +132,10 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
         if (machine.LastReport is null || machine.LastReport <= time)
         {
             connection.Execute(
-                "UPDATE machines SET set_id = @setId, last_report = @time, os_pretty_name = @OsPrettyName, cluster = @Cluster, node = @Node WHERE id = @Id",
+                """
+                UPDATE machines SET set_id = @setId, last_report = @time, os_pretty_name = @OsPrettyName, cluster = @Cluster, node = @Node
+                WHERE id = @Id
+                """,
                 new { setId, time, packages.OsPrettyName, decoded.Cluster, decoded.Node, machine.Id });
         }
 

@@ -30,7 +30,8 @@ static class CentralPages
         pages.MapGet("/vms/{id}/findings/{finding}", FindingAsync);
         pages.MapFallback((HttpContext context) => context.Request.Path.StartsWithSegments("/api")
             ? Problems.Of(StatusCodes.Status404NotFound, $"There is nothing at '{Problems.Excerpt(context.Request.Path)}'", "The API is at /api/v1/vms.")
-            : NotFound("There is no such page", $"Nothing is at {Problems.Excerpt(context.Request.Path)}."));
+            : NotFound(
+                "There is no such page", $"Nothing is at {Problems.Excerpt(context.Request.Path)}."));
     }
 
     public static string MachineUrl(string uid) => "/vms/" + Uri.EscapeDataString(uid);
