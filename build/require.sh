@@ -21,6 +21,11 @@ require_debian() {
   }
 }
 
+# require_library SONAME PACKAGE : a shared library, whatever package of the distribution brings it.
+require_library() {
+  ldconfig -p | grep -q "^[[:space:]]*$1 " || require_debian "$2"
+}
+
 # require_tools : the three things that must be there before anything else can be installed.
 require_tools() {
   local tool missing=0
@@ -35,15 +40,26 @@ require_tools() {
     echo "Install the .NET 10 SDK, Node.js 20 or later and git, then run this again." >&2
     return 1
   fi
+  # .NET's TLS, the trust anchors for the package registries, and Central's store. Without ICU the SDK runs in its invariant mode,
+  # which is the mode of everything built here.
+  export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
+  require_library libssl.so.3 libssl3
+  require_library libsqlite3.so.0 libsqlite3-0
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || require_debian ca-certificates
   export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
 }
 
-# build ROOT PROJECT : a Release build that says what it does and, when it fails, why.
+# build ROOT PROJECT : a Release build that says how far it is and, when it fails, why.
 build() {
-  local started=$SECONDS log
+  local started=$SECONDS log worker
   log=$(mktemp)
   echo "building $2 (the first time takes about a minute, and fetches NuGet and npm packages)" >&2
-  if ! dotnet build "$1/$2" -c Release --nologo -v minimal >"$log" 2>&1; then
+  dotnet build "$1/$2" -c Release --nologo -v minimal >"$log" 2>&1 &
+  worker=$!
+  while sleep 1 && kill -0 "$worker" 2>/dev/null; do
+    (((SECONDS - started) % 10)) || echo "  $((SECONDS - started)) s: $(tail -n 1 "$log" | sed 's/^ *//' | cut -c1-100)" >&2
+  done
+  if ! wait "$worker"; then
     grep -E 'error|warn' "$log" | sort -u | head -40 >&2 || cat "$log" >&2
     rm -f "$log"
     echo "error: the build failed" >&2

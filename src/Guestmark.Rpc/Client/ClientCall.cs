@@ -133,7 +133,9 @@ abstract class ClientCall(int receiveMessageBytesMax) : Http2Stream
 
         if (endStream)
         {
-            if (_receivedCode is { } code) Finish(code, _receivedDetail ?? "", _collected);
+            if (PartialBytes > 0 && _receivedCode is null or RpcStatusCode.Ok)
+                Finish(RpcStatusCode.Internal, $"the server ended the call within a message, after {PartialBytes} of its bytes", _collected);
+            else if (_receivedCode is { } code) Finish(code, _receivedDetail ?? "", _collected);
             else if (!_hasHeaders && (_httpStatus != 200 || !_isRpc)) FinishWithoutProtocol();
             else Finish(RpcStatusCode.Internal, "the server ended the call without a status", _collected);
             return;
