@@ -105,16 +105,15 @@ public sealed class BrokenClientTests
 
     static Task<TestServer> EchoAsync() => TestServer.StartAsync(app => app.MapUnary(Unary, (request, _) => ValueTask.FromResult(request)));
 
-    static HttpClient RawClient(TestServer server) => new()
-    {
-        BaseAddress = server.Address, DefaultRequestVersion = HttpVersion.Version20, DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
-    };
+    static HttpClient RawClient(TestServer server) => new() { BaseAddress = server.Address };
 
     static async Task<HttpResponseMessage> PostAsync(
         HttpClient client, byte[] body, string method = "POST", string contentType = "application/grpc", string? timeout = null)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), Unary.Path)
         {
+            Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Content = new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue(contentType) } },
         };
         if (timeout is not null) request.Headers.Add("grpc-timeout", timeout);

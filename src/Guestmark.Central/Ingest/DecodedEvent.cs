@@ -17,6 +17,9 @@ sealed record DecodedEvent
 
     const int StreamLengthMax = 256;
 
+    // Unknown fields are not kept: a body full of them would take many times its size in memory, and nothing reads them.
+    static readonly MessageParser<VMReport> Reports = VMReport.Parser.WithDiscardUnknownFields(true);
+
     public required StampedEvent Event { get; init; }
 
     public (RefusalReason Code, string Text)? Refusal { get; private init; }
@@ -51,7 +54,7 @@ sealed record DecodedEvent
             switch (stamped.Type)
             {
                 case EventTypes.InventoryReport:
-                    var report = VMReport.Parser.ParseFrom(stamped.Data.Span);
+                    var report = Reports.ParseFrom(stamped.Data.Span);
                     var count = report.IndexReport?.IndexV4?.Contents?.Packages.Count ?? 0;
                     if (count > packagesMax)
                     {

@@ -555,10 +555,11 @@ sealed class Http2Connection : IThreadPoolWorkItem
                 ScheduleWrite();
             }
 
-            stream = Find(frame.StreamId, endStream);
+            stream = Find(frame.StreamId, isLast: false);
             if (stream is null) return;
+            if (frame.Length > stream.ReceiveWindow) throw new Http2Exception(Http2ErrorCode.FlowControlError, "the server sent more than a stream's window");
             stream.ReceiveWindow -= frame.Length;
-            if (stream.ReceiveWindow < 0) throw new Http2Exception(Http2ErrorCode.FlowControlError, "the server sent more than a stream's window");
+            if (endStream) Find(frame.StreamId, isLast: true);
         }
 
         var consumed = stream.OnData(data, endStream) + frame.Length - data.Length;
@@ -597,9 +598,18 @@ sealed class Http2Connection : IThreadPoolWorkItem
         Http2Stream? stream;
         lock (_lock) stream = Find(frame.StreamId, endStream);
         // A block for a stream that we gave up is decoded all the same: it changes the table.
-        stream?.OnHeadersStart(endStream);
-        _decoder.Decode(block, stream);
-        stream?.OnHeadersEnd(endStream);
+        try
+        {
+            stream?.OnHeadersStart(endStream);
+            _decoder.Decode(block, stream);
+            stream?.OnHeadersEnd(endStream);
+        }
+        catch (Exception e)
+        {
+            // The connection ends with this; but a stream whose last frame it was is no longer among those that are told.
+            stream?.OnConnectionLost(e.Message);
+            throw;
+        }
     }
 
     /// <summary>The stream, if it is open. When this is its last frame it is taken out. The lock is held.</summary>
