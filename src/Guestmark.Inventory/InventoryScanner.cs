@@ -90,10 +90,7 @@ public static class InventoryScanner
             }
         }
 
-        problems.Add(new InventoryProblem(
-            "/" + OsReleaseFiles[0],
-            $"is absent or cannot be read, and so is /{OsReleaseFiles[1]}: the operating system is unknown and vulnerabilities "
-            + "cannot be matched. Restore the file, or name the system in the options"));
+        // Absent is no problem: every package is still known. That nothing can be matched is said where it matters.
         return OsRelease.Unknown;
     }
 

@@ -88,6 +88,7 @@ sealed class UpSummary(CentralApi api, IReadOnlyList<string> uids)
 
     static string Matching(JsonNode machine) => Text(machine["matching"]?["state"]) switch
     {
+        "no-advisories" when Text(machine["os"]?["id"]).Length == 0 => "unknown OS: give distro=ID:VERSION",
         "no-advisories" => "no advisories for this OS: give --feed",
         var state => state,
     };
