@@ -10,7 +10,7 @@ static class Problems
     {
         if (inventory.Os.IsUnknown)
             Console.Error.WriteLine("note: there is no os-release, so the operating system is unknown and nothing can be matched; name it with --distro ID:VERSION");
-        foreach (var problem in inventory.Problems) Console.Error.WriteLine($"error: {problem.Path}: {problem.Message}");
+        foreach (var problem in inventory.Problems) Console.Error.WriteLine(TerminalText.Printable($"error: {problem.Path}: {problem.Message}"));
         return inventory.Problems.Count == 0 ? ExitCode.Done : ExitCode.Failed;
     }
 }

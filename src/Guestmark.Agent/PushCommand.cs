@@ -20,6 +20,8 @@ static class PushCommand
         var timeout = new Option<int>("--timeout") { Description = "Seconds to go on trying to deliver the report", HelpName = "SECONDS", DefaultValueFactory = _ => 30 };
         timeout.Validators.Add(result =>
         {
+            // What is no number has its own error already.
+            if (result.Errors.Any()) return;
             if (result.GetValue(timeout) is var seconds and (< 1 or > 3600)) result.AddError($"--timeout {seconds}: must be 1 to 3600 seconds");
         });
         var verbose = new Option<bool>("--verbose") { Description = "Print the inventory to standard output as JSON" };
@@ -39,7 +41,7 @@ static class PushCommand
 
             var report = InventoryReports.Write(inventory).ToByteArray();
             await DeliverAsync(path, report, TimeSpan.FromSeconds(parsed.GetRequiredValue(timeout)), TimeProvider.System, cancellationToken);
-            await Console.Error.WriteLineAsync($"delivered {inventory.Packages.Count} packages of {inventory.Os} ({report.Length} bytes)");
+            await Console.Error.WriteLineAsync(TerminalText.Printable($"delivered {inventory.Packages.Count} packages of {inventory.Os} ({report.Length} bytes)"));
             return Problems.Report(inventory);
         });
     }
@@ -51,6 +53,7 @@ static class PushCommand
         using var trying = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         var delay = RetryDelayMin;
         var problem = "no answer from the host";
+        string? told = null;
         try
         {
             while (true)
@@ -59,6 +62,8 @@ static class PushCommand
                 if (outcome.Status == PushStatus.Stored) return;
                 problem = outcome.Problem ?? outcome.Status!.Value.Describe();
                 if (outcome.Status is { } status && !status.IsTransient()) throw new CommandException($"{socketPath}: {problem}");
+                if (problem != told) await Console.Error.WriteLineAsync($"{socketPath}: {problem}; trying again for up to {timeout.TotalSeconds} seconds");
+                told = problem;
                 await Task.Delay(delay * (0.5 + Random.Shared.NextDouble()), time, trying.Token);
                 delay = delay * 2 < RetryDelayMax ? delay * 2 : RetryDelayMax;
             }

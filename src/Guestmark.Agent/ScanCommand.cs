@@ -52,15 +52,12 @@ static class ScanCommand
         PrintRow(output, widths, i => columns[i].Title);
         foreach (var package in inventory.Packages) PrintRow(output, widths, i => columns[i].Value(package));
         output.WriteLine();
-        output.WriteLine($"{inventory.Packages.Count} packages, {inventory.Os}");
+        output.WriteLine($"{inventory.Packages.Count} packages, {TerminalText.Printable(inventory.Os.ToString())}");
     }
 
     static void PrintRow(StreamWriter output, int[] widths, Func<int, string> value)
     {
-        var line = string.Join("  ", widths.Select((width, i) => Printable(value(i)).PadRight(width)));
+        var line = string.Join("  ", widths.Select((width, i) => TerminalText.Printable(value(i)).PadRight(width)));
         output.WriteLine(line.AsSpan().TrimEnd());
     }
-
-    /// <summary>A package database may be hostile: control characters would reach the terminal.</summary>
-    static string Printable(string text) => text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? '?' : c)) : text;
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 
 namespace Guestmark.Inventory;
@@ -139,7 +138,7 @@ sealed class DpkgStatus
     void EndStanza()
     {
         if (!_inStanza) return;
-        if (IsInstalled() && Decode() is { } error) AddProblem($"stanza {_stanza} ({_name ?? "without a name"}) {error}");
+        if (IsInstalled() && Decode() is { } error) AddProblem($"stanza {_stanza} ({(_name is null ? "without a name" : GuestText.Quote(_name))}) {error}");
         _stanza++;
         _inStanza = false;
         _name = _status = _architecture = _version = _source = _error = null;
@@ -149,7 +148,11 @@ sealed class DpkgStatus
             if (_error is not null) return _error;
             if (string.IsNullOrEmpty(_name)) return "has no Package";
             if (string.IsNullOrEmpty(_version)) return "has no Version";
-            if (SplitVersion(_version, out var epoch, out var upstream, out var revision) is { } versionError) return versionError;
+            var (epoch, upstream, revision) = Package.SplitVersion(_version);
+            // What dpkg refuses (deb-version(7)): any first colon ends an epoch, and a hyphen has a revision behind it.
+            if (epoch is null && _version.Contains(':')) return "has a Version whose epoch is not a number";
+            if (revision.Length == 0 && _version.EndsWith('-')) return "has a Version with an empty revision";
+            if (upstream.Length == 0) return "has a Version without an upstream part";
             var (sourceName, sourceVersion) = SplitSource();
             var architecture = _architecture ?? "";
             if (!_architectures.TryAdd(architecture, architecture)) architecture = _architectures[architecture];
@@ -177,33 +180,6 @@ sealed class DpkgStatus
         if (words.Length == 3) return words[2] == "installed";
         _error ??= $"has a Status of {words.Length} words";
         return true;
-    }
-
-    /// <summary>deb-version(7): the epoch is a number before the first colon, the revision follows the last hyphen.</summary>
-    /// <returns>Null on success; otherwise what is wrong.</returns>
-    internal static string? SplitVersion(string text, out uint? epoch, out string upstream, out string revision)
-    {
-        epoch = null;
-        revision = "";
-        upstream = text;
-        var colon = text.IndexOf(':');
-        if (colon >= 0)
-        {
-            if (!uint.TryParse(text.AsSpan(0, colon), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-                return "has a Version whose epoch is not a number";
-            epoch = number;
-            upstream = text[(colon + 1)..];
-        }
-
-        var hyphen = upstream.LastIndexOf('-');
-        if (hyphen >= 0)
-        {
-            revision = upstream[(hyphen + 1)..];
-            upstream = upstream[..hyphen];
-            if (revision.Length == 0) return "has a Version with an empty revision";
-        }
-
-        return upstream.Length == 0 ? "has a Version without an upstream part" : null;
     }
 
     (string? Name, string? Version) SplitSource()

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Guestmark.Inventory;
 
 /// <summary>What is installed on one machine, as its package databases say it.</summary>
@@ -6,12 +8,21 @@ namespace Guestmark.Inventory;
 /// <param name="Problems">What could not be read. Empty when the inventory is complete.</param>
 public sealed record GuestInventory(OsRelease Os, IReadOnlyList<Package> Packages, IReadOnlyList<InventoryProblem> Problems);
 
-/// <summary>An operating system by the names of os-release(5).</summary>
+/// <summary>An operating system by the names of os-release(5). Each text is cut after <see cref="TextCharsMax"/> characters.</summary>
 /// <param name="Id">ID, in lower case: <c>debian</c>, <c>almalinux</c>, <c>rhel</c>. Empty when unknown.</param>
 /// <param name="VersionId">VERSION_ID: <c>12</c>, <c>8.10</c>. Empty when unknown.</param>
 /// <param name="PrettyName">PRETTY_NAME, for people. Empty when unknown.</param>
 public sealed record OsRelease(string Id, string VersionId, string PrettyName)
 {
+    /// <summary>The longest PRETTY_NAME of the real files of the tests has 43 characters.</summary>
+    public const int TextCharsMax = 256;
+
+    public string Id { get; init => field = GuestText.Cut(value, TextCharsMax); } = GuestText.Cut(Id, TextCharsMax);
+
+    public string VersionId { get; init => field = GuestText.Cut(value, TextCharsMax); } = GuestText.Cut(VersionId, TextCharsMax);
+
+    public string PrettyName { get; init => field = GuestText.Cut(value, TextCharsMax); } = GuestText.Cut(PrettyName, TextCharsMax);
+
     public static OsRelease Unknown { get; } = new("", "", "");
 
     public bool IsUnknown => Id.Length == 0;
@@ -67,7 +78,35 @@ public sealed record Package
         (false, true) => $"{Version}-{Release}",
         (false, false) => Version,
     };
+
+    /// <summary>
+    /// Splits <c>[epoch:]version[-release]</c>: the epoch is a number before the first colon, the release follows the last hyphen,
+    /// which no version of rpm contains and which deb-version(7) gives to the revision.
+    /// </summary>
+    /// <returns>Any text gives a value. What looks like an epoch and is no number of 32 bits stays in the version.</returns>
+    public static (uint? Epoch, string Version, string Release) SplitVersion(string text)
+    {
+        uint? epoch = null;
+        var colon = text.IndexOf(':');
+        if (colon > 0 && uint.TryParse(text.AsSpan(0, colon), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+        {
+            epoch = number;
+            text = text[(colon + 1)..];
+        }
+
+        var hyphen = text.LastIndexOf('-');
+        return hyphen < 0 ? (epoch, text, "") : (epoch, text[..hyphen], text[(hyphen + 1)..]);
+    }
 }
 
 /// <summary>Something that could not be read, for a person: the path, what is wrong with it, and what to do.</summary>
-public sealed record InventoryProblem(string Path, string Message);
+/// <remarks>Both may hold text of the guest: each is cut after <see cref="TextCharsMax"/> characters, and neither is escaped for a terminal.</remarks>
+public sealed record InventoryProblem(string Path, string Message)
+{
+    /// <summary>A path of ours with the longest file name of Linux (255 bytes) has fewer than 300.</summary>
+    public const int TextCharsMax = 1024;
+
+    public string Path { get; init => field = GuestText.Cut(value, TextCharsMax); } = GuestText.Cut(Path, TextCharsMax);
+
+    public string Message { get; init => field = GuestText.Cut(value, TextCharsMax); } = GuestText.Cut(Message, TextCharsMax);
+}

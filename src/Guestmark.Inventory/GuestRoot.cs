@@ -20,23 +20,17 @@ sealed partial class GuestRoot : IDisposable
     const int FolderEntriesMax = 100_000;
 
     readonly SafeFileHandle _root;
-    readonly string _hostPath;
 
-    GuestRoot(SafeFileHandle root, string hostPath)
-    {
-        _root = root;
-        _hostPath = hostPath;
-    }
+    GuestRoot(SafeFileHandle root) => _root = root;
 
     /// <summary>Opens the tree at <paramref name="hostPath"/>.</summary>
     /// <returns>Null on success; otherwise what is wrong.</returns>
     public static string? TryOpen(string hostPath, out GuestRoot? root)
     {
         root = null;
-        hostPath = Path.GetFullPath(hostPath);
-        var handle = Native.Open(Native.CurrentFolder, hostPath, Native.OpenPathOnly | Native.OpenFolder);
+        var handle = Native.Open(Native.CurrentFolder, Path.GetFullPath(hostPath), Native.OpenPathOnly | Native.OpenFolder);
         if (handle is null) return Native.LastError().Text;
-        root = new GuestRoot(handle, hostPath);
+        root = new GuestRoot(handle);
         return null;
     }
 
@@ -85,8 +79,10 @@ sealed partial class GuestRoot : IDisposable
             if (Walk(path, folders, out var last, out var found) is { } error) return error;
             if (!found) return null;
             if (last is not null) return "is not a folder";
-            // Only names are taken by this path; each file is then opened by a walk of its own.
-            var entries = Directory.EnumerateFileSystemEntries(_hostPath + folders.Path).Select(entry => Path.GetFileName(entry))
+            using var folder = Native.Open(folders.Current, ".", Native.OpenFolder);
+            if (folder is null) return Native.LastError().Text;
+            // By the descriptor: a path would be walked anew by the kernel, along links that may have changed since.
+            var entries = Directory.EnumerateFileSystemEntries($"/proc/self/fd/{folder.DangerousGetHandle()}").Select(entry => Path.GetFileName(entry))
                 .Take(FolderEntriesMax + 1).ToList();
             if (entries.Count > FolderEntriesMax) return $"has more than {FolderEntriesMax} entries";
             entries.Sort(StringComparer.Ordinal);

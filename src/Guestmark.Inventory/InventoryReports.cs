@@ -127,7 +127,7 @@ public static class InventoryReports
     static Package? FromMessage(Scanner.Package message, string database)
     {
         if (message.Name.Length == 0 || ManagerOf(database) is not { } manager) return null;
-        var (epoch, version, release) = SplitVersion(Cut(message.Version));
+        var (epoch, version, release) = Package.SplitVersion(Cut(message.Version));
         return new Package
         {
             Manager = manager,
@@ -155,21 +155,6 @@ public static class InventoryReports
             || database.StartsWith("ndb:", StringComparison.Ordinal)) return PackageManager.Rpm;
         return database.EndsWith("dpkg/status", StringComparison.Ordinal) || database.Contains("dpkg/status.d", StringComparison.Ordinal)
             ? PackageManager.Dpkg : null;
-    }
-
-    /// <summary><c>[epoch:]version[-release]</c>. What looks like an epoch and is no number stays in the version.</summary>
-    static (uint? Epoch, string Version, string Release) SplitVersion(string text)
-    {
-        uint? epoch = null;
-        var colon = text.IndexOf(':');
-        if (colon > 0 && uint.TryParse(text.AsSpan(0, colon), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-        {
-            epoch = number;
-            text = text[(colon + 1)..];
-        }
-
-        var hyphen = text.LastIndexOf('-');
-        return hyphen < 0 ? (epoch, text, "") : (epoch, text[..hyphen], text[(hyphen + 1)..]);
     }
 
     static OsRelease OsOf(Scanner.Contents contents, DiscoveredData? discovered)
@@ -235,10 +220,5 @@ public static class InventoryReports
         return problems;
     }
 
-    static string Cut(string text)
-    {
-        if (text.Length <= TextCharsMax) return text;
-        // Not between the halves of a surrogate pair.
-        return text[..(char.IsHighSurrogate(text[TextCharsMax - 1]) ? TextCharsMax - 1 : TextCharsMax)];
-    }
+    static string Cut(string text) => GuestText.Cut(text, TextCharsMax);
 }

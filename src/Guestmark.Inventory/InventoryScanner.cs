@@ -18,11 +18,8 @@ public sealed record InventoryScanOptions
 /// </summary>
 public static class InventoryScanner
 {
-    /// <summary>
-    /// Packages that are taken at most. The largest desktop seen has 4,500; a report may have 200,000 entries, three for each package
-    /// (<see cref="Wire.Reports.ReportValidator.EntriesMax"/>).
-    /// </summary>
-    public const int PackagesMax = 50_000;
+    /// <summary>Packages that are taken at most: as many as a report may have.</summary>
+    public const int PackagesMax = Wire.Reports.ReportValidator.PackagesMax;
 
     // Enough to see that a whole folder is wrong.
     const int ProblemsMax = 1000;
@@ -37,7 +34,8 @@ public static class InventoryScanner
 
     // Where distributions put the database: Fedora 36 and SLE, everybody before, rpm-ostree. Elsewhere nobody has one.
     static readonly string[] RpmFolders = ["usr/lib/sysimage/rpm", "var/lib/rpm", "usr/share/rpm"];
-    static readonly string[] RpmFiles = ["rpmdb.sqlite", "Packages", "Packages.db"];
+    // rpm's order of backends (lib/backend/dbi.c): sqlite, ndb, bdb.
+    static readonly string[] RpmFiles = ["rpmdb.sqlite", "Packages.db", "Packages"];
 
     /// <summary>Reads what is installed. What cannot be read becomes a problem of the inventory; the rest is still reported.</summary>
     /// <exception cref="OperationCanceledException">The caller does not want the inventory any more.</exception>
@@ -94,11 +92,19 @@ public static class InventoryScanner
         return OsRelease.Unknown;
     }
 
+    /// <summary>Reads the one database of each folder that rpm uses.</summary>
+    /// <remarks>
+    /// After a change of backend the old file may stay beside the new one, and its packages are those of the day of the change. rpm
+    /// uses the configured backend, and without a file of that the first of its order that has one; the distributions that changed
+    /// configured the newer one. Here it is the first of that order that holds packages, without a look at the configuration: an rpm that was
+    /// run once with another configuration leaves a file that is empty or has only keys. What a file without packages has for
+    /// problems is kept, the files behind the one that is used are not opened. An ndb database is not read but is the one in use.
+    /// </remarks>
     /// <returns>Databases that were found, whether they could be read or not.</returns>
     static int ReadRpm(GuestRoot root, List<Package> packages, List<InventoryProblem> problems, CancellationToken cancellation)
     {
-        // The folders are links to each other on many systems, and within a mounted tree the same folder may be mounted twice.
-        var seen = new HashSet<(ulong Device, ulong Inode)>();
+        // The folders are links to each other on many systems, and within a mounted tree the same folder may be mounted twice. True: the one that is used.
+        var seen = new Dictionary<(ulong Device, ulong Inode), bool>();
         var found = 0;
         foreach (var folder in RpmFolders)
         {
@@ -114,17 +120,27 @@ public static class InventoryScanner
 
                 using var file = opened!;
                 found++;
-                if (!seen.Add((file.OpenedAs.Device, file.OpenedAs.Inode))) continue;
+                var identity = (file.OpenedAs.Device, file.OpenedAs.Inode);
+                if (seen.TryGetValue(identity, out var isUsed))
+                {
+                    if (isUsed) break;
+                    continue;
+                }
+
                 var contents = RpmDatabase.Read(root, file, cancellation);
                 var database = $"{contents.Backend}:{folder}";
                 // The other problems name their remedy themselves.
                 var advice = contents.Backend is not null ? ". Run again; if it stays, run rpm --rebuilddb" : "";
+                var packagesBefore = packages.Count;
                 foreach (var header in contents.Headers)
                 {
                     if (header.Name != KeyName) packages.Add(ToPackage(header, database));
                 }
 
                 foreach (var problem in contents.Problems) problems.Add(new InventoryProblem("/" + path, problem + advice));
+                isUsed = contents.IsUnread || packages.Count > packagesBefore;
+                seen.Add(identity, isUsed);
+                if (isUsed) break;
             }
         }
 

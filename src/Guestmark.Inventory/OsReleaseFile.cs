@@ -15,7 +15,8 @@ static class OsReleaseFile
 {
     public const int BytesMax = 64 * 1024;
 
-    const int ValueCharsMax = 256;
+    // One more than is kept, so that the cut falls between characters.
+    const int ValueCharsMax = OsRelease.TextCharsMax + 1;
 
     /// <summary>Decodes a file. Names that are absent become empty.</summary>
     public static OsRelease Read(ReadOnlySpan<byte> file)

@@ -22,28 +22,37 @@ public enum StampOutcome
 /// </summary>
 /// <remarks>
 /// Numbers are given and records are queued under one lock, so the spool's order is the stream's order and a refused record
-/// uses up no number. When the disk fails after a number was given, a new stream begins, because a gap must mean a loss.
+/// uses up no number. When the disk refuses records that have numbers, a new stream begins, because a gap must mean a loss.
 /// </remarks>
 public sealed class EventStamper(EventSpool spool, TimeProvider time)
 {
     readonly Lock _lock = new();
     string _stream = NewStream(time);
     ulong _sequence;
+    long _breaks = spool.Breaks;
 
     /// <summary>Stamps data and waits until the event is on disk.</summary>
     /// <param name="dataType">Full name of the protobuf message in <paramref name="data"/>.</param>
     /// <param name="data">Copied before this returns.</param>
     public Task<StampOutcome> StampAsync(ChannelIdentity channel, string type, string dataType, ReadOnlySpan<byte> data)
     {
-        string stream;
         Task durable;
         try
         {
             lock (_lock)
             {
-                stream = _stream;
-                var stamped = StampedEvent.Stamp(channel, type, dataType, data, new EventPosition(stream, _sequence + 1), time.GetUtcNow());
-                if (!spool.TryAppend(stamped.Encoded, out durable)) return Task.FromResult(StampOutcome.Full);
+                AppendOutcome outcome;
+                while (true)
+                {
+                    var stamped = StampedEvent.Stamp(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow());
+                    outcome = spool.Append(stamped.Encoded, _breaks, out durable);
+                    if (outcome != AppendOutcome.Broken) break;
+                    _breaks = spool.Breaks;
+                    _stream = NewStream(time);
+                    _sequence = 0;
+                }
+
+                if (outcome == AppendOutcome.Full) return Task.FromResult(StampOutcome.Full);
                 _sequence++;
             }
         }
@@ -53,10 +62,10 @@ public sealed class EventStamper(EventSpool spool, TimeProvider time)
             return Task.FromResult(StampOutcome.Failed);
         }
 
-        return AwaitAsync(stream, durable);
+        return AwaitAsync(durable);
     }
 
-    async Task<StampOutcome> AwaitAsync(string stream, Task durable)
+    static async Task<StampOutcome> AwaitAsync(Task durable)
     {
         try
         {
@@ -65,15 +74,6 @@ public sealed class EventStamper(EventSpool spool, TimeProvider time)
         }
         catch (IOException)
         {
-            lock (_lock)
-            {
-                if (_stream == stream)
-                {
-                    _stream = NewStream(time);
-                    _sequence = 0;
-                }
-            }
-
             return StampOutcome.Failed;
         }
     }

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using Guestmark.Wire.Framing;
 
@@ -39,7 +40,7 @@ public sealed record NodeOptions
     /// <summary>Time a connection may stay silent between messages. Default 60 s.</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>Connections that one guest may have open. Default 8: an agent needs one. One guest can therefore hold 8 messages in memory.</summary>
+    /// <summary>Connections that one guest may have open. Default 8: an agent needs one. Each may hold a message in memory, in up to four copies while it is being stored.</summary>
     public int ConnectionsPerGuestMax { get; init; } = 8;
 
     /// <summary>Bytes of the spool. Default 1 GiB.</summary>
@@ -75,6 +76,9 @@ public sealed record GuestOptions
     /// <summary>sockaddr_un.sun_path has 108 bytes with the closing zero.</summary>
     const int SocketPathBytesMax = 107;
 
+    // RFC 9562, 6.5: the name space within which the names of guests are unique. Chosen once; changing it renames every guest.
+    static readonly Guid NameSpace = new("5e0ff6f5-8d0a-4b0e-9d0c-0f6c9c1b7a35");
+
     /// <summary>What identifies the machine everywhere: its uid in Kubernetes, or any stable text of at most 128 characters.</summary>
     public required string Uid { get; init; }
 
@@ -89,6 +93,19 @@ public sealed record GuestOptions
 
     /// <summary>The socket that the node listens on: <c>&lt;SocketBase&gt;_&lt;port&gt;</c>.</summary>
     public string SocketPath(uint port) => $"{SocketBase}_{port}";
+
+    /// <summary>
+    /// A uid for a machine that nobody has given one: a UUID of version 5 made from where it is and its name, so that it is the same
+    /// after every start and two hosts may each have a guest of the same name.
+    /// </summary>
+    public static string UidOf(string cluster, string node, string name)
+    {
+        Span<byte> hash = stackalloc byte[SHA1.HashSizeInBytes];
+        SHA1.HashData([.. NameSpace.ToByteArray(bigEndian: true), .. Encoding.UTF8.GetBytes($"{cluster}/{node}/{name}")], hash);
+        hash[6] = (byte)((hash[6] & 0x0f) | 0x50);
+        hash[8] = (byte)((hash[8] & 0x3f) | 0x80);
+        return new Guid(hash[..16], bigEndian: true).ToString();
+    }
 
     internal void Validate(uint port, List<string> errors)
     {

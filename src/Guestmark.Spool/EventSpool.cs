@@ -12,8 +12,8 @@ namespace Guestmark.Spool;
 /// <remarks>
 /// Life of a record:
 /// <list type="number">
-/// <item>An append gives it the next index and puts it into the queue of the writer, or refuses it when the limits are reached.</item>
-/// <item>The writer takes all that is queued, writes it with one system call and flushes it with one fdatasync (group commit: while
+/// <item>An append puts it into the queue of the writer, or refuses it when the limits are reached.</item>
+/// <item>The writer takes all that is queued, gives indexes, writes it with one system call and flushes it with one fdatasync (group commit: while
 /// one flush runs, the next group gathers).</item>
 /// <item>The appends of the group return; readers see the records.</item>
 /// <item>A cursor reads it, its checksum is compared again, the receiver acknowledges it.</item>
@@ -38,10 +38,10 @@ public sealed partial class EventSpool : IAsyncDisposable
 
     List<Pending> _pending = [];
     TaskCompletionSource _grown = NewSignal();
-    ulong _nextIndex;
     ulong _durableEnd;
     ulong _acknowledgedIndex;
     long _bytes;
+    long _breaks;
     Exception? _failure;
     bool _closed;
 
@@ -49,7 +49,7 @@ public sealed partial class EventSpool : IAsyncDisposable
     {
         _options = options;
         _logger = logger;
-        Directory.CreateDirectory(options.Directory);
+        PrepareDirectory(options.Directory);
         try
         {
             // FileShare.None takes flock(LOCK_EX): a second process is refused at once.
@@ -102,16 +102,33 @@ public sealed partial class EventSpool : IAsyncDisposable
         return new EventSpool(options, logger ?? NullLogger.Instance);
     }
 
+    /// <summary>
+    /// How often the disk has refused records. All records that were queued at such a moment were refused, so what is appended while
+    /// this stays the same follows what was appended before without a gap.
+    /// </summary>
+    public long Breaks
+    {
+        get { lock (_lock) return _breaks; }
+    }
+
     /// <summary>Queues a record. Records become durable, and readable, in the order of these calls.</summary>
     /// <param name="record">1 to <see cref="SpoolOptions.RecordBytesMax"/> bytes; must not change until the task is done.</param>
     /// <param name="durable">Ends when the record is on disk; fails with an <see cref="IOException"/> when the disk refuses it.</param>
     /// <returns>False when the spool is full: nothing was taken, try again when records have been acknowledged.</returns>
     /// <exception cref="IOException">An earlier flush failed. What is on disk is unknown until the spool is opened again.</exception>
-    public bool TryAppend(ReadOnlyMemory<byte> record, out Task durable) => TryAppend([record], out durable);
+    public bool TryAppend(ReadOnlyMemory<byte> record, out Task durable) => Append([record], breaks: null, out durable) == AppendOutcome.Queued;
 
     /// <summary>Queues records that follow each other: all of them, or none when there is no room for all.</summary>
     /// <inheritdoc cref="TryAppend(ReadOnlyMemory{byte}, out Task)"/>
-    public bool TryAppend(ReadOnlySpan<ReadOnlyMemory<byte>> records, out Task durable)
+    public bool TryAppend(ReadOnlySpan<ReadOnlyMemory<byte>> records, out Task durable) =>
+        Append(records, breaks: null, out durable) == AppendOutcome.Queued;
+
+    /// <summary>Queues a record that must follow the last one without a gap.</summary>
+    /// <param name="breaks">The value of <see cref="Breaks"/> that the caller knows.</param>
+    /// <inheritdoc cref="TryAppend(ReadOnlyMemory{byte}, out Task)"/>
+    public AppendOutcome Append(ReadOnlyMemory<byte> record, long breaks, out Task durable) => Append([record], breaks, out durable);
+
+    AppendOutcome Append(ReadOnlySpan<ReadOnlyMemory<byte>> records, long? breaks, out Task durable)
     {
         durable = Task.CompletedTask;
         var size = 0L;
@@ -127,19 +144,20 @@ public sealed partial class EventSpool : IAsyncDisposable
         {
             ObjectDisposedException.ThrowIf(_closed, this);
             if (_failure is not null) throw new IOException($"the spool {_options.Directory} has failed: {_failure.Message}", _failure);
-            if (records.IsEmpty) return true;
-            if (_bytes + size > _options.BytesMax) return false;
+            if (breaks is { } known && known != _breaks) return AppendOutcome.Broken;
+            if (records.IsEmpty) return AppendOutcome.Queued;
+            if (_bytes + size > _options.BytesMax) return AppendOutcome.Full;
             _bytes += size;
             wake = _pending.Count == 0;
 
             // Records are written in order, and a failure fails all that follow: the last one speaks for all.
             var last = NewSignal();
             durable = last.Task;
-            for (var i = 0; i < records.Length; i++) _pending.Add(new Pending(_nextIndex++, records[i], i == records.Length - 1 ? last : null));
+            for (var i = 0; i < records.Length; i++) _pending.Add(new Pending(records[i], i == records.Length - 1 ? last : null));
         }
 
         if (wake) _pendingSignal.Release();
-        return true;
+        return AppendOutcome.Queued;
     }
 
     /// <summary>Reads from the oldest record that is not acknowledged. Several cursors do not disturb each other.</summary>
@@ -166,8 +184,16 @@ public sealed partial class EventSpool : IAsyncDisposable
         if (done is null) return;
         foreach (var segment in done)
         {
-            File.Delete(segment.Path);
             segment.Dispose();
+            try
+            {
+                File.Delete(segment.Path);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // It is opened again, and found to be acknowledged, at the next start.
+                LogNotDeleted(segment.Path, e);
+            }
         }
     }
 
@@ -209,54 +235,24 @@ public sealed partial class EventSpool : IAsyncDisposable
         }
     }
 
-    /// <summary>Copies record <paramref name="index"/>, which is on disk, when it lies in a segment that still exists.</summary>
-    /// <param name="place">Where the cursor stands; moved to the next record.</param>
-    /// <returns>The data; null when the record is gone (acknowledged) or damaged, and the cursor must go on at <paramref name="next"/>.</returns>
-    internal byte[]? Read(SegmentReader reader, ref SpoolPlace place, ulong index, out ulong next)
+    /// <summary>The oldest segment that holds record <paramref name="index"/> or a later one, and up to where it is durable now.</summary>
+    internal (Segment Segment, long Length, ulong NextIndex)? SegmentOf(ulong index)
     {
-        // Under the lock, so that the segment is not closed meanwhile. A record is in the page cache in nearly every case.
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_closed, this);
-            var segment = _segments.Find(s => index < s.NextIndex);
-            if (segment is null)
-            {
-                next = _durableEnd;
-                return null;
-            }
-
-            if (index < segment.FirstIndex)
-            {
-                // Records before this segment are acknowledged and deleted, or were lost with a damaged segment.
-                next = segment.FirstIndex;
-                return null;
-            }
-
-            if (place.SegmentFirstIndex != segment.FirstIndex || place.Index != index)
-            {
-                place = new SpoolPlace(segment.FirstIndex, segment.FirstIndex, SegmentFormat.HeaderBytes);
-                while (place.Index < index)
-                {
-                    var (skipped, damage) = reader.Read(segment.File, place.Offset, place.Index);
-                    if (damage is not null) return Damaged(segment, place.Offset, damage, out next);
-                    place = place.After(skipped.Length);
-                }
-            }
-
-            var (data, problem) = reader.Read(segment.File, place.Offset, index);
-            if (problem is not null) return Damaged(segment, place.Offset, problem, out next);
-            place = place.After(data.Length);
-            next = index + 1;
-            return data.ToArray();
+            return _segments.Find(segment => index < segment.NextIndex) is { } found ? (found, found.Length, found.NextIndex) : null;
         }
     }
 
-    byte[]? Damaged(Segment segment, long offset, string problem, out ulong next)
+    /// <summary>The folder is the spool's alone: what guests reported is for nobody else on the host.</summary>
+    static void PrepareDirectory(string path)
     {
-        // Later records of the segment cannot be found once a length is in doubt. Their sequence numbers are missed downstream.
-        LogDamagedSegment(segment.Path, $"offset {offset}: {problem}");
-        next = segment.NextIndex;
-        return null;
+        const UnixFileMode ownerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        var existed = Directory.Exists(path);
+        Directory.CreateDirectory(path, ownerOnly);
+        File.SetUnixFileMode(path, ownerOnly);
+        if (!existed) LibC.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
 
     void Recover()
@@ -268,43 +264,43 @@ public sealed partial class EventSpool : IAsyncDisposable
         }
 
         files.Sort();
-        _nextIndex = 1;
+        _durableEnd = 1;
         for (var i = 0; i < files.Count; i++)
         {
             var (firstIndex, path) = files[i];
-            var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, out var damage);
-            var isLast = i == files.Count - 1;
-            if (damage is not null)
-            {
-                // Nothing past the last whole record of the newest segment was ever acknowledged to anybody: the flush had not returned.
-                if (isLast) LogTornTail(path, damage);
-                else LogDamagedSegment(path, damage);
-            }
-
+            var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, out var damage, out var tail);
+            foreach (var place in damage) LogDamage(path, place);
             if (segment is null)
             {
-                _nextIndex = Math.Max(_nextIndex, firstIndex);
+                _durableEnd = Math.Max(_durableEnd, firstIndex);
                 File.Delete(path);
                 continue;
             }
 
-            if (isLast && damage is not null)
+            if (tail > 0 && i == files.Count - 1)
             {
+                // No whole record is in it, so its flush had not returned and nobody was told that it was stored.
+                LogTornTail(path, tail, segment.Length);
                 RandomAccess.SetLength(segment.File, segment.Length);
                 LibC.FlushData(segment.File);
+            }
+            else if (tail > 0)
+            {
+                LogDamage(path, $"{tail} bytes at offset {segment.Length}");
             }
 
             _segments.Add(segment);
             _bytes += segment.Length;
-            _nextIndex = Math.Max(_nextIndex, segment.NextIndex);
+            _durableEnd = Math.Max(_durableEnd, segment.NextIndex);
         }
 
-        _acknowledgedIndex = Math.Min(ReadAcknowledged(), _nextIndex - 1);
+        var acknowledged = ReadAcknowledged();
+        _acknowledgedIndex = Math.Min(acknowledged, _durableEnd - 1);
         if (_segments.Count > 0) _acknowledgedIndex = Math.Max(_acknowledgedIndex, _segments[0].FirstIndex - 1);
-        _durableEnd = _nextIndex;
-
-        // An index that the file names but that is gone will be given out again: left in the file it would acknowledge a new record.
         WriteAcknowledged();
+
+        // An index that the file names but that is gone will be given out again: left in the file, it would acknowledge a new record.
+        if (acknowledged > _acknowledgedIndex) LibC.FlushData(_acknowledged.SafeFileHandle);
     }
 
     async Task WriteGroupsAsync()
@@ -343,7 +339,6 @@ public sealed partial class EventSpool : IAsyncDisposable
             TaskCompletionSource grown;
             lock (_lock)
             {
-                _durableEnd = group[^1].Index + 1;
                 grown = _grown;
                 _grown = NewSignal();
             }
@@ -359,10 +354,12 @@ public sealed partial class EventSpool : IAsyncDisposable
         var start = 0;
         while (start < group.Count)
         {
+            // Indexes are given here, so that records that the disk refuses use up none.
+            var firstIndex = _durableEnd;
             Segment segment;
             try
             {
-                segment = SegmentFor(group[start]);
+                segment = SegmentFor(firstIndex);
             }
             catch (IOException e)
             {
@@ -382,7 +379,7 @@ public sealed partial class EventSpool : IAsyncDisposable
             for (var i = start; i < end; i++)
             {
                 var header = headers.AsMemory((i - start) * SegmentFormat.RecordHeaderBytes, SegmentFormat.RecordHeaderBytes);
-                SegmentFormat.WriteRecordHeader(header.Span, group[i].Index, group[i].Record.Span);
+                SegmentFormat.WriteRecordHeader(header.Span, firstIndex + (ulong)(i - start), group[i].Record.Span);
                 buffers.Add(header);
                 buffers.Add(group[i].Record);
             }
@@ -403,21 +400,20 @@ public sealed partial class EventSpool : IAsyncDisposable
             lock (_lock)
             {
                 segment.Length += size;
-                segment.NextIndex = group[end - 1].Index + 1;
+                segment.NextIndex = _durableEnd = firstIndex + (ulong)(end - start);
             }
 
             start = end;
         }
     }
 
-    Segment SegmentFor(Pending next)
+    Segment SegmentFor(ulong index)
     {
         Segment? last;
         lock (_lock) last = _segments.Count > 0 ? _segments[^1] : null;
-        // An index that does not follow means that records of a damaged segment are missing between: never mix them in one file.
-        if (last is not null && last.Length < _options.SegmentBytesMax && last.NextIndex == next.Index) return last;
+        if (last is not null && last.Length < _options.SegmentBytesMax) return last;
 
-        var segment = Segment.Create(_options.Directory, next.Index);
+        var segment = Segment.Create(_options.Directory, index);
         lock (_lock)
         {
             _segments.Add(segment);
@@ -427,17 +423,26 @@ public sealed partial class EventSpool : IAsyncDisposable
         return segment;
     }
 
-    /// <summary>The disk took only the first records of the group. Those are durable; the others never were.</summary>
+    /// <summary>
+    /// The disk took only the first records of the group. Those are durable. The others never were, and neither will be those that
+    /// are queued behind them.
+    /// </summary>
     void Refuse(List<Pending> group, RecordsRefusedException refusal)
     {
-        LogRefused(_options.Directory, group.Count - refusal.Taken, refusal.InnerException!);
+        TaskCompletionSource grown;
         lock (_lock)
         {
-            if (refusal.Taken > 0) _durableEnd = group[refusal.Taken - 1].Index + 1;
+            _breaks++;
+            group.AddRange(_pending);
+            _pending = [];
             for (var i = refusal.Taken; i < group.Count; i++) _bytes -= SegmentFormat.RecordHeaderBytes + group[i].Record.Length;
+            grown = _grown;
+            _grown = NewSignal();
         }
 
+        LogRefused(_options.Directory, group.Count - refusal.Taken, refusal.InnerException!);
         for (var i = 0; i < refusal.Taken; i++) group[i].Durable?.SetResult();
+        grown.SetResult();
         var error = new IOException($"the spool {_options.Directory} could not store a record: {refusal.InnerException!.Message}", refusal.InnerException);
         for (var i = refusal.Taken; i < group.Count; i++) group[i].Durable?.SetException(error);
     }
@@ -452,6 +457,7 @@ public sealed partial class EventSpool : IAsyncDisposable
         lock (_lock)
         {
             _failure = failure;
+            _breaks++;
             group.AddRange(_pending);
             _pending = [];
         }
@@ -480,11 +486,11 @@ public sealed partial class EventSpool : IAsyncDisposable
 
     static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    [LoggerMessage(3001, LogLevel.Information, "Cut off the torn tail of {Path}: {Damage}", EventName = "SpoolTornTail")]
-    partial void LogTornTail(string path, string damage);
+    [LoggerMessage(3001, LogLevel.Information, "Cut {Bytes} bytes off {Path} at offset {Offset}: they were never acknowledged", EventName = "SpoolTornTail")]
+    partial void LogTornTail(string path, long bytes, long offset);
 
-    [LoggerMessage(3002, LogLevel.Error, "The segment {Path} is damaged and what follows in it is lost: {Damage}", EventName = "SpoolDamagedSegment")]
-    partial void LogDamagedSegment(string path, string damage);
+    [LoggerMessage(3002, LogLevel.Error, "The segment {Path} is damaged, lost are {Damage}", EventName = "SpoolDamage")]
+    partial void LogDamage(string path, string damage);
 
     [LoggerMessage(3003, LogLevel.Critical, "The spool {Directory} failed; nothing is acknowledged until it is opened again", EventName = "SpoolFailed")]
     partial void LogFailed(string directory, Exception failure);
@@ -492,11 +498,26 @@ public sealed partial class EventSpool : IAsyncDisposable
     [LoggerMessage(3004, LogLevel.Error, "The disk under the spool {Directory} refused {Records} records", EventName = "SpoolRecordsRefused")]
     partial void LogRefused(string directory, int records, Exception failure);
 
+    [LoggerMessage(3005, LogLevel.Warning, "The acknowledged segment {Path} could not be deleted", EventName = "SpoolNotDeleted")]
+    partial void LogNotDeleted(string path, Exception failure);
+
     sealed class RecordsRefusedException(IOException cause, int taken) : Exception(cause.Message, cause)
     {
         public int Taken => taken;
     }
 
     /// <param name="Durable">Who waits for the record. Null for all but the last of records that were queued together.</param>
-    sealed record Pending(ulong Index, ReadOnlyMemory<byte> Record, TaskCompletionSource? Durable);
+    sealed record Pending(ReadOnlyMemory<byte> Record, TaskCompletionSource? Durable);
+}
+
+/// <summary>What became of an append that must follow the last one.</summary>
+public enum AppendOutcome
+{
+    Queued,
+
+    /// <summary>The spool is full. Nothing was taken.</summary>
+    Full,
+
+    /// <summary>The disk refused records since the caller last looked. Nothing was taken.</summary>
+    Broken,
 }

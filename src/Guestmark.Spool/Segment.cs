@@ -2,7 +2,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Guestmark.Spool;
 
-/// <summary>One file of records with consecutive indexes.</summary>
+/// <summary>One file of records with rising indexes.</summary>
 sealed class Segment : IDisposable
 {
     Segment(string path, SafeFileHandle file, ulong firstIndex, ulong nextIndex, long length)
@@ -30,9 +30,10 @@ sealed class Segment : IDisposable
     public static Segment Create(string directory, ulong firstIndex)
     {
         var path = System.IO.Path.Combine(directory, SegmentFormat.FileName(firstIndex));
-        var file = System.IO.File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        var file = OpenFile(path, FileMode.CreateNew);
         try
         {
+            System.IO.File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
             SegmentFormat.WriteHeader(header, firstIndex);
             RandomAccess.Write(file, header, 0);
@@ -49,39 +50,44 @@ sealed class Segment : IDisposable
     }
 
     /// <summary>Opens a segment and reads it to its last whole record.</summary>
-    /// <param name="damage">Null, or what follows the last whole record: a torn tail after a crash, or damage.</param>
-    /// <returns>Null when not even the header is whole: the file holds nothing that was ever acknowledged.</returns>
-    public static Segment? Open(string path, ulong firstIndex, int recordBytesMax, out string? damage)
+    /// <param name="damage">Where whole records are missing between others. Empty for a healthy segment, torn or not.</param>
+    /// <param name="tail">Bytes after the last whole record.</param>
+    /// <returns>Null for a file that a crash left before its header was whole: it never held a record.</returns>
+    /// <exception cref="IOException">The file begins with something else: another version wrote it, or it is damaged.</exception>
+    public static Segment? Open(string path, ulong firstIndex, int recordBytesMax, out List<string> damage, out long tail)
     {
-        var file = System.IO.File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        damage = [];
+        tail = 0;
+        var file = OpenFile(path, FileMode.Open);
         try
         {
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
             var read = RandomAccess.Read(file, header, 0);
+            var fileLength = RandomAccess.GetLength(file);
             if (!SegmentFormat.IsHeader(header[..read], firstIndex))
             {
-                damage = "its header is not whole";
+                if (fileLength > SegmentFormat.HeaderBytes)
+                {
+                    throw new IOException(
+                        $"{path} does not begin as a segment of this version; it may hold undelivered events. "
+                        + "Start the version of Guestmark that wrote it, or move the file away to go on without them");
+                }
+
                 file.Dispose();
                 return null;
             }
 
             var segment = new Segment(path, file, firstIndex, firstIndex, SegmentFormat.HeaderBytes);
             var reader = new SegmentReader(recordBytesMax);
-            var fileLength = RandomAccess.GetLength(file);
-            damage = null;
-            while (segment.Length < fileLength)
+            while (reader.ReadNext(file, segment.Length, fileLength, segment.NextIndex) is { } record)
             {
-                var (data, problem) = reader.Read(file, segment.Length, segment.NextIndex);
-                if (problem is not null)
-                {
-                    damage = $"{fileLength - segment.Length} bytes at offset {segment.Length}: {problem}";
-                    break;
-                }
-
-                segment.Length += SegmentFormat.RecordHeaderBytes + data.Length;
-                segment.NextIndex++;
+                if (record.Index != segment.NextIndex)
+                    damage.Add($"records {segment.NextIndex} to {record.Index - 1} at offsets {segment.Length} to {record.Offset - 1}");
+                segment.Length = record.End;
+                segment.NextIndex = record.Index + 1;
             }
 
+            tail = fileLength - segment.Length;
             return segment;
         }
         catch
@@ -92,33 +98,7 @@ sealed class Segment : IDisposable
     }
 
     public void Dispose() => File.Dispose();
-}
 
-/// <summary>Reads records into memory of its own, which is used again by the next call.</summary>
-sealed class SegmentReader(int recordBytesMax)
-{
-    byte[] _buffer = new byte[64 * 1024];
-
-    /// <returns>The data, valid until the next call; or what is wrong.</returns>
-    public (ReadOnlyMemory<byte> Data, string? Problem) Read(SafeFileHandle file, long offset, ulong index)
-    {
-        // One read fetches header and data of most records.
-        var read = RandomAccess.Read(file, _buffer, offset);
-        if (read < SegmentFormat.RecordHeaderBytes) return (default, "cut record header");
-        var (length, checksum) = SegmentFormat.ReadRecordHeader(_buffer);
-        if (length == 0 || length > recordBytesMax) return (default, $"record length {length}, expected 1 to {recordBytesMax}");
-
-        var total = SegmentFormat.RecordHeaderBytes + (int)length;
-        if (total > RandomAccess.GetLength(file) - offset) return (default, "cut record");
-        if (_buffer.Length < total) Array.Resize(ref _buffer, total);
-        while (read < total)
-        {
-            var more = RandomAccess.Read(file, _buffer.AsSpan(read, total - read), offset + read);
-            if (more == 0) return (default, "cut record");
-            read += more;
-        }
-
-        var data = _buffer.AsMemory(SegmentFormat.RecordHeaderBytes, (int)length);
-        return SegmentFormat.Checksum(index, data.Span) == checksum ? (data, null) : (default, "wrong checksum");
-    }
+    static SafeFileHandle OpenFile(string path, FileMode mode) =>
+        System.IO.File.OpenHandle(path, mode, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
 }

@@ -14,14 +14,15 @@ namespace Guestmark.Spool;
 ///             u64 LE    index of the first record, as in the name
 /// record      u32 LE    length of the data in bytes, at least 1
 ///             u32 LE    CRC-32C of: length (u32 LE), index (u64 LE), data
+///             u64 LE    index
 ///             data
 /// </code>
-/// The index is part of the checksum, so a record that was once written elsewhere is not taken for one written here.
+/// The index is written, and covered by the checksum, so that records behind a damaged one can be found again.
 /// </remarks>
 static class SegmentFormat
 {
     public const int HeaderBytes = 16;
-    public const int RecordHeaderBytes = 8;
+    public const int RecordHeaderBytes = 16;
     public const string Extension = ".spool";
 
     static ReadOnlySpan<byte> Magic => "GMSPOOL1"u8;
@@ -50,10 +51,11 @@ static class SegmentFormat
     {
         BinaryPrimitives.WriteUInt32LittleEndian(destination, (uint)data.Length);
         BinaryPrimitives.WriteUInt32LittleEndian(destination[4..], Checksum(index, data));
+        BinaryPrimitives.WriteUInt64LittleEndian(destination[8..], index);
     }
 
-    public static (uint Length, uint Checksum) ReadRecordHeader(ReadOnlySpan<byte> source) =>
-        (BinaryPrimitives.ReadUInt32LittleEndian(source), BinaryPrimitives.ReadUInt32LittleEndian(source[4..]));
+    public static (uint Length, uint Checksum, ulong Index) ReadRecordHeader(ReadOnlySpan<byte> source) =>
+        (BinaryPrimitives.ReadUInt32LittleEndian(source), BinaryPrimitives.ReadUInt32LittleEndian(source[4..]), BinaryPrimitives.ReadUInt64LittleEndian(source[8..]));
 
     public static uint Checksum(ulong index, ReadOnlySpan<byte> data)
     {

@@ -1,6 +1,6 @@
 namespace Guestmark.Spool;
 
-/// <summary>One record with its index. Indexes count up from 1; a gap means that records were lost to damage on the disk.</summary>
+/// <summary>One record with its index. Indexes count up from 1; where one is missing, the disk lost the record.</summary>
 public readonly record struct SpoolRecord(ulong Index, ReadOnlyMemory<byte> Data);
 
 /// <summary>Walks a spool in order. For one reader at a time.</summary>
@@ -8,7 +8,8 @@ public sealed class SpoolCursor
 {
     readonly EventSpool _spool;
     readonly SegmentReader _reader;
-    SpoolPlace _place;
+    Segment? _segment;
+    long _offset;
     ulong _next;
 
     internal SpoolCursor(EventSpool spool, ulong first, int recordBytesMax)
@@ -31,22 +32,58 @@ public sealed class SpoolCursor
         while (records.Count == 0)
         {
             if (!await _spool.WaitForAsync(_next, cancellationToken)) return [];
-            var end = _spool.LastIndex;
-            while (_next <= end && records.Count < countMax && bytes < bytesMax)
+            while (records.Count < countMax && bytes < bytesMax && TryReadNext() is { } record)
             {
-                var index = _next;
-                if (_spool.Read(_reader, ref _place, index, out _next) is not { } data) continue;
-                records.Add(new SpoolRecord(index, data));
-                bytes += data.Length;
+                records.Add(record);
+                bytes += record.Data.Length;
             }
         }
 
         return records;
     }
-}
 
-/// <summary>Where a cursor stands: record <paramref name="Index"/> of a segment begins at <paramref name="Offset"/>.</summary>
-readonly record struct SpoolPlace(ulong SegmentFirstIndex, ulong Index, long Offset)
-{
-    public SpoolPlace After(int recordLength) => this with { Index = Index + 1, Offset = Offset + SegmentFormat.RecordHeaderBytes + recordLength };
+    /// <returns>Null when the last durable record has been read.</returns>
+    SpoolRecord? TryReadNext()
+    {
+        while (true)
+        {
+            // Outside the spool's lock: a slow disk must not hold up appends.
+            if (_spool.SegmentOf(_next) is not var (segment, length, segmentEnd)) return null;
+            if (segment != _segment)
+            {
+                _segment = segment;
+                _offset = SegmentFormat.HeaderBytes;
+            }
+
+            ReadRecord? found;
+            try
+            {
+                // From where the last record ended; in a segment that was not read yet, past those that are done with.
+                var least = _offset == SegmentFormat.HeaderBytes ? segment.FirstIndex : _next;
+                found = _reader.ReadNext(segment.File, _offset, length, least);
+                while (found is { } skipped && skipped.Index < _next)
+                {
+                    _offset = skipped.End;
+                    found = _reader.ReadNext(segment.File, _offset, length, skipped.Index + 1);
+                }
+            }
+            catch (ObjectDisposedException)
+            {
+                // Acknowledged, deleted and closed meanwhile: what follows lies in the next segment.
+                found = null;
+            }
+
+            if (found is not { } record)
+            {
+                // The rest of what was durable a moment ago is damaged.
+                _next = segmentEnd;
+                _offset = length;
+                continue;
+            }
+
+            _offset = record.End;
+            _next = record.Index + 1;
+            return new SpoolRecord(record.Index, record.Data.ToArray());
+        }
+    }
 }

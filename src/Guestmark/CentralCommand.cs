@@ -13,8 +13,8 @@ static class CentralCommand
     {
         var data = RoleArguments.Data("central");
         var certificates = RoleArguments.Certificates();
-        var listen = RoleArguments.EndPoint("--listen", "Where sensors connect", new IPEndPoint(IPAddress.Loopback, 8444));
-        var address = RoleArguments.EndPoint("--address", "Where people and API clients connect, over HTTP", new IPEndPoint(IPAddress.Loopback, 8180));
+        var listen = RoleArguments.ListenAddress("--listen", "Where sensors connect", new IPEndPoint(IPAddress.Loopback, 8444));
+        var address = RoleArguments.ListenAddress("--address", "Where people and API clients connect, over HTTP", new IPEndPoint(IPAddress.Loopback, 8180));
         var feeds = FeedImport.Option();
         var command = new Command("central", "Stores what the sensors deliver, matches it and shows it") { listen, address, certificates, data, feeds }.WithExamples(
             """
@@ -23,12 +23,15 @@ static class CentralCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var folder = parsed.GetRequiredValue(data);
+            using var held = DataFolder.Hold(folder);
             var database = await FeedImport.RunAsync(folder, parsed.GetValue(feeds) ?? [], new Progress(TimeProvider.System), cancellationToken);
-            var app = RoleHosts.Central(
-                new CentralOptions { DataDirectory = folder },
-                parsed.GetRequiredValue(certificates), parsed.GetRequiredValue(listen), parsed.GetRequiredValue(address), database, LogLevel.Information);
-            await RoleHosts.StartAsync(app, "central", cancellationToken);
-            await Console.Error.WriteLineAsync($"central: sensors connect to port {RoleHosts.Port(app, 0)}");
+            var app = await RoleHosts.StartAsync(
+                "central",
+                () => RoleHosts.Central(
+                    new CentralOptions { DataDirectory = folder },
+                    parsed.GetRequiredValue(certificates), parsed.GetRequiredValue(listen), parsed.GetRequiredValue(address), database, LogLevel.Information),
+                cancellationToken);
+            await Console.Error.WriteLineAsync($"central: sensors connect to {RoleHosts.Address(app, 0).Authority}");
             await Console.Error.WriteLineAsync($"central: sign in at {RoleHosts.SignInLink(app, RoleHosts.Address(app, 1))}");
             await RoleHosts.RunAsync(app, cancellationToken);
             return ExitCode.Done;

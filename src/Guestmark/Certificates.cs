@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Guestmark.CommandLine;
 using Guestmark.Rpc;
@@ -16,26 +17,35 @@ static class Certificates
         try
         {
             var authority = Path.Combine(folder, "ca");
-            if (!File.Exists(Path.Combine(authority, "ca.pem"))) CertificateAuthority.Create(authority, time: time);
+            if (!Directory.Exists(authority)) MakeWhole(authority, made => CertificateAuthority.Create(made, time: time));
             foreach (var name in names)
             {
                 var own = Path.Combine(folder, name);
-                var certificate = Path.Combine(own, "cert.pem");
-                if (File.Exists(certificate) && !EndsSoon(certificate, time)) continue;
-
-                // Issued beside and moved over, the certificate before the key: a process that reads in between keeps its old pair.
-                var renewed = own + ".new";
-                if (Directory.Exists(renewed)) Directory.Delete(renewed, recursive: true);
-                CertificateAuthority.Issue(authority, renewed, name, time: time);
-                Directory.CreateDirectory(own);
-                foreach (var file in Directory.EnumerateFiles(renewed).Order()) File.Move(file, Path.Combine(own, Path.GetFileName(file)), overwrite: true);
-                Directory.Delete(renewed);
+                if (Directory.Exists(own) && !EndsSoon(Path.Combine(own, "cert.pem"), time)) continue;
+                MakeWhole(own, made => CertificateAuthority.Issue(authority, made, name, time: time));
             }
         }
-        catch (Exception e) when (e is CertificateException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is CertificateException or CryptographicException or IOException or UnauthorizedAccessException)
         {
-            throw new CommandException($"certificates in {folder}: {e.Message}", e);
+            throw new CommandException($"certificates in {folder}: {e.Message} Remove what is damaged there to have it made anew.", e);
         }
+    }
+
+    /// <summary>A folder is there with all its files or not at all: it is made beside its place and moved there.</summary>
+    static void MakeWhole(string folder, Action<string> make)
+    {
+        var made = folder + ".new";
+        var former = folder + ".old";
+        foreach (var leftover in new[] { made, former })
+        {
+            if (Directory.Exists(leftover)) Directory.Delete(leftover, recursive: true);
+        }
+
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(folder))!, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        make(made);
+        if (Directory.Exists(folder)) Directory.Move(folder, former);
+        Directory.Move(made, folder);
+        if (Directory.Exists(former)) Directory.Delete(former, recursive: true);
     }
 
     static bool EndsSoon(string path, TimeProvider time)

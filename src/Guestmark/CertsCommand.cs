@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Guestmark.CommandLine;
+using Guestmark.Node;
 
 namespace Guestmark;
 
@@ -22,6 +23,12 @@ static class CertsCommand
         create.SetAction(parsed =>
         {
             var folder = parsed.GetRequiredValue(directory);
+            foreach (var name in parsed.GetRequiredValue(names))
+            {
+                // The name is a folder's, beside that of the authority.
+                if (!NodeOptions.IsName(name) || name is "ca" or "." or "..") throw new UsageException($"--name {name}: use 1 to 63 letters, digits, '-', '_' or '.', and not 'ca'");
+            }
+
             Certificates.Create(folder, parsed.GetRequiredValue(names), TimeProvider.System);
             foreach (var name in parsed.GetRequiredValue(names)) Console.WriteLine(Path.Combine(folder, name));
             return ExitCode.Done;

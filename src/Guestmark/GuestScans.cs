@@ -8,14 +8,16 @@ namespace Guestmark;
 sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress progress, TimeProvider time)
 {
     static readonly TimeSpan MatchTimeout = TimeSpan.FromMinutes(2);
+    const int ErrorsShown = 3;
     static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
 
     /// <summary>Scans every guest. Two at a time: an agent is busy with the disk and one core.</summary>
-    public Task RunAsync(bool failOnError, CancellationToken cancellationToken) =>
+    /// <returns>What went wrong. Empty when every guest was read whole and has reported.</returns>
+    public Task<List<ScanFailure>> RunAsync(CancellationToken cancellationToken) =>
         progress.RunAsync($"Scanning {Count(setup.Guests.Count)}", async tell =>
         {
             var done = 0;
-            var failures = new List<string>();
+            var failures = new List<ScanFailure>();
             await Parallel.ForEachAsync(
                 setup.Guests,
                 new ParallelOptions { MaxDegreeOfParallelism = 2, CancellationToken = cancellationToken },
@@ -24,21 +26,19 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
                     var failure = await ScanAsync(guest, cancel);
                     lock (failures)
                     {
-                        if (failure is not null) failures.Add($"{guest.Name}: {failure}");
+                        if (failure is not null) failures.Add(failure);
                         tell($"{++done} of {setup.Guests.Count}");
                     }
                 });
-            if (failOnError && failures.Count > 0) throw new CommandException(string.Join("\n", failures));
-            foreach (var failure in failures) await Console.Error.WriteLineAsync($"error: {failure}");
-            return (0, $"{setup.Guests.Count - failures.Count} reported");
+            return (failures, $"{setup.Guests.Count - failures.Count(failure => !failure.Reported)} reported");
         });
 
-    /// <summary>Waits until Central has stored and matched a report of every guest that came after <paramref name="since"/>.</summary>
-    public Task WaitUntilMatchedAsync(CentralApi api, DateTimeOffset since, CancellationToken cancellationToken) =>
+    /// <summary>Waits until Central has stored and matched a report of each guest that came after <paramref name="since"/>.</summary>
+    public Task WaitUntilMatchedAsync(CentralClient api, IReadOnlyList<ScannedGuest> guests, DateTimeOffset since, CancellationToken cancellationToken) =>
         progress.RunAsync("Matching", async tell =>
         {
             var started = time.GetTimestamp();
-            var waiting = setup.Guests.ToDictionary(guest => guest.Uid(cluster), guest => guest.Name);
+            var waiting = guests.ToDictionary(guest => guest.Uid(cluster), guest => guest.Name);
             while (waiting.Count > 0)
             {
                 foreach (var uid in waiting.Keys.ToList())
@@ -49,11 +49,11 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
                 if (waiting.Count == 0) break;
                 if (time.GetElapsedTime(started) > MatchTimeout)
                     throw new CommandException($"Central has not matched the reports of {string.Join(", ", waiting.Values)} within {MatchTimeout.TotalSeconds} seconds");
-                tell($"{setup.Guests.Count - waiting.Count} of {setup.Guests.Count}");
+                tell($"{guests.Count - waiting.Count} of {guests.Count}");
                 await Task.Delay(PollInterval, time, cancellationToken);
             }
 
-            return (0, Count(setup.Guests.Count));
+            return (0, Count(guests.Count));
         });
 
     static string Count(int guests) => guests == 1 ? "1 guest" : $"{guests} guests";
@@ -62,7 +62,7 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
         machine["lastReportAt"] is { } reported && reported.GetValue<DateTimeOffset>() >= since && machine["matching"]?["state"]?.GetValue<string>() is not (null or "pending");
 
     /// <returns>Null, or what the agent said was wrong.</returns>
-    async Task<string?> ScanAsync(ScannedGuest guest, CancellationToken cancellationToken)
+    async Task<ScanFailure?> ScanAsync(ScannedGuest guest, CancellationToken cancellationToken)
     {
         var agent = Path.Combine(AppContext.BaseDirectory, "guestmark-agent");
         var start = new ProcessStartInfo(agent) { UseShellExecute = false, RedirectStandardError = true, RedirectStandardInput = true };
@@ -74,7 +74,7 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
         }
         catch (System.ComponentModel.Win32Exception e)
         {
-            return $"cannot start {agent}: {e.Message}";
+            return new ScanFailure(guest, $"cannot start {agent}: {e.Message}", Reported: false);
         }
 
         using (process)
@@ -83,7 +83,11 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
             {
                 var words = await process.StandardError.ReadToEndAsync(cancellationToken);
                 await process.WaitForExitAsync(cancellationToken);
-                return process.ExitCode == ExitCode.Done ? null : words.Trim().Replace("error: ", "", StringComparison.Ordinal);
+                if (process.ExitCode == ExitCode.Done) return null;
+                var lines = words.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+                var errors = lines.Where(line => line.StartsWith("error: ", StringComparison.Ordinal)).Select(line => line["error: ".Length..]).ToList();
+                var shown = errors.Take(ErrorsShown).Append(errors.Count > ErrorsShown ? $"and {errors.Count - ErrorsShown} more" : "").Where(text => text.Length > 0);
+                return new ScanFailure(guest, string.Join("; ", shown), Reported: lines.Any(line => line.StartsWith("delivered ", StringComparison.Ordinal)));
             }
             catch (OperationCanceledException)
             {
@@ -103,4 +107,12 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
         yield return "--distro";
         yield return guest.Distro;
     }
+}
+
+/// <summary>A guest that could not be read whole, or that could not report at all.</summary>
+/// <param name="Message">What its agent said; paths in it are below the guest's folder.</param>
+/// <param name="Reported">Whether what could be read was reported.</param>
+sealed record ScanFailure(ScannedGuest Guest, string Message, bool Reported)
+{
+    public override string ToString() => $"{Guest.Name}, in {Guest.Folder}: {Message}";
 }

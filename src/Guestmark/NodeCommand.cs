@@ -13,7 +13,7 @@ static class NodeCommand
     {
         var data = RoleArguments.Data("node");
         var certificates = RoleArguments.Certificates();
-        var sensor = RoleArguments.Endpoint("--sensor-endpoint", "The sensor");
+        var sensor = RoleArguments.PeerAddress("--sensor-endpoint", "The sensor");
         var sensorName = new Option<string?>("--sensor-name") { Description = "The name in the sensor's certificate, when it is not the endpoint's host", HelpName = "NAME" };
         var cluster = new Option<string>("--cluster") { Description = "The cluster's name in every event", HelpName = "NAME", DefaultValueFactory = _ => "local" };
         var name = new Option<string>("--node") { Description = "This host's name in every event", HelpName = "NAME", DefaultValueFactory = _ => Environment.MachineName };
@@ -22,6 +22,7 @@ static class NodeCommand
         {
             Description = "A machine and its vsock Unix socket: NAME=SOCKET[,uid=UID]. The node listens on SOCKET_PORT. Repeatable",
             HelpName = "NAME=SOCKET",
+            Required = true,
             CustomParser = ParseGuests,
         };
         var command = new Command("node", "Listens to the guests of this host, stamps what they report and keeps it until the sensor has it")
@@ -34,19 +35,20 @@ static class NodeCommand
             """);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var app = RoleHosts.Node(new NodeOptions
+            var (inCluster, onNode) = (parsed.GetRequiredValue(cluster), parsed.GetRequiredValue(name));
+            var options = new NodeOptions
             {
-                Cluster = parsed.GetRequiredValue(cluster),
-                Node = parsed.GetRequiredValue(name),
+                Cluster = inCluster,
+                Node = onNode,
                 DataDirectory = parsed.GetRequiredValue(data),
-                Guests = parsed.GetValue(guests) ?? [],
+                Guests = [.. parsed.GetRequiredValue(guests).Select(guest => guest.Uid.Length > 0 ? guest : guest with { Uid = GuestOptions.UidOf(inCluster, onNode, guest.Name) })],
                 PushPort = parsed.GetRequiredValue(port),
                 SensorEndpoint = parsed.GetRequiredValue(sensor),
                 SensorName = parsed.GetValue(sensorName),
                 Certificates = parsed.GetRequiredValue(certificates),
-            }, LogLevel.Information);
-            await RoleHosts.StartAsync(app, "node", cancellationToken);
-            await Console.Error.WriteLineAsync($"node: listening for {(parsed.GetValue(guests) ?? []).Length} guests");
+            };
+            var app = await RoleHosts.StartAsync("node", () => RoleHosts.Node(options, LogLevel.Information), cancellationToken);
+            foreach (var guest in options.Guests) await Console.Error.WriteLineAsync($"node: listening for {guest.Name} ({guest.Uid}) on {guest.SocketPath(options.PushPort)}");
             await RoleHosts.RunAsync(app, cancellationToken);
             return ExitCode.Done;
         });
@@ -66,7 +68,7 @@ static class NodeCommand
                 return null;
             }
 
-            guests.Add(new GuestOptions { Name = name, SocketBase = socket, Uid = uid ?? name });
+            guests.Add(new GuestOptions { Name = name, SocketBase = Path.GetFullPath(socket), Uid = uid ?? "" });
         }
 
         return [.. guests];

@@ -22,27 +22,27 @@ static class RoleArguments
         Required = true,
     };
 
-    public static Option<IPEndPoint> EndPoint(string name, string description, IPEndPoint preset) => new(name)
+    public static Option<IPEndPoint> ListenAddress(string name, string description, IPEndPoint preset) => new(name)
     {
         Description = description,
         HelpName = "IP:PORT",
         DefaultValueFactory = _ => preset,
-        CustomParser = ParseEndPoint,
+        CustomParser = ParseListenAddress,
     };
 
-    public static Option<Uri> Endpoint(string name, string description) => new(name)
+    public static Option<Uri> PeerAddress(string name, string description) => new(name)
     {
         Description = description,
         HelpName = "HOST:PORT",
         Required = true,
-        CustomParser = ParseEndpoint,
+        CustomParser = ParsePeerAddress,
     };
 
     /// <summary><c>$XDG_DATA_HOME/guestmark</c>, or <c>~/.local/share/guestmark</c>.</summary>
     public static string DataHome { get; } = Path.Combine(
         Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "guestmark");
 
-    public static IPEndPoint? ParseEndPoint(ArgumentResult result)
+    public static IPEndPoint? ParseListenAddress(ArgumentResult result)
     {
         var text = result.Tokens[0].Value;
         if (text.LastIndexOf(':') > 0 && IPEndPoint.TryParse(text, out var endPoint)) return endPoint;
@@ -50,7 +50,7 @@ static class RoleArguments
         return null;
     }
 
-    static Uri? ParseEndpoint(ArgumentResult result)
+    static Uri? ParsePeerAddress(ArgumentResult result)
     {
         // The documents write sensor:443; https is the only scheme there is.
         var text = result.Tokens[0].Value;

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Guestmark.Central;
 using Guestmark.Central.Findings;
 using Guestmark.Central.SignIn;
@@ -9,6 +10,7 @@ using Guestmark.Rpc.Publishing;
 using Guestmark.Sensor;
 using Guestmark.Vulnerabilities;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -69,20 +71,31 @@ static class RoleHosts
         return app;
     }
 
-    /// <summary>Starts a host and turns what commonly goes wrong into words for the user.</summary>
-    public static async Task StartAsync(WebApplication app, string role, CancellationToken cancellationToken)
+    /// <summary>Makes and starts a host, and turns what goes wrong into words for the user.</summary>
+    public static async Task<WebApplication> StartAsync(string role, Func<WebApplication> create, CancellationToken cancellationToken)
     {
+        WebApplication? app = null;
         try
         {
+            app = create();
             await app.StartAsync(cancellationToken);
+            return app;
         }
-        catch (Exception e) when (e is IOException or CertificateException or UnauthorizedAccessException)
+        catch (Exception e) when (e is not (CommandException or OperationCanceledException))
         {
-            // Kestrel's own message names the address: "Failed to bind to address http://127.0.0.1:8180: address already in use."
-            var remedy = e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException ? " Stop the process that uses it or choose another address." : "";
-            throw new CommandException($"{role}: {e.Message}{remedy}", e);
+            if (app is not null) await app.DisposeAsync();
+            throw new CommandException($"{role}: {Explain(e)}", e);
         }
     }
+
+    static string Explain(Exception e) => e switch
+    {
+        // Kestrel's own message names the address: "Failed to bind to address http://127.0.0.1:8180: address already in use."
+        IOException { InnerException: AddressInUseException } => $"{e.Message} Stop the process that uses it or choose another address.",
+        SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "cannot listen: the address is not one of this machine. Choose one that 'ip addr' shows, 127.0.0.1 or 0.0.0.0.",
+        SocketException { SocketErrorCode: SocketError.AccessDenied } => "cannot listen: ports below 1024 are for root. Choose a port from 1024 on.",
+        _ => e.Message,
+    };
 
     /// <summary>The address that the n-th listener of a started host has, where 0 was asked for.</summary>
 
@@ -126,6 +139,8 @@ static class RoleHosts
         builder.Logging.ClearProviders();
         builder.Logging.SetMinimumLevel(logLevel);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        // That a host could not start is told by StartAsync, without a stack trace.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.Critical);
         // It warns at every start that the keys of sessions are not encrypted: their folder has mode 0700.
         builder.Logging.AddFilter("Microsoft.AspNetCore.DataProtection", LogLevel.Error);
         builder.Logging.AddSimpleConsole(console =>

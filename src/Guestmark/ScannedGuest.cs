@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using Guestmark.Node;
 
 namespace Guestmark;
@@ -10,9 +8,6 @@ namespace Guestmark;
 /// <param name="Distro"><c>ID:VERSION_ID</c>, or null to take what os-release says.</param>
 sealed record ScannedGuest(string Name, string Folder, string? Distro)
 {
-    // RFC 9562, 6.5: the name space within which the names of local guests are unique. Chosen once; changing it renames every guest.
-    static readonly Guid NameSpace = new("5e0ff6f5-8d0a-4b0e-9d0c-0f6c9c1b7a35");
-
     public static ScannedGuest ThisMachine() => new(NameOfThisMachine(), "/", null);
 
     /// <summary>The host's name with what a guest's name cannot hold replaced.</summary>
@@ -25,9 +20,16 @@ sealed record ScannedGuest(string Name, string Folder, string? Distro)
     public static ScannedGuest? Parse(string text, out string? problem)
     {
         problem = null;
-        var comma = text.LastIndexOf(",distro=", StringComparison.Ordinal);
-        var (place, distro) = comma < 0 ? (text, null) : (text[..comma], text[(comma + ",distro=".Length)..]);
-        if (place.Split('=', 2) is not [{ Length: > 0 } name, { Length: > 0 } folder]) problem = "write NAME=DIR or NAME=DIR,distro=ID:VERSION";
+        var options = text.Split(',');
+        string? distro = null;
+        foreach (var option in options.Skip(1))
+        {
+            if (option.StartsWith("distro=", StringComparison.Ordinal)) distro = option["distro=".Length..];
+            else problem = $"'{option}' is not known; after the folder only distro=ID:VERSION can be given";
+        }
+
+        if (problem is not null) return null;
+        if (options[0].Split('=', 2) is not [{ Length: > 0 } name, { Length: > 0 } folder]) problem = "write NAME=DIR or NAME=DIR,distro=ID:VERSION";
         else if (!NodeOptions.IsName(name)) problem = "a name has 1 to 63 letters, digits, '-', '_' or '.'";
         else if (!Directory.Exists(folder)) problem = $"there is no folder {folder}";
         else if (distro is not null && distro.Split(':') is not [{ Length: > 0 }, { Length: > 0 }]) problem = "write distro=ID:VERSION_ID, for example distro=almalinux:8";
@@ -35,15 +37,7 @@ sealed record ScannedGuest(string Name, string Folder, string? Distro)
         return null;
     }
 
-    /// <summary>A UUID of version 5 made from cluster and name: the same guest has the same uid after every start.</summary>
-    public string Uid(string cluster)
-    {
-        Span<byte> hash = stackalloc byte[SHA1.HashSizeInBytes];
-        SHA1.HashData([.. NameSpace.ToByteArray(bigEndian: true), .. Encoding.UTF8.GetBytes($"{cluster}/{Name}")], hash);
-        hash[6] = (byte)((hash[6] & 0x0f) | 0x50);
-        hash[8] = (byte)((hash[8] & 0x3f) | 0x80);
-        return new Guid(hash[..16], bigEndian: true).ToString();
-    }
+    public string Uid(string cluster) => GuestOptions.UidOf(cluster, NameOfThisMachine(), Name);
 
     public GuestOptions Channel(string data, string cluster) => new() { Uid = Uid(cluster), Name = Name, SocketBase = SocketBase(data) };
 

@@ -13,8 +13,8 @@ static class SensorCommand
     {
         var data = RoleArguments.Data("sensor");
         var certificates = RoleArguments.Certificates();
-        var listen = RoleArguments.EndPoint("--listen", "Where nodes connect", new IPEndPoint(IPAddress.Loopback, 8443));
-        var central = RoleArguments.Endpoint("--central-endpoint", "Central");
+        var listen = RoleArguments.ListenAddress("--listen", "Where nodes connect", new IPEndPoint(IPAddress.Loopback, 8443));
+        var central = RoleArguments.PeerAddress("--central-endpoint", "Central");
         var centralName = new Option<string?>("--central-name") { Description = "The name in Central's certificate, when it is not the endpoint's host", HelpName = "NAME" };
         var command = new Command("sensor", "Receives from the nodes of a cluster and delivers to Central") { listen, central, centralName, certificates, data }.WithExamples(
             """
@@ -22,15 +22,15 @@ static class SensorCommand
             """);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var app = RoleHosts.Sensor(new SensorOptions
+            var options = new SensorOptions
             {
                 DataDirectory = parsed.GetRequiredValue(data),
                 CentralEndpoint = parsed.GetRequiredValue(central),
                 CentralName = parsed.GetValue(centralName),
                 Certificates = parsed.GetRequiredValue(certificates),
-            }, parsed.GetRequiredValue(listen), LogLevel.Information);
-            await RoleHosts.StartAsync(app, "sensor", cancellationToken);
-            await Console.Error.WriteLineAsync($"sensor: listening on port {RoleHosts.Port(app, 0)}");
+            };
+            var app = await RoleHosts.StartAsync("sensor", () => RoleHosts.Sensor(options, parsed.GetRequiredValue(listen), LogLevel.Information), cancellationToken);
+            await Console.Error.WriteLineAsync($"sensor: nodes connect to {RoleHosts.Address(app, 0).Authority}");
             await RoleHosts.RunAsync(app, cancellationToken);
             return ExitCode.Done;
         });

@@ -42,7 +42,7 @@ static class UpCommand
         {
             Description = $"Where the pages and the API are [default: {DefaultAddress}; any free port with --once]",
             HelpName = "IP:PORT",
-            CustomParser = RoleArguments.ParseEndPoint,
+            CustomParser = RoleArguments.ParseListenAddress,
         };
         var once = new Option<bool>("--once") { Description = "Scan every guest once, print what was found and end" };
         var output = new Option<string>("--output", "-o") { Description = "How --once prints", DefaultValueFactory = _ => "table" };
@@ -73,8 +73,8 @@ static class UpCommand
         var progress = new Progress(time);
 
         // :: Step 1
-        foreach (var twice in setup.Guests.GroupBy(g => g.Name).Where(g => g.Count() > 1)) throw new CommandException($"--guest {twice.Key}: the name is given twice, or is this machine's");
-        using var held = HoldDataFolder(setup.Data);
+        foreach (var twice in setup.Guests.GroupBy(g => g.Name).Where(g => g.Count() > 1)) throw new UsageException($"--guest {twice.Key}: the name is given twice, or is this machine's");
+        using var held = DataFolder.Hold(setup.Data);
         var certificates = Path.Combine(setup.Data, "certs");
         Certificates.Create(certificates, ["central", "sensor", "node"], time);
 
@@ -86,22 +86,24 @@ static class UpCommand
         try
         {
             // :: Step 3
-            var central = RoleHosts.Central(
-                new CentralOptions { DataDirectory = centralData }, Path.Combine(certificates, "central"), AnyLoopbackPort, setup.Address, database, LogLevel.Warning);
+            var central = await RoleHosts.StartAsync(
+                "central",
+                () => RoleHosts.Central(
+                    new CentralOptions { DataDirectory = centralData }, Path.Combine(certificates, "central"), AnyLoopbackPort, setup.Address, database, LogLevel.Warning),
+                cancellationToken);
             hosts.Push(central);
-            await RoleHosts.StartAsync(central, "central", cancellationToken);
 
-            var sensor = RoleHosts.Sensor(new SensorOptions
+            var sensorOptions = new SensorOptions
             {
                 DataDirectory = Path.Combine(setup.Data, "sensor"),
                 CentralEndpoint = LoopbackEndpoint(central),
                 CentralName = "central",
                 Certificates = Path.Combine(certificates, "sensor"),
-            }, AnyLoopbackPort, LogLevel.Warning);
+            };
+            var sensor = await RoleHosts.StartAsync("sensor", () => RoleHosts.Sensor(sensorOptions, AnyLoopbackPort, LogLevel.Warning), cancellationToken);
             hosts.Push(sensor);
-            await RoleHosts.StartAsync(sensor, "sensor", cancellationToken);
 
-            var node = RoleHosts.Node(new NodeOptions
+            var nodeOptions = new NodeOptions
             {
                 Cluster = Cluster,
                 Node = ScannedGuest.NameOfThisMachine(),
@@ -111,12 +113,11 @@ static class UpCommand
                 SensorEndpoint = LoopbackEndpoint(sensor),
                 SensorName = "sensor",
                 Certificates = Path.Combine(certificates, "node"),
-            }, LogLevel.Warning);
-            hosts.Push(node);
-            await RoleHosts.StartAsync(node, "node", cancellationToken);
+            };
+            hosts.Push(await RoleHosts.StartAsync("node", () => RoleHosts.Node(nodeOptions, LogLevel.Warning), cancellationToken));
 
             var address = RoleHosts.Address(central, 1);
-            using var api = new CentralApi(address, File.ReadAllText(Path.Combine(centralData, "api-token")).Trim());
+            using var api = new CentralClient(address, File.ReadAllText(Path.Combine(centralData, "api-token")).Trim());
             if (!once) await GreetAsync(central, address, centralData);
 
             // :: Steps 4 and 5
@@ -124,9 +125,11 @@ static class UpCommand
             if (once)
             {
                 var started = time.GetUtcNow();
-                await agents.RunAsync(failOnError: true, cancellationToken);
-                await agents.WaitUntilMatchedAsync(api, started, cancellationToken);
-                await new UpSummary(api, setup.Guests.Select(guest => guest.Uid(Cluster)).ToList()).PrintAsync(output, cancellationToken);
+                var failures = await agents.RunAsync(cancellationToken);
+                var reported = setup.Guests.Where(guest => failures.All(failure => failure.Guest != guest || failure.Reported)).ToList();
+                await agents.WaitUntilMatchedAsync(api, reported, started, cancellationToken);
+                await new UpSummary(api, [.. reported.Select(guest => guest.Uid(Cluster))]).PrintAsync(output, cancellationToken);
+                if (failures.Count > 0) throw new CommandException(string.Join("\nerror: ", failures.Select(failure => failure.ToString())));
                 return;
             }
 
@@ -134,7 +137,7 @@ static class UpCommand
             {
                 while (true)
                 {
-                    await agents.RunAsync(failOnError: false, cancellationToken);
+                    foreach (var failure in await agents.RunAsync(cancellationToken)) await Console.Error.WriteLineAsync(TerminalText.Printable($"error: {failure}"));
                     await Task.Delay(ScanInterval, time, cancellationToken);
                 }
             }
@@ -164,20 +167,6 @@ static class UpCommand
     }
 
     static Uri LoopbackEndpoint(WebApplication app) => new($"https://127.0.0.1:{RoleHosts.Port(app, 0)}");
-
-    /// <summary>The spools and the store each have one owner; this says so for all of them at once, before anything is started.</summary>
-    static FileStream HoldDataFolder(string data)
-    {
-        try
-        {
-            Directory.CreateDirectory(data, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-            return new FileStream(Path.Combine(data, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new CommandException($"--data {data}: {e.Message} Is another guestmark running with it? Stop it, or choose another folder.", e);
-        }
-    }
 
     static ScannedGuest[]? ParseGuests(ArgumentResult result)
     {

@@ -1,11 +1,12 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Guestmark.CommandLine;
 using Spectre.Console;
 
 namespace Guestmark;
 
 /// <summary>What <c>guestmark up --once</c> prints: the machines, and the findings of each.</summary>
-sealed class UpSummary(CentralApi api, IReadOnlyList<string> uids)
+sealed class UpSummary(CentralClient api, IReadOnlyList<string> uids)
 {
     /// <summary>Rows of findings for each machine. All of them are in the JSON output, the API and the pages.</summary>
     const int FindingsMax = 20;
@@ -70,7 +71,7 @@ sealed class UpSummary(CentralApi api, IReadOnlyList<string> uids)
             }
 
             console.Write(table);
-            if (findings.Count > FindingsMax) console.WriteLine($"… and {findings.Count - FindingsMax} more: see the pages, the API, or --output json");
+            if (findings.Count > FindingsMax) console.WriteLine($"… and {findings.Count - FindingsMax} more: --output json prints all, `guestmark up` shows them as pages");
         }
     }
 
@@ -89,7 +90,7 @@ sealed class UpSummary(CentralApi api, IReadOnlyList<string> uids)
     static string Matching(JsonNode machine) => Text(machine["matching"]?["state"]) switch
     {
         "no-advisories" when Text(machine["os"]?["id"]).Length == 0 => "unknown OS: give distro=ID:VERSION",
-        "no-advisories" => "no advisories for this OS: give --feed",
+        "no-advisories" => "no advisories for this OS in the feeds",
         var state => state,
     };
 
@@ -99,6 +100,5 @@ sealed class UpSummary(CentralApi api, IReadOnlyList<string> uids)
         return list.Count <= 2 ? string.Join(" ", list) : $"{list[0]} {list[1]} +{list.Count - 2}";
     }
 
-    /// <summary>Package names come from guests: control characters would reach the terminal.</summary>
-    static string Text(JsonNode? node) => string.Concat((node?.ToString() ?? "").Select(c => char.IsControl(c) ? '?' : c));
+    static string Text(JsonNode? node) => TerminalText.Printable(node?.ToString() ?? "");
 }

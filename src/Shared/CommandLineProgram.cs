@@ -40,11 +40,12 @@ static class CommandLineProgram
         }
 
         var parsed = root.Parse(arguments);
-        if (parsed.Errors.Count > 0)
+        // Who asks for help has not given everything that is required.
+        if (parsed.Errors.Count > 0 && parsed.Action is not HelpWithExamples)
         {
-            foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync($"error: {error.Message}");
-            await Console.Error.WriteLineAsync($"Try '{CommandPath(parsed.CommandResult)} --help'.");
-            return ExitCode.Usage;
+            // With a wrong word in its place, that a command is missing as well says nothing.
+            var errors = parsed.UnmatchedTokens.Count > 0 ? parsed.UnmatchedTokens.Select(token => $"'{token}' is not known here") : parsed.Errors.Select(error => error.Message);
+            return Fail(errors, parsed, ExitCode.Usage);
         }
 
         try
@@ -54,20 +55,29 @@ static class CommandLineProgram
         }
         catch (UsageException e)
         {
-            await Console.Error.WriteLineAsync($"error: {e.Message}");
-            await Console.Error.WriteLineAsync($"Try '{CommandPath(parsed.CommandResult)} --help'.");
-            return ExitCode.Usage;
+            return Fail([e.Message], parsed, ExitCode.Usage);
         }
         catch (CommandException e)
         {
-            await Console.Error.WriteLineAsync($"error: {e.Message}");
-            return ExitCode.Failed;
+            return Fail([e.Message], parsed, ExitCode.Failed);
         }
         catch (OperationCanceledException)
         {
             await Console.Error.WriteLineAsync("cancelled");
             return ExitCode.Failed;
         }
+        catch (Exception e) when (Environment.GetEnvironmentVariable("GUESTMARK_TRACE") is null)
+        {
+            // Nothing that a user did should get here; who reports it can say where it happened.
+            return Fail([$"{e.Message} ({e.GetType().Name}; GUESTMARK_TRACE=1 shows where)"], parsed, ExitCode.Failed);
+        }
+    }
+
+    static int Fail(IEnumerable<string> errors, ParseResult parsed, int exitCode)
+    {
+        foreach (var error in errors) Console.Error.WriteLine($"error: {TerminalText.Printable(error)}");
+        if (exitCode == ExitCode.Usage) Console.Error.WriteLine($"Try '{CommandPath(parsed.CommandResult)} --help'.");
+        return exitCode;
     }
 
     static string CommandPath(System.CommandLine.Parsing.CommandResult result) =>

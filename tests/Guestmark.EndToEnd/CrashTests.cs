@@ -81,7 +81,7 @@ public sealed class CrashTests : IDisposable
             ],
         };
         var process = GuestmarkProcess.Start("guestmark", [role, "--certs", _folder.File($"certs/{role}"), "--data", _folder.File(role), .. arguments]);
-        await process.WaitForLineAsync(role == "node" ? "listening for" : role == "sensor" ? "listening on" : "sign in at");
+        await process.WaitForLineAsync(role == "node" ? "listening for" : role == "sensor" ? "nodes connect to" : "sign in at");
         return process;
     }
 

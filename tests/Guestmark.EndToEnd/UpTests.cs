@@ -132,10 +132,47 @@ public sealed class UpTests : IDisposable
     {
         Directory.CreateDirectory(_folder.File("bad/var/lib/rpm"));
         await File.WriteAllBytesAsync(_folder.File("bad/var/lib/rpm/Packages"), new byte[100_000]);
-        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", _folder.File("data"), "--guest", $"bad={_folder.File("bad")}");
+        var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", _folder.File("data"), "--guest", $"bad={_folder.File("bad")}");
         Assert.Equal(1, exitCode);
-        Assert.Contains("bad: ", error, StringComparison.Ordinal);
-        Assert.Contains("/var/lib/rpm/Packages", error, StringComparison.Ordinal);
+        Assert.Contains($"bad, in {_folder.File("bad")}: /var/lib/rpm/Packages", error, StringComparison.Ordinal);
+
+        // What the others reported is printed all the same.
+        Assert.Contains("Machines", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("up")]
+    [InlineData("node")]
+    [InlineData("sensor")]
+    [InlineData("central")]
+    [InlineData("certs")]
+    [InlineData("certs", "create")]
+    public async Task Every_command_explains_itself_though_its_options_are_missing(params string[] command)
+    {
+        var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", [.. command, "--help"]);
+        Assert.Equal((0, ""), (exitCode, error));
+        Assert.Contains("Exit codes: 0 done, 1 failed, 2 usage.", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("central/central.db")]
+    [InlineData("central/api-token")]
+    [InlineData("certs/central/cert.pem")]
+    [InlineData("certs/node/key.pem")]
+    [InlineData("node/spool/00000000000000000001.spool")]
+    public async Task A_damaged_file_of_its_own_is_named_and_nothing_crashes(string file)
+    {
+        var data = _folder.File("data");
+        Assert.Equal(0, (await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data)).ExitCode);
+        var garbage = new byte[5000];
+        new Random(1).NextBytes(garbage);
+        await File.WriteAllBytesAsync(Path.Combine(data, file), garbage);
+
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data);
+        Assert.Equal(1, exitCode);
+        Assert.Contains("error: ", error, StringComparison.Ordinal);
+        Assert.Contains(Path.GetFileName(file) == "key.pem" ? "certs/node" : file, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -90,8 +90,8 @@ public sealed class DpkgStatusTests
     [InlineData("2:1:3-1", 2u, "1:3", "1")]
     public void Versions_are_split_as_dpkg_does(string text, uint? epoch, string upstream, string revision)
     {
-        Assert.Null(DpkgStatus.SplitVersion(text, out var readEpoch, out var readUpstream, out var readRevision));
-        Assert.Equal((epoch, upstream, revision), (readEpoch, readUpstream, readRevision));
+        var package = Assert.Single(Scan($"Package: a\nStatus: install ok installed\nVersion: {text}\n").Packages);
+        Assert.Equal((epoch, upstream, revision), (package.Epoch, package.Version, package.Release));
     }
 
     [Theory]
@@ -100,8 +100,15 @@ public sealed class DpkgStatusTests
     [InlineData("4294967296:1.0", "has a Version whose epoch is not a number")]
     [InlineData("1.0-", "has a Version with an empty revision")]
     [InlineData("1:-1", "has a Version without an upstream part")]
-    public void Versions_that_dpkg_refuses_are_errors(string text, string expected) =>
-        Assert.Equal(expected, DpkgStatus.SplitVersion(text, out _, out _, out _));
+    [InlineData("1:", "has a Version without an upstream part")]
+    [InlineData("1:-", "has a Version with an empty revision")]
+    public void A_version_that_dpkg_refuses_is_a_problem(string text, string expected)
+    {
+        var inventory = Scan($"Package: a\nStatus: install ok installed\nVersion: {text}\n");
+
+        Assert.Empty(inventory.Packages);
+        Assert.StartsWith($"stanza 1 (a) {expected}", Assert.Single(inventory.Problems).Message);
+    }
 
     [Theory]
     [InlineData("install ok installed", true)]
@@ -131,6 +138,15 @@ public sealed class DpkgStatusTests
         var problem = Assert.Single(inventory.Problems);
         Assert.Equal("/" + Status, problem.Path);
         Assert.StartsWith(expected, problem.Message);
+    }
+
+    [Fact]
+    public void A_long_name_is_cut_in_a_problem_and_what_is_wrong_stays()
+    {
+        var problem = Assert.Single(Scan($"Package: {new string('n', 1000)}\nStatus: install ok installed\n").Problems);
+
+        Assert.InRange(problem.Message.Length, 100, 300);
+        Assert.Contains("nnn…) has no Version", problem.Message);
     }
 
     [Fact]

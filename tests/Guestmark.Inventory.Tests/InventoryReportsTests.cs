@@ -138,19 +138,6 @@ public sealed class InventoryReportsTests(RealDatabases databases)
         Assert.Equal("bdb:var/lib/rpm", Assert.Single(InventoryReports.Read(report).Packages).Database);
     }
 
-    [Theory]
-    [InlineData("1:2-3", 1u, "2", "3")]
-    [InlineData("2", null, "2", "")]
-    [InlineData("", null, "", "")]
-    [InlineData("x:2-3", null, "x:2", "3")]
-    [InlineData("99999999999:2-3", null, "99999999999:2", "3")]
-    [InlineData("-", null, "", "")]
-    public void Any_version_is_split(string text, uint? epoch, string version, string release)
-    {
-        var package = Assert.Single(InventoryReports.Read(ReportOf(new Scanner.Package { Name = "a", Kind = "binary", PackageDb = "bdb:x", Version = text })).Packages);
-        Assert.Equal((epoch, version, release), (package.Epoch, package.Version, package.Release));
-    }
-
     [Fact]
     public void Long_texts_are_cut_between_characters()
     {

@@ -200,9 +200,9 @@ public sealed class BrokenServerTests
     public async Task Any_bytes_end_in_a_status()
     {
         using var server = new FakeServer();
-        using var channel = new RpcChannel(server.Address);
         for (var seed = 0; seed < 200; seed++)
         {
+            using var channel = new RpcChannel(server.Address);
             var pending = channel.UnaryAsync(Unary, Text(""));
             using var connection = await server.AcceptHttp2Async();
             await connection.ReadAsync(FrameType.Data);

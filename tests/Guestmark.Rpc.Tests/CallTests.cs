@@ -503,7 +503,9 @@ public sealed class CallTests
         using var web = new HttpClient { BaseAddress = server.Addresses[1] };
         using var webOnRpc = new HttpClient
         {
-            BaseAddress = server.Address, DefaultRequestVersion = HttpVersion.Version20, DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            BaseAddress = server.Address,
+            DefaultRequestVersion = HttpVersion.Version20,
+            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
         };
 
         Assert.Equal("x", (await rpc.UnaryAsync(Unary, Text("x"))).Value);

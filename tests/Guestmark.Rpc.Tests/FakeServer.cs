@@ -16,7 +16,7 @@ sealed class FakeServer : IDisposable
     public Uri Address => new($"http://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}");
 
     /// <summary>The next connection, before anything is read or written.</summary>
-    public async Task<FakeConnection> AcceptAsync() => new(await _listener.AcceptTcpClientAsync());
+    public async Task<FakeConnection> AcceptAsync() => new(await _listener.AcceptTcpClientAsync().WaitAsync(TimeSpan.FromSeconds(10)));
 
     /// <summary>The next connection, with preface and settings exchanged.</summary>
     public async Task<FakeConnection> AcceptHttp2Async(params (Setting Setting, uint Value)[] settings)

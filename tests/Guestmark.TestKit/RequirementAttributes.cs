@@ -20,6 +20,12 @@ public sealed class ToolFactAttribute : FactAttribute
     public ToolFactAttribute(params string[] tools) => Skip = Requirement.Tools(tools);
 }
 
+/// <summary>A test that mounts a file system. Skipped, by name, where it may not.</summary>
+public sealed class RootFactAttribute : FactAttribute
+{
+    public RootFactAttribute() => Skip = Environment.IsPrivilegedProcess ? null : "needs root to mount a file system";
+}
+
 static class Requirement
 {
     public static string? TestData() => Repository.TestData is null ? "needs the test data folder (GUESTMARK_TESTDATA)" : null;

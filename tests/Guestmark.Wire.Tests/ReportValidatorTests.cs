@@ -63,12 +63,24 @@ public sealed class ReportValidatorTests
     public void Millions_of_tiny_packages_are_refused_without_building_them()
     {
         // Each entry is 2 bytes on the wire and several hundred in memory once decoded.
-        var entries = new byte[2 * (ReportValidator.EntriesMax + 1)];
-        for (var i = 0; i < entries.Length; i += 2) entries[i] = 0x2a;
+        AssertRefused([1, 2, 5], [0x2a, 0], ReportValidator.PackagesMax, "more than 50000 packages");
+    }
+
+    [Theory]
+    [InlineData(new[] { 1, 2, 5 }, new byte[] { 0x32, 0 })] // distributions
+    [InlineData(new[] { 1, 2, 5 }, new byte[] { 0x42, 0 })] // environments
+    [InlineData(new[] { 1, 2, 5, 8, 2 }, new byte[] { 0x0a, 0 })] // a package's environments
+    [InlineData(new[] { 1, 2, 5, 8, 2, 1 }, new byte[] { 0x22, 0 })] // repository_ids
+    [InlineData(new[] { 1, 2, 5, 5, 2, 4 }, new byte[] { 0x10, 1 })] // v, one by one
+    public void Every_list_that_could_grow_in_memory_is_bounded(int[] path, byte[] element) =>
+        AssertRefused(path, element, ReportValidator.EntriesMax, "more than 200000 entries");
+
+    static void AssertRefused(int[] path, byte[] element, int limit, string expected)
+    {
+        var body = Wrap(path, [.. Enumerable.Repeat(element, limit + 1).SelectMany(bytes => bytes)]);
         var before = GC.GetAllocatedBytesForCurrentThread();
-        var error = ReportValidator.Validate(Wrap([1, 2, 5], entries), out _);
-        Assert.Contains("more than 200000 entries", error, StringComparison.Ordinal);
-        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 4_000_000);
+        Assert.Equal(expected, ReportValidator.Validate(body, out _));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 65_536);
     }
 
     [Fact]

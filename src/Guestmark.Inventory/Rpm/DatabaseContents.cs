@@ -12,6 +12,9 @@ sealed class DatabaseContents(string? backend)
 
     public string? Backend => backend;
 
+    /// <summary>A database of a backend that is not read here: what it holds is unknown, not nothing.</summary>
+    public bool IsUnread { get; init; }
+
     public List<RpmHeader> Headers { get; } = [];
 
     /// <summary>No more headers are taken.</summary>

@@ -48,7 +48,7 @@ static class RpmDatabase
             var before = (file.Status, LogState.Of(log));
             contents = ReadOnce(file, log, cancellation);
             if (logError is not null && contents.Backend == SqliteDatabase.Backend)
-                contents.AddProblem($"has a log, {logPath}, that {logError}: what it holds is missing");
+                contents.AddProblem($"has a log, {GuestText.Quote(logPath)}, that {logError}: what it holds is missing");
             root.TryOpenFile(logPath, out var logAfter);
             using (logAfter) return before == (file.Status, LogState.Of(logAfter));
         }
@@ -77,9 +77,15 @@ static class RpmDatabase
         if (BinaryPrimitives.ReadUInt32LittleEndian(magic[12..]) == BerkeleyHash.Magic
             || BinaryPrimitives.ReadUInt32BigEndian(magic[12..]) == BerkeleyHash.Magic)
             return BerkeleyHash.Read(file, cancellation);
-        unknown.AddProblem(magic.StartsWith(NdbMagic)
-            ? "is an ndb database, which this version does not read. Its packages are missing here"
-            : "is not an rpm database: it begins neither as Berkeley DB hash nor as SQLite. "
+        if (magic.StartsWith(NdbMagic))
+        {
+            var unread = new DatabaseContents(backend: null) { IsUnread = true };
+            unread.AddProblem("is an ndb database, which this version does not read. Its packages are missing here");
+            return unread;
+        }
+
+        unknown.AddProblem(
+            "is not an rpm database: it begins neither as Berkeley DB hash nor as SQLite. "
             + "Check it with rpm -qa, and restore it with rpm --rebuilddb");
         return unknown;
     }

@@ -69,8 +69,8 @@ readonly record struct RpmHeader(
         var modularityLabel = reader.Text(fields.ModularityLabel, "MODULARITYLABEL");
         if (reader.Error is not null) return reader.Error;
         if (string.IsNullOrEmpty(name)) return "has no NAME";
-        if (version is null) return $"({name}) has no VERSION";
-        if (release is null) return $"({name}) has no RELEASE";
+        if (version is null) return $"({GuestText.Quote(name)}) has no VERSION";
+        if (release is null) return $"({GuestText.Quote(name)}) has no RELEASE";
         header = new RpmHeader(number, name, epoch, version, release, architecture, sourceRpm, modularityLabel);
         return null;
     }

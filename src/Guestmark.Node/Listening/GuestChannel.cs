@@ -5,6 +5,7 @@ using Guestmark.Events;
 using Guestmark.Wire.Framing;
 using Guestmark.Wire.Reports;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Node.Listening;
@@ -78,9 +79,10 @@ public sealed partial class GuestChannel
     {
         var input = connection.Transport.Input;
         var output = connection.Transport.Output;
+        var stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
         while (true)
         {
-            var (body, buffer, end) = await ReadMessageAsync(input, output, connection.ConnectionClosed);
+            var (body, buffer, end) = await ReadMessageAsync(input, output, connection.ConnectionClosed, stopping);
             if (end) return;
 
             PushStatus status;
@@ -101,17 +103,20 @@ public sealed partial class GuestChannel
     /// <summary>Steps 1 and 2.</summary>
     /// <returns>The body and where the next message begins; or End when the connection is over and any answer has been given.</returns>
     async ValueTask<(ReadOnlySequence<byte> Body, SequencePosition Next, bool End)> ReadMessageAsync(
-        PipeReader input, PipeWriter output, CancellationToken closed)
+        PipeReader input, PipeWriter output, CancellationToken closed, CancellationToken stopping)
     {
         using var deadline = new CancellationTokenSource(_options.IdleTimeout, _time);
         using var waiting = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, closed);
+
+        // A node that stops ends silent connections at once, and lets a message that has begun arrive.
+        using var idle = CancellationTokenSource.CreateLinkedTokenSource(waiting.Token, stopping);
         var begun = false;
         while (true)
         {
             ReadResult read;
             try
             {
-                read = await input.ReadAsync(waiting.Token);
+                read = await input.ReadAsync(begun ? waiting.Token : idle.Token);
             }
             catch (OperationCanceledException) when (!closed.IsCancellationRequested)
             {

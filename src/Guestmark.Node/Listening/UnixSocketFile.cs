@@ -21,12 +21,26 @@ static class UnixSocketFile
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
         {
-            // Left over from a process that ended: nobody listens. ECONNREFUSED is also what a plain file answers.
-            if (new FileInfo(path) is { Length: > 0 }) throw new IOException($"{path} is not a socket; move it away", e);
+            // Nobody listens: left over from a process that ended. A plain file is refused like that too.
+            if (CanBeOpened(path)) throw new IOException($"{path} is not a socket; move it away", e);
             File.Delete(path);
             return;
         }
 
         throw new AddressInUseException($"another process listens on {path}; stop it or give this guest another socket");
+    }
+
+    /// <summary>open(2) of a socket fails with ENXIO.</summary>
+    static bool CanBeOpened(string path)
+    {
+        try
+        {
+            using var file = File.OpenHandle(path);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
     }
 }

@@ -6,8 +6,8 @@ static class PublishMethod
     public static RpcMethod<PublishRequest, PublishResponse> Publish { get; } = new("guestmark.v1.Ingest", "Publish");
 
     /// <summary>
-    /// Longest message of the protocol: one event is at most a report of 16 MiB with its attributes, and a batch is closed
-    /// at 1 MiB unless its only event is longer.
+    /// Longest message of the protocol: a batch is closed by the event with which it reaches 1 MiB, and one event is at most a report
+    /// of 16 MiB with its attributes.
     /// </summary>
     public const int MessageBytesMax = 20 << 20;
 }

@@ -27,12 +27,13 @@ public static class PublishService
         IEventSink sink, RpcRequestStream<PublishRequest> requests, RpcResponseStream<PublishResponse> responses, RpcServerCall call)
     {
         await responses.WriteAsync(new PublishResponse { Credit = CreditEvents }, call.CancellationToken);
+        var received = 0UL;
         while (await requests.ReadAsync(call.CancellationToken) is { } request)
         {
-            var events = Read(request);
-            var refusals = await sink.StoreAsync(events, call.CancellationToken);
-            var response = new PublishResponse { Credit = (uint)events.Count };
-            foreach (var refusal in refusals)
+            var response = new PublishResponse { Credit = (uint)request.Events.Count };
+            var events = Read(request, received, response);
+            received += (ulong)request.Events.Count;
+            foreach (var refusal in await sink.StoreAsync(events, call.CancellationToken))
             {
                 response.Acknowledgements.Add(new Acknowledgement
                 {
@@ -58,16 +59,17 @@ public static class PublishService
         }
     }
 
-    static List<StampedEvent> Read(PublishRequest request)
+    /// <summary>Reads the events of a batch. One that is of a version that this hop does not know is refused alone, or it would block all behind it.</summary>
+    static List<StampedEvent> Read(PublishRequest request, ulong ordinal, PublishResponse response)
     {
         var events = new List<StampedEvent>(request.Events.Count);
         foreach (ByteString encoded in request.Events)
         {
-            // The sender compared the checksum of these bytes when it read them from its spool: they are as it stamped them,
-            // so what cannot be read here is of a version that this hop does not know.
+            ordinal++;
             if (StampedEvent.TryRead(encoded.Memory, out var stamped) is { } problem)
-                throw new RpcException(RpcStatusCode.InvalidArgument, $"event {events.Count} of the batch cannot be read: {problem}");
-            events.Add(stamped!);
+                response.Acknowledgements.Add(new Acknowledgement { Ordinal = ordinal, Code = AcknowledgementCode.Refused, Reason = problem });
+            else
+                events.Add(stamped!);
         }
 
         return events;

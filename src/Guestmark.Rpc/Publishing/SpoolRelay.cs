@@ -70,6 +70,11 @@ public sealed partial class SpoolRelay(
             {
                 problem = $"{e.Code}: {e.Detail}";
             }
+            catch (IOException e)
+            {
+                // The spool's disk. Ending here would end the whole process, and with it what still works.
+                problem = e.Message;
+            }
 
             if (problem != lastProblem) LogDisconnected(destination, problem, spool.Depth);
             lastProblem = problem;
@@ -125,9 +130,7 @@ public sealed partial class SpoolRelay(
                     // Its checksum was right, so another version wrote it. It can never be sent; a gap downstream tells of it.
                     LogUnreadable(record.Index, problem);
                     _metrics.Refused();
-                    underWay.Add(record.Index, default);
-                    underWay.Refuse(default);
-                    underWay.Grant(1);
+                    underWay.Skip(record.Index);
                     continue;
                 }
 
@@ -154,10 +157,10 @@ public sealed partial class SpoolRelay(
                 {
                     _metrics.Delivered(underWay.Store(position));
                 }
-                else if (acknowledgement.Code == AcknowledgementCode.Refused && underWay.Refuse(position))
+                else if (acknowledgement.Code == AcknowledgementCode.Refused && underWay.Refuse(position, acknowledgement.Ordinal))
                 {
                     _metrics.Refused();
-                    LogRefused(destination, position.Stream, position.Sequence, acknowledgement.Reason);
+                    LogRefused(destination, position.Stream, position.Sequence, acknowledgement.Ordinal, acknowledgement.Reason);
                 }
             }
 
@@ -174,8 +177,8 @@ public sealed partial class SpoolRelay(
     [LoggerMessage(3102, LogLevel.Information, "Delivering to {Destination} again", EventName = "RelayReconnected")]
     partial void LogReconnected(string destination);
 
-    [LoggerMessage(3103, LogLevel.Error, "{Destination} refused event {Sequence} of stream {Stream}: {Reason}", EventName = "RelayRefused")]
-    partial void LogRefused(string destination, string stream, ulong sequence, string reason);
+    [LoggerMessage(3103, LogLevel.Error, "{Destination} refused event {Sequence} of stream '{Stream}' (or the {Ordinal}th of the call): {Reason}", EventName = "RelayRefused")]
+    partial void LogRefused(string destination, string stream, ulong sequence, ulong ordinal, string reason);
 
     [LoggerMessage(3104, LogLevel.Error, "Record {Index} of the spool is no event and is left out: {Problem}", EventName = "RelayUnreadable")]
     partial void LogUnreadable(ulong index, string problem);

@@ -10,14 +10,26 @@ sealed class UnderWay
     readonly LinkedList<Sent> _sent = [];
     TaskCompletionSource _granted = NewSignal();
     long _credit;
+    ulong _ordinal;
     ulong? _done;
 
+    /// <summary>Adds an event that is sent next on this call.</summary>
     public void Add(ulong index, EventPosition position)
     {
         lock (_lock)
         {
             _credit--;
-            _sent.AddLast(new Sent(index, position));
+            _sent.AddLast(new Sent(index, position, ++_ordinal));
+        }
+    }
+
+    /// <summary>Adds a record that is not sent: it is done with when those before it are.</summary>
+    public void Skip(ulong index)
+    {
+        lock (_lock)
+        {
+            _sent.AddLast(new Sent(index, default, 0) { Done = true });
+            RemoveDone();
         }
     }
 
@@ -39,12 +51,12 @@ sealed class UnderWay
         }
     }
 
-    /// <summary>Marks one event. False when it is not under way.</summary>
-    public bool Refuse(EventPosition position)
+    /// <summary>Marks one event, by its position or, when <paramref name="ordinal"/> is not 0, by its place in the call. False when it is not under way.</summary>
+    public bool Refuse(EventPosition position, ulong ordinal)
     {
         lock (_lock)
         {
-            var found = _sent.FirstOrDefault(sent => !sent.Done && sent.Position == position);
+            var found = _sent.FirstOrDefault(sent => !sent.Done && (ordinal != 0 ? sent.Ordinal == ordinal : sent.Position == position));
             if (found is null) return false;
             found.Done = true;
             RemoveDone();
@@ -101,8 +113,10 @@ sealed class UnderWay
 
     static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    sealed class Sent(ulong index, EventPosition position)
+    sealed class Sent(ulong index, EventPosition position, ulong ordinal)
     {
+        public ulong Ordinal => ordinal;
+
         public ulong Index => index;
 
         public EventPosition Position => position;

@@ -22,7 +22,13 @@ public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount
 /// </remarks>
 public static class ReportValidator
 {
-    /// <summary>Entries of all maps and lists together. The largest desktop seen has 4,500 packages, each in two maps.</summary>
+    /// <summary>
+    /// Packages in one report: the limit of every process that handles one, because a report that the node has stored must not be
+    /// refused behind it. The largest desktop seen has 4,500.
+    /// </summary>
+    public const int PackagesMax = 50_000;
+
+    /// <summary>Entries of all maps and lists together: each package is in two maps and its environment is in a list.</summary>
     public const int EntriesMax = 200_000;
 
     /// <summary>A real report nests 6 deep (report, index, contents, map entry, package, source).</summary>
@@ -122,6 +128,8 @@ public static class ReportValidator
                 {
                     case 0:
                         if (kind is Kind.Text or Kind.Nested) return $"wrong wire type at byte {fieldStart}";
+                        // A list of numbers may also come one by one.
+                        if (kind == Kind.PackedVarints && ++_entries > EntriesMax) return $"more than {EntriesMax} entries";
                         if (!TryReadVarint(ref position, end, out _)) return $"cut number at byte {fieldStart}";
                         break;
                     case 1:
@@ -151,11 +159,12 @@ public static class ReportValidator
                 case Kind.Text:
                     var text = _body.Slice(start, length);
                     if (!Utf8.IsValid(text)) return $"text at byte {start} is not UTF-8";
+                    if (message == Message.Environment && number == 4 && ++_entries > EntriesMax) return $"more than {EntriesMax} entries";
                     // A context id has at most 10 digits; anything longer is a claim that cannot be true.
                     if (message == Message.IndexReport && number == 1 && length > 0) ClaimedCid = Encoding.UTF8.GetString(text[..Math.Min(length, 16)]);
                     return null;
                 case Kind.Nested:
-                    if (nested is Message.PackageEntry) Packages++;
+                    if (nested is Message.PackageEntry && ++Packages > PackagesMax) return $"more than {PackagesMax} packages";
                     if (message is Message.Contents or Message.EnvironmentList && ++_entries > EntriesMax) return $"more than {EntriesMax} entries";
                     return Walk(nested, start, start + length, depth + 1);
                 case Kind.PackedVarints:

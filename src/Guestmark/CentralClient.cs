@@ -6,11 +6,11 @@ using Guestmark.CommandLine;
 namespace Guestmark;
 
 /// <summary>Central's REST API, as any client uses it.</summary>
-sealed class CentralApi : IDisposable
+sealed class CentralClient : IDisposable
 {
     readonly HttpClient _http;
 
-    public CentralApi(Uri address, string token)
+    public CentralClient(Uri address, string token)
     {
         _http = new HttpClient { BaseAddress = address, Timeout = TimeSpan.FromSeconds(30) };
         _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
