@@ -26,7 +26,7 @@ public sealed class CentralMetrics
         _repeated = meter.CreateCounter<long>("guestmark.central.events.repeated", "{event}", "Events that came again and were ignored.");
         _refused = meter.CreateCounter<long>("guestmark.central.events.refused", "{event}", "Events that will never be accepted.");
         _missing = meter.CreateCounter<long>("guestmark.central.events.missing", "{event}", "Events that were lost before Central.");
-        _packagesMatched = meter.CreateCounter<long>("guestmark.central.packages.matched", "{package}", "Distinct packages that were matched.");
+        _packagesMatched = meter.CreateCounter<long>("guestmark.central.packages.matched", "{package}", "Distinct packages that were matched, without those that failed.");
         _packagesFailed = meter.CreateCounter<long>("guestmark.central.packages.failed", "{package}", "Packages that the matcher failed on.");
         _findings = meter.CreateCounter<long>("guestmark.central.findings", "{finding}", "Findings that matching yielded.");
         foreach (var reason in Enum.GetValues<RefusalReason>()) Refused(reason, 0);

@@ -5,7 +5,7 @@ namespace Guestmark.Central;
 /// <summary>What the operator sets of Central.</summary>
 public sealed record CentralOptions
 {
-    /// <summary>Folder of the database, the keys of sessions and the API token. Made with mode 0700 when absent.</summary>
+    /// <summary>Folder of the database, the keys of sessions and the API token, for this user only: it is given mode 0700.</summary>
     public required string DataDirectory { get; init; }
 
     /// <summary>
@@ -13,6 +13,13 @@ public sealed record CentralOptions
     /// 1,000 is five months of StackRox's default of one report in four hours.
     /// </summary>
     public int ReportsPerMachineMax { get; init; } = 1_000;
+
+    /// <summary>
+    /// Bytes of the distinct package sets of one machine's reports, 1 MiB to 1 TiB; with more, older reports go. A set costs its text and 64
+    /// bytes a package, on disk up to twice as much: 512 MiB are 650 different states of a full desktop installation, of which a machine
+    /// has one a day, and what a hostile guest can fill.
+    /// </summary>
+    public long PackageBytesPerMachineMax { get; init; } = 512L << 20;
 
     /// <summary>Packages in one report, 1 to 1,000,000; a report with more is refused. Full desktop installations have some 5,000.</summary>
     public int PackagesPerReportMax { get; init; } = 50_000;
@@ -36,6 +43,7 @@ public sealed record CentralOptions
         else if (!Path.IsPathFullyQualified(DataDirectory))
             failures.Add($"DataDirectory is '{DataDirectory}': set it to an absolute path, so that it does not depend on where Central is started");
         Range(nameof(ReportsPerMachineMax), ReportsPerMachineMax, 1, 1_000_000);
+        Range(nameof(PackageBytesPerMachineMax), PackageBytesPerMachineMax, 1L << 20, 1L << 40);
         Range(nameof(PackagesPerReportMax), PackagesPerReportMax, 1, 1_000_000);
         AtLeast(nameof(DeletedMachineRetention), DeletedMachineRetention, TimeSpan.FromHours(1));
         AtLeast("SignIn.LinkLifetime", SignIn.LinkLifetime, TimeSpan.FromSeconds(1));
@@ -43,7 +51,7 @@ public sealed record CentralOptions
         Range("SignIn.FailedAttemptsPerMinuteMax", SignIn.FailedAttemptsPerMinuteMax, 1, 10_000);
         if (failures.Count > 0) throw new OptionsValidationException(nameof(CentralOptions), typeof(CentralOptions), failures);
 
-        void Range(string name, int value, int min, int max)
+        void Range(string name, long value, long min, long max)
         {
             if (value < min || value > max) failures.Add($"{name} is {value}: set it to a number from {min} to {max}");
         }
@@ -64,6 +72,6 @@ public sealed record SignInOptions
     /// <summary>How long a session lasts after the link was used.</summary>
     public TimeSpan SessionLifetime { get; init; } = TimeSpan.FromHours(12);
 
-    /// <summary>Wrong links or tokens from one address in a minute, 1 to 10,000; more are answered with 429 without being looked at.</summary>
+    /// <summary>Wrong links or tokens from one address in a minute, 1 to 10,000; more wrong ones are answered with 429. What is valid always works.</summary>
     public int FailedAttemptsPerMinuteMax { get; init; } = 10;
 }

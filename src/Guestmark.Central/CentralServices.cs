@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.DataProtection;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Central;
 
@@ -25,7 +26,7 @@ public static class CentralServices
     public static IServiceCollection AddCentral(this IServiceCollection services, CentralOptions options)
     {
         options.Validate();
-        var keys = CreateDirectory(options.DataDirectory, options.KeysDirectory);
+        var data = DataDirectory.Open(options);
         var token = ApiToken.OpenOrCreate(options.ApiTokenPath);
 
         services.AddMetrics();
@@ -33,17 +34,21 @@ public static class CentralServices
         services.AddSingleton(options);
         services.AddSingleton(token);
         services.AddSingleton<CentralMetrics>();
-        services.AddSingleton(_ => CentralStore.Open(options.DatabasePath));
+        services.AddSingleton(provider =>
+        {
+            data.LogMended(provider.GetRequiredService<ILogger<DataDirectory>>());
+            return CentralStore.Open(options.DatabasePath);
+        });
         services.AddSingleton<MachineQueries>();
         services.AddSingleton<FindingQueries>();
         services.AddSingleton<PackageMatching>();
         services.AddHostedService(provider => provider.GetRequiredService<PackageMatching>());
-        services.AddHostedService<MachineRetention>();
+        services.AddHostedService<StoreRetention>();
         services.AddSingleton<CentralEventSink>();
         services.AddSingleton<IEventSink>(provider => provider.GetRequiredService<CentralEventSink>());
         services.AddSingleton<SignInLinks>();
         services.AddSingleton<FailedAttempts>();
-        services.AddDataProtection().SetApplicationName("guestmark").PersistKeysToFileSystem(keys);
+        services.AddDataProtection().SetApplicationName("guestmark").PersistKeysToFileSystem(data.Keys);
         services.AddCentralSignIn(options.SignIn);
         services.AddRazorComponents();
         return services;
@@ -69,7 +74,7 @@ public static class CentralServices
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
-                return Problems.Of(StatusCodes.Status503ServiceUnavailable, "The store cannot be reached", "Central's log says why.");
+                return ApiProblem.Of(StatusCodes.Status503ServiceUnavailable, "The store cannot be reached", "Central's log says why.");
             }
         });
         app.MapAssets();
@@ -77,21 +82,5 @@ public static class CentralServices
         app.MapCentralApi();
         app.MapCentralPages();
         return app;
-    }
-
-    static DirectoryInfo CreateDirectory(string data, string keys)
-    {
-        try
-        {
-            if (OperatingSystem.IsWindows()) return Directory.CreateDirectory(keys);
-            const UnixFileMode OnlyUs = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-            Directory.CreateDirectory(data, OnlyUs);
-            return Directory.CreateDirectory(keys, OnlyUs);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new CentralStoreException(
-                $"cannot make the data directory '{data}': {e.Message}. Set DataDirectory to a folder that this user may write to", e);
-        }
     }
 }

@@ -50,7 +50,14 @@ static class Certificates
 
     static bool EndsSoon(string path, TimeProvider time)
     {
-        using var certificate = X509CertificateLoader.LoadCertificateFromFile(path);
-        return new DateTimeOffset(certificate.NotAfter) - time.GetUtcNow() < RenewBefore;
+        try
+        {
+            using var certificate = X509CertificateLoader.LoadCertificateFromFile(path);
+            return new DateTimeOffset(certificate.NotAfter) - time.GetUtcNow() < RenewBefore;
+        }
+        catch (CryptographicException e)
+        {
+            throw new CertificateException(path, "is no certificate", e);
+        }
     }
 }

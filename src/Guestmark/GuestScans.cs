@@ -5,15 +5,25 @@ using Guestmark.CommandLine;
 namespace Guestmark;
 
 /// <summary>Runs the agent, as a process of its own, for each guest of <c>guestmark up</c>.</summary>
-sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress progress, TimeProvider time)
+sealed class GuestScans(UpSetup setup, CentralClient api, Progress progress, TimeProvider time)
 {
     static readonly TimeSpan MatchTimeout = TimeSpan.FromMinutes(2);
     const int ErrorsShown = 3;
     static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>Scans every guest, and waits until Central has stored and matched what they reported.</summary>
+    /// <returns>The guests that reported, and what went wrong: nothing when every guest was read whole and has reported.</returns>
+    public async Task<(List<ScannedGuest> Reported, List<ScanFailure> Failures)> RunAsync(CancellationToken cancellationToken)
+    {
+        var since = time.GetUtcNow();
+        var failures = await ScanAsync(cancellationToken);
+        var reported = setup.Guests.Where(guest => failures.All(failure => failure.Guest != guest || failure.Reported)).ToList();
+        await WaitUntilMatchedAsync(reported, since, cancellationToken);
+        return (reported, failures);
+    }
+
     /// <summary>Scans every guest. Two at a time: an agent is busy with the disk and one core.</summary>
-    /// <returns>What went wrong. Empty when every guest was read whole and has reported.</returns>
-    public Task<List<ScanFailure>> RunAsync(CancellationToken cancellationToken) =>
+    Task<List<ScanFailure>> ScanAsync(CancellationToken cancellationToken) =>
         progress.RunAsync($"Scanning {Count(setup.Guests.Count)}", async tell =>
         {
             var done = 0;
@@ -33,12 +43,11 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
             return (failures, $"{setup.Guests.Count - failures.Count(failure => !failure.Reported)} reported");
         });
 
-    /// <summary>Waits until Central has stored and matched a report of each guest that came after <paramref name="since"/>.</summary>
-    public Task WaitUntilMatchedAsync(CentralClient api, IReadOnlyList<ScannedGuest> guests, DateTimeOffset since, CancellationToken cancellationToken) =>
+    Task WaitUntilMatchedAsync(IReadOnlyList<ScannedGuest> guests, DateTimeOffset since, CancellationToken cancellationToken) =>
         progress.RunAsync("Matching", async tell =>
         {
             var started = time.GetTimestamp();
-            var waiting = guests.ToDictionary(guest => guest.Uid(cluster), guest => guest.Name);
+            var waiting = guests.ToDictionary(guest => guest.Uid(UpSetup.Cluster), guest => guest.Name);
             while (waiting.Count > 0)
             {
                 foreach (var uid in waiting.Keys.ToList())
@@ -102,7 +111,7 @@ sealed class GuestScans(UpSetup setup, string cluster, uint pushPort, Progress p
         yield return "--host-path";
         yield return guest.Folder;
         yield return "--socket";
-        yield return $"{guest.SocketBase(setup.Data)}_{pushPort}";
+        yield return $"{guest.SocketBase(setup.Data)}_{UpSetup.PushPort}";
         if (guest.Distro is null) yield break;
         yield return "--distro";
         yield return guest.Distro;

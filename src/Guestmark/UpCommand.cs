@@ -1,12 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
-using Guestmark.Central;
 using Guestmark.CommandLine;
-using Guestmark.Node;
-using Guestmark.Sensor;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.Extensions.Logging;
 
 namespace Guestmark;
 
@@ -22,8 +18,6 @@ namespace Guestmark;
 /// </remarks>
 static class UpCommand
 {
-    const string Cluster = "local";
-    const uint PushPort = 818;
     static readonly TimeSpan ScanInterval = TimeSpan.FromHours(4);
     static readonly IPEndPoint AnyLoopbackPort = new(IPAddress.Loopback, 0);
     static readonly IPEndPoint DefaultAddress = new(IPAddress.Loopback, 8180);
@@ -75,80 +69,49 @@ static class UpCommand
         // :: Step 1
         foreach (var twice in setup.Guests.GroupBy(g => g.Name).Where(g => g.Count() > 1)) throw new UsageException($"--guest {twice.Key}: the name is given twice, or is this machine's");
         using var held = DataFolder.Hold(setup.Data);
-        var certificates = Path.Combine(setup.Data, "certs");
-        Certificates.Create(certificates, ["central", "sensor", "node"], time);
+        Certificates.Create(setup.Certificates, ["central", "sensor", "node"], time);
 
         // :: Step 2
-        var centralData = Path.Combine(setup.Data, "central");
-        var database = await FeedImport.RunAsync(centralData, setup.Feeds, progress, cancellationToken);
+        var database = await FeedImport.RunAsync(setup.CentralData, setup.Feeds, progress, cancellationToken);
 
-        var hosts = new Stack<WebApplication>();
+        // :: Step 3
+        await using var hosts = new UpHosts();
+        var central = await hosts.StartAsync(setup, database, cancellationToken);
+        var address = RoleHosts.Address(central, 1);
+        using var api = new CentralClient(address, File.ReadAllText(Path.Combine(setup.CentralData, "api-token")).Trim());
+
+        // :: Steps 4 and 5
+        var scans = new GuestScans(setup, api, progress, time);
+        if (once)
+        {
+            var (reported, failures) = await scans.RunAsync(cancellationToken);
+            await new UpSummary(api, [.. reported.Select(guest => guest.Uid(UpSetup.Cluster))]).PrintAsync(output, cancellationToken);
+            if (failures.Count > 0) throw new CommandException(string.Join("\nerror: ", failures.Select(failure => failure.ToString())));
+            return;
+        }
+
+        await GreetAsync(central, address, setup.CentralData);
         try
         {
-            // :: Step 3
-            var central = await RoleHosts.StartAsync(
-                "central",
-                () => RoleHosts.Central(
-                    new CentralOptions { DataDirectory = centralData }, Path.Combine(certificates, "central"), AnyLoopbackPort, setup.Address, database, LogLevel.Warning),
-                cancellationToken);
-            hosts.Push(central);
-
-            var sensorOptions = new SensorOptions
+            while (true)
             {
-                DataDirectory = Path.Combine(setup.Data, "sensor"),
-                CentralEndpoint = LoopbackEndpoint(central),
-                CentralName = "central",
-                Certificates = Path.Combine(certificates, "sensor"),
-            };
-            var sensor = await RoleHosts.StartAsync("sensor", () => RoleHosts.Sensor(sensorOptions, AnyLoopbackPort, LogLevel.Warning), cancellationToken);
-            hosts.Push(sensor);
-
-            var nodeOptions = new NodeOptions
-            {
-                Cluster = Cluster,
-                Node = ScannedGuest.NameOfThisMachine(),
-                DataDirectory = Path.Combine(setup.Data, "node"),
-                Guests = [.. setup.Guests.Select(guest => guest.Channel(setup.Data, Cluster))],
-                PushPort = PushPort,
-                SensorEndpoint = LoopbackEndpoint(sensor),
-                SensorName = "sensor",
-                Certificates = Path.Combine(certificates, "node"),
-            };
-            hosts.Push(await RoleHosts.StartAsync("node", () => RoleHosts.Node(nodeOptions, LogLevel.Warning), cancellationToken));
-
-            var address = RoleHosts.Address(central, 1);
-            using var api = new CentralClient(address, File.ReadAllText(Path.Combine(centralData, "api-token")).Trim());
-            if (!once) await GreetAsync(central, address, centralData);
-
-            // :: Steps 4 and 5
-            var agents = new GuestScans(setup, Cluster, PushPort, progress, time);
-            if (once)
-            {
-                var started = time.GetUtcNow();
-                var failures = await agents.RunAsync(cancellationToken);
-                var reported = setup.Guests.Where(guest => failures.All(failure => failure.Guest != guest || failure.Reported)).ToList();
-                await agents.WaitUntilMatchedAsync(api, reported, started, cancellationToken);
-                await new UpSummary(api, [.. reported.Select(guest => guest.Uid(Cluster))]).PrintAsync(output, cancellationToken);
-                if (failures.Count > 0) throw new CommandException(string.Join("\nerror: ", failures.Select(failure => failure.ToString())));
-                return;
-            }
-
-            try
-            {
-                while (true)
+                try
                 {
-                    foreach (var failure in await agents.RunAsync(cancellationToken)) await Console.Error.WriteLineAsync(TerminalText.Printable($"error: {failure}"));
-                    await Task.Delay(ScanInterval, time, cancellationToken);
+                    var (_, failures) = await scans.RunAsync(cancellationToken);
+                    foreach (var failure in failures) await Console.Error.WriteLineAsync(TerminalText.Printable($"error: {failure}"));
                 }
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                await Console.Error.WriteLineAsync("stopping");
+                catch (CommandException e)
+                {
+                    // What could not be matched in time will be; the next scan comes in any case.
+                    await Console.Error.WriteLineAsync($"error: {e.Message}");
+                }
+
+                await Task.Delay(ScanInterval, time, cancellationToken);
             }
         }
-        finally
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            while (hosts.TryPop(out var host)) await RoleHosts.StopAsync(host);
+            await Console.Error.WriteLineAsync("stopping");
         }
     }
 
@@ -165,8 +128,6 @@ static class UpCommand
 
              """);
     }
-
-    static Uri LoopbackEndpoint(WebApplication app) => new($"https://127.0.0.1:{RoleHosts.Port(app, 0)}");
 
     static ScannedGuest[]? ParseGuests(ArgumentResult result)
     {
@@ -187,6 +148,3 @@ static class UpCommand
         return [.. guests];
     }
 }
-
-/// <summary>What <c>guestmark up</c> was asked for.</summary>
-sealed record UpSetup(string Data, IReadOnlyList<ScannedGuest> Guests, string[] Feeds, IPEndPoint Address);

@@ -39,13 +39,14 @@ sealed class CentralServer : IAsyncDisposable
 
     public SignInLinks Links => _app.Services.GetRequiredService<SignInLinks>();
 
-    public static async Task<CentralServer> StartAsync(string folder, TimeProvider? time = null)
+    public static async Task<CentralServer> StartAsync(string folder, TimeProvider? time = null, MatchPackage? match = null)
     {
         var builder = WebApplication.CreateBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddSingleton(time ?? new ManualTimeProvider(Samples.Start));
         builder.Services.AddCentral(new CentralOptions { DataDirectory = folder });
+        if (match is not null) builder.Services.AddMatching(match);
         var app = builder.Build();
         app.MapCentral();
         app.MapGet("/api/v1/broken", object () => throw new InvalidOperationException("secret"));

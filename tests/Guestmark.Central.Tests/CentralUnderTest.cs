@@ -6,7 +6,9 @@ using Guestmark.Central.Storage;
 using Guestmark.Events;
 using Guestmark.Rpc.Publishing;
 using Guestmark.TestKit;
+using Guestmark.Vulnerabilities;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Central.Tests;
 
@@ -16,12 +18,16 @@ sealed class CentralUnderTest : IAsyncDisposable
     readonly ServiceProvider _services;
     readonly MeterListener _listener = new();
     readonly Dictionary<string, long> _metrics = [];
+    readonly LogLines _log = new();
 
-    public CentralUnderTest(string folder, Func<CentralOptions, CentralOptions>? configure = null, TimeProvider? time = null)
+    public CentralUnderTest(
+        string folder, Func<CentralOptions, CentralOptions>? configure = null, TimeProvider? time = null, MatchPackage? match = null)
     {
         var options = new CentralOptions { DataDirectory = folder };
-        var services = new ServiceCollection().AddLogging().AddSingleton(time ?? new ManualTimeProvider(Samples.Start));
-        _services = services.AddCentral(configure?.Invoke(options) ?? options).BuildServiceProvider();
+        var services = new ServiceCollection().AddLogging(logging => logging.AddProvider(_log)).AddSingleton(time ?? new ManualTimeProvider(Samples.Start));
+        services.AddCentral(configure?.Invoke(options) ?? options);
+        if (match is not null) services.AddMatching(match);
+        _services = services.BuildServiceProvider();
         var meters = _services.GetRequiredService<IMeterFactory>();
         _listener.InstrumentPublished = (instrument, listener) =>
         {
@@ -40,6 +46,8 @@ sealed class CentralUnderTest : IAsyncDisposable
 
     public T Get<T>()
         where T : notnull => _services.GetRequiredService<T>();
+
+    public IReadOnlyList<string> LogOf(int id) => _log.Of(id);
 
     public long Metric(string name)
     {
@@ -77,4 +85,47 @@ sealed class CentralUnderTest : IAsyncDisposable
         _listener.Dispose();
         await _services.DisposeAsync();
     }
+}
+
+/// <summary>What was logged, by id.</summary>
+sealed class LogLines : ILoggerProvider, ILogger
+{
+    readonly Lock _lock = new();
+    readonly List<(int Id, string Message)> _lines = [];
+
+    public IReadOnlyList<string> Of(int id)
+    {
+        lock (_lock) return [.. _lines.Where(line => line.Id == id).Select(line => line.Message)];
+    }
+
+    public ILogger CreateLogger(string categoryName) => this;
+
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public bool IsEnabled(LogLevel logLevel) => true;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        lock (_lock) _lines.Add((eventId.Id, formatter(state, exception)));
+    }
+
+    public void Dispose()
+    {
+    }
+}
+
+/// <summary>Matching with packages on which it fails.</summary>
+static class FailingMatching
+{
+    /// <summary>As the matcher does, but throwing for packages of these names.</summary>
+    public static MatchPackage On(AdvisoryDatabase database, params ICollection<string> names) => (os, package, findings) =>
+    {
+        if (names.Contains(package.Name)) throw new InvalidOperationException($"cannot match {package.Name}");
+        new Matcher(database).Match(os, package, findings);
+    };
+
+    public static void AddMatching(this IServiceCollection services, MatchPackage match) => services.AddSingleton(provider => new PackageMatching(
+        provider.GetRequiredService<CentralStore>(), provider.GetRequiredService<CentralMetrics>(), provider.GetRequiredService<TimeProvider>(),
+        provider.GetRequiredService<ILogger<PackageMatching>>(), _ => match));
 }

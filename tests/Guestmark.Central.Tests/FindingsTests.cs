@@ -1,3 +1,4 @@
+using Guestmark.Central.Findings;
 using Guestmark.Central.Storage;
 using Guestmark.Inventory;
 using Guestmark.TestKit;
@@ -112,6 +113,121 @@ public sealed class FindingsTests : IDisposable
     }
 
     [Fact]
+    public async Task Packages_that_were_matched_by_other_rules_are_matched_again()
+    {
+        await using var central = new CentralUnderTest(_folder.Path);
+        await central.StoreAsync(new NodeEvents().Report("vm-1", Report(Package("bash")), Start));
+        var database = Database(Advisory("ALSA-2026:1", "bash", "2-1"));
+        central.Matching.UseDatabase(database);
+        await central.Matching.MatchPendingAsync(default);
+
+        // As a program with older rules left it, which found nothing.
+        var older = $"{Matcher.RulesVersion - 1}:{database.Revision}";
+        await central.ExecuteAsync($"DELETE FROM findings; UPDATE packages SET matched_revision = '{older}'; UPDATE package_sets SET important = 0, matched_revision = '{older}'");
+        Assert.Equal(MatchingState.Pending, (await MachineAsync(central)).MatchingWith(database));
+        await central.Matching.MatchPendingAsync(default);
+        Assert.Equal((MatchingState.Matched, 1), ((await MachineAsync(central)).MatchingWith(database), (await MachineAsync(central)).FindingCount));
+    }
+
+    [Fact]
+    public async Task A_package_that_cannot_be_matched_shows_keeps_its_findings_and_stops_no_other()
+    {
+        var events = new NodeEvents();
+        var (before, after) = (Database(Advisory("ALSA-2026:1", "bad", "2-1")), Database(Advisory("ALSA-2026:1", "bad", "2-1"), Advisory("ALSA-2026:2", "good", "2-1")));
+        await using (var central = new CentralUnderTest(_folder.Path))
+        {
+            await central.StoreAsync(
+                events.Report("both", Report(Package("bad"), Package("good")), Start), events.Report("well", Report(Package("good")), Start));
+            central.Matching.UseDatabase(before);
+            await central.Matching.MatchPendingAsync(default);
+        }
+
+        // A defect that comes with an update: the next revision is tried, and fails.
+        await using (var central = new CentralUnderTest(_folder.Path, match: FailingMatching.On(after, "bad")))
+        {
+            central.Matching.UseDatabase(after);
+            await central.Matching.MatchPendingAsync(default);
+            var machines = await central.Get<MachineQueries>().ListAsync(0, 10, default);
+            Assert.Equal([MatchingState.Failed, MatchingState.Matched], machines.Select(machine => machine.MatchingWith(after)));
+            Assert.Equal([2L, 1L], machines.Select(machine => machine.FindingCount));
+            Assert.Equal([1L, 0L], machines.Select(machine => machine.FailedPackages));
+            Assert.Equal((1, 1), (central.Metric("packages.failed"), central.Metric("packages.matched")));
+            Assert.Single(central.LogOf(6102));
+            Assert.Contains("1 of 2 packages", Assert.Single(central.LogOf(6103)));
+
+            // Not again and again with the same revision.
+            await central.Matching.MatchPendingAsync(default);
+            Assert.Equal(1, central.Metric("packages.failed"));
+        }
+
+        // The next process tries it with the same revision.
+        await using (var central = new CentralUnderTest(_folder.Path))
+        {
+            central.Matching.UseDatabase(after);
+            await central.Matching.MatchPendingAsync(default);
+            Assert.Equal(1, central.Metric("packages.matched"));
+            Assert.Equal(MatchingState.Matched, (await MachineAsync(central)).MatchingWith(after));
+        }
+    }
+
+    [Fact]
+    public async Task A_package_that_could_not_be_matched_is_tried_again_with_the_next_revision()
+    {
+        var (first, second) = (Database(Advisory("ALSA-2026:1", "bad", "2-1")), Database(Advisory("ALSA-2026:2", "bad", "2-1")));
+        var names = new List<string> { "bad" };
+        await using var central = new CentralUnderTest(_folder.Path, match: FailingMatching.On(second, names));
+        await central.StoreAsync(new NodeEvents().Report("vm-1", Report(Package("bad")), Start));
+        central.Matching.UseDatabase(first);
+        await central.Matching.MatchPendingAsync(default);
+        Assert.Equal(MatchingState.Failed, (await MachineAsync(central)).MatchingWith(first));
+        names.Clear();
+        central.Matching.UseDatabase(second);
+        await central.Matching.MatchPendingAsync(default);
+        Assert.Equal((MatchingState.Matched, 1), ((await MachineAsync(central)).MatchingWith(second), (await MachineAsync(central)).FindingCount));
+    }
+
+    [Theory]
+    [InlineData("BEFORE INSERT", "new", 2_000, 3_001)]
+    [InlineData("BEFORE DELETE", "old", 1_000, 0)]
+    public async Task Thousands_of_findings_are_written_and_deleted_in_transactions_of_a_thousand(string change, string row, int committed, int complete)
+    {
+        await using var central = new CentralUnderTest(_folder.Path);
+        await central.StoreAsync(new NodeEvents().Report("vm-1", Report(Package("kernel"), Package("other")), Start));
+        var full = Database([.. Enumerable.Range(0, 3_000).Select(i => Advisory($"ALSA-2026:{i:D4}", "kernel", "2-1")), Advisory("ALSA-2026:9999", "other", "2-1")]);
+        central.Matching.UseDatabase(complete == 0 ? full : AdvisoryDatabase.Empty);
+        await central.Matching.MatchPendingAsync(default);
+
+        // The third transaction fails: what the two before wrote is committed, and the package is not matched.
+        await central.ExecuteAsync($"CREATE TRIGGER full_disk {change} ON findings WHEN {row}.advisory = 'ALSA-2026:2500' BEGIN SELECT RAISE(ABORT, 'disk is full'); END");
+        central.Matching.UseDatabase(complete == 0 ? AdvisoryDatabase.Empty : full);
+        await Assert.ThrowsAsync<Microsoft.Data.Sqlite.SqliteException>(async () => await central.Matching.MatchPendingAsync(default));
+        Assert.Equal(committed, await central.ScalarAsync<long>("SELECT count(*) FROM findings WHERE advisory < 'ALSA-2026:9'"));
+        Assert.Equal(0, await central.ScalarAsync<long>($"SELECT count(*) FROM packages WHERE name = 'kernel' AND matched_revision = '{Matcher.RevisionOf(central.Matching.Database!)}'"));
+
+        await central.ExecuteAsync("DROP TRIGGER full_disk");
+        await central.Matching.MatchPendingAsync(default);
+        Assert.Equal(complete, (await MachineAsync(central)).FindingCount);
+        Assert.Equal(complete, await central.ScalarAsync<long>("SELECT count(*) FROM findings"));
+    }
+
+    [Fact]
+    public async Task ZZ_timing()
+    {
+        await using var central = new CentralUnderTest(_folder.Path);
+        await central.StoreAsync(new NodeEvents().Report("vm-1", Report(Package("kernel")), Start));
+        var full = Database([.. Enumerable.Range(0, 10_000).Select(i => Advisory($"ALSA-2026:{i:D5}", "kernel", "2-1"))]);
+        for (var k = 0; k < 3; k++) {
+        central.Matching.UseDatabase(full);
+        var w = System.Diagnostics.Stopwatch.StartNew();
+        await central.Matching.MatchPendingAsync(default);
+        var t1 = w.ElapsedMilliseconds; w.Restart();
+        central.Matching.UseDatabase(AdvisoryDatabase.Empty);
+        await central.Matching.MatchPendingAsync(default);
+        File.AppendAllText("/tmp/timing.txt", $"insert 10000 {t1} ms, delete {w.ElapsedMilliseconds} ms\n");
+        }
+    }
+
+    [Fact]
     public async Task The_background_service_matches_what_ingest_brings()
     {
         await using var central = new CentralUnderTest(_folder.Path, time: TimeProvider.System);
@@ -139,6 +255,8 @@ public sealed class FindingsTests : IDisposable
         Assert.True(machine.FindingCount > 5, $"{machine.FindingCount} findings");
         await AssertFromScratchAsync(central, machine, database);
     }
+
+    static async Task<MachineRow> MachineAsync(CentralUnderTest central) => (await central.Get<MachineQueries>().ListAsync(0, 1, default))[0];
 
     static async Task AssertFromScratchAsync(CentralUnderTest central, MachineRow machine, AdvisoryDatabase database)
     {

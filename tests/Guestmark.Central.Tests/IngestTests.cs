@@ -161,7 +161,7 @@ public sealed class IngestTests : IDisposable
             await central.Store.WriteAsync(
                 connection =>
                 {
-                    new EventWriter(connection, 1000).Write(DecodedEvent.Decode(all[4], 1000));
+                    new EventWriter(connection, central.Get<CentralOptions>(), Start).Write(DecodedEvent.Decode(all[4], 1000));
                     foreach (var file in Directory.EnumerateFiles(_folder.Path, "central.db*")) File.Copy(file, crashed.File(Path.GetFileName(file)));
                     return 0;
                 },
@@ -212,7 +212,7 @@ public sealed class IngestTests : IDisposable
             events.Stamp("vm-1", EventTypes.VmLifecycle, "guestmark.v1.VmLifecycle", new VmLifecycle { Name = "a\u001bb\u0000" + huge, Namespace = huge }.ToByteArray(), Start),
             events.Report("vm-1", Report(new OsRelease("almalinux", "8.10", huge), Package(huge, huge)), Start));
         foreach (var column in (string[])["name FROM machines", "namespace FROM machines", "os_pretty_name FROM machines", "name FROM packages", "version FROM packages"])
-            Assert.InRange((await central.ScalarAsync<string>($"SELECT {column}")).Length, 1, GuestText.LengthMax);
+            Assert.InRange((await central.ScalarAsync<string>($"SELECT {column}")).Length, 1, StoredText.LengthMax);
         Assert.StartsWith("a\ufffdb\ufffdxxx", await central.ScalarAsync<string>("SELECT name FROM machines"));
     }
 
@@ -221,8 +221,8 @@ public sealed class IngestTests : IDisposable
     {
         for (var padding = 250; padding < 260; padding++)
         {
-            var text = GuestText.Bound(new string('a', padding) + string.Concat(Enumerable.Repeat("😀", 10)));
-            Assert.True(text.Length <= GuestText.LengthMax);
+            var text = StoredText.Bound(new string('a', padding) + string.Concat(Enumerable.Repeat("😀", 10)));
+            Assert.True(text.Length <= StoredText.LengthMax);
             Assert.DoesNotContain('\ufffd', System.Text.Encoding.UTF8.GetString(System.Text.Encoding.UTF8.GetBytes(text)));
         }
     }

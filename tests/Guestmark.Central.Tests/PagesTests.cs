@@ -110,6 +110,25 @@ public sealed partial class PagesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_package_that_cannot_be_matched_is_visible_on_the_pages_and_in_the_api()
+    {
+        using var folder = new TemporaryFolder();
+        var database = Database(Advisory("ALSA-2026:1", "bash", "2-1"));
+        await using var central = await CentralServer.StartAsync(folder.Path, match: FailingMatching.On(database, "curl"));
+        await central.StoreAsync(_events.Report("vm-1", Report(Package("curl"), Package("vim")), Start));
+        await central.MatchAsync(database);
+        Assert.Equal("failed", (await central.GetJsonAsync("/api/v1/vms/vm-1")).GetProperty("matching").GetProperty("state").GetString());
+        Assert.Contains(">Failed<", await central.GetPageAsync("/"));
+        Assert.DoesNotContain(">None<", await central.GetPageAsync("/"));
+        var machine = await central.GetPageAsync("/vms/vm-1");
+        Assert.Contains("Matching failed", machine);
+        Assert.Contains("1 of the packages could not be compared", machine);
+        Assert.Single(Failed().Matches(machine));
+        // The machine's label and the package's.
+        Assert.Equal(2, Failed().Count(await central.GetPageAsync("/vms/vm-1?tab=packages")));
+    }
+
+    [Fact]
     public async Task Without_advisories_for_the_system_the_page_says_how_to_import_some()
     {
         await _central.StoreAsync(_events.Report("vm-1", Report(new OsRelease("plan9", "4", "Plan 9"), Package("rc")), Start), _events.Lifecycle("vm-2", "silent", Start));
@@ -168,6 +187,9 @@ public sealed partial class PagesTests : IAsyncLifetime
     static IEnumerable<string> NamesIn(string page) => MachineName().Matches(page).Select(match => match.Groups["value"].Value);
 
     static string StyleSheetOf(string page) => StyleSheet().Match(page).Groups["value"].Value;
+
+    [GeneratedRegex(">Failed<", RegexOptions.NonBacktracking)]
+    private static partial Regex Failed();
 
     [GeneratedRegex("""<link rel="stylesheet" href="(?<value>/assets/[^"]+)" """, RegexOptions.NonBacktracking)]
     private static partial Regex StyleSheet();

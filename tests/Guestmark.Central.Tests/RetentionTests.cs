@@ -1,5 +1,6 @@
 using Guestmark.Central.Storage;
 using Guestmark.Events;
+using Guestmark.Inventory;
 using Guestmark.TestKit;
 using Microsoft.Extensions.Logging.Abstractions;
 using static Guestmark.Central.Tests.Samples;
@@ -66,19 +67,87 @@ public sealed class RetentionTests : IDisposable
     {
         var time = new ManualTimeProvider(Start);
         await using var central = new CentralUnderTest(_folder.Path, options => options with { DeletedMachineRetention = TimeSpan.FromDays(2) }, time);
-        using var retention = new MachineRetention(
-            central.Store, new CentralOptions { DataDirectory = _folder.Path, DeletedMachineRetention = TimeSpan.FromDays(2) }, time, NullLogger<MachineRetention>.Instance);
+        using var retention = new StoreRetention(
+            central.Store, new CentralOptions { DataDirectory = _folder.Path, DeletedMachineRetention = TimeSpan.FromDays(2) }, time, NullLogger<StoreRetention>.Instance);
         var events = new NodeEvents();
         await central.StoreAsync(
             events.Report("gone", ReportOfSet(1), Start), events.Report("gone", ReportOfSet(2), Start), events.Report("here", ReportOfSet(2), Start),
             events.Lifecycle("gone", "gone", Start, VmState.Deleted), events.Lifecycle("here", "here", Start));
 
         time.Advance(TimeSpan.FromDays(2));
-        Assert.Equal(0, await retention.ForgetAsync(default));
+        Assert.Equal(0, await retention.ForgetMachinesAsync(default));
         time.Advance(TimeSpan.FromSeconds(1));
-        Assert.Equal(1, await retention.ForgetAsync(default));
+        Assert.Equal(1, await retention.ForgetMachinesAsync(default));
         Assert.Equal("here", await central.ScalarAsync<string>("SELECT uid FROM machines"));
         Assert.Equal(1, await central.ScalarAsync<long>("SELECT count(*) FROM package_sets"));
         Assert.Equal(10, await central.ScalarAsync<long>("SELECT count(*) FROM packages"));
+    }
+
+    [Fact]
+    public async Task Distributions_go_with_the_last_set_and_package_of_theirs()
+    {
+        await using var central = new CentralUnderTest(_folder.Path, options => options with { ReportsPerMachineMax = 3 });
+        var events = new NodeEvents();
+        await central.StoreAsync(events.Report("other", Report(new OsRelease("made-up-1", "1", ""), Package("bash")), Start));
+        for (var i = 0; i < 20; i++)
+            await central.StoreAsync(events.Report("hostile", Report(new OsRelease($"made-up-{i}", "1", ""), Package("bash")), Start.AddMinutes(i)));
+        Assert.Equal(["made-up-1", "made-up-17", "made-up-18", "made-up-19"], await central.RowsAsync<string>("SELECT os_id FROM distributions ORDER BY id"));
+    }
+
+    [Fact]
+    public async Task The_reports_of_one_machine_share_a_budget_of_bytes_and_the_oldest_go_first()
+    {
+        const long Budget = 1 << 20;
+        await using var central = new CentralUnderTest(_folder.Path, options => options with { PackageBytesPerMachineMax = Budget });
+        var events = new NodeEvents();
+        await central.StoreAsync(events.Report("other", ReportOfSet(0, 1_000), Start));
+        for (var i = 0; i < 30; i++) await central.StoreAsync(events.Report("hostile", ReportOfSet(i, 1_000), Start.AddMinutes(i)));
+
+        var bytes = await central.ScalarAsync<long>("SELECT max(bytes) FROM package_sets");
+        var kept = Budget / bytes;
+        Assert.InRange(kept, 5, 20);
+        Assert.Equal(
+            Enumerable.Range(0, 30).TakeLast((int)kept).Select(i => (long)i + 2),
+            await central.RowsAsync<long>("SELECT r.sequence FROM reports r JOIN machines m ON m.id = r.machine_id WHERE m.uid = 'hostile' ORDER BY r.id"));
+        Assert.Equal(kept + 1, await central.ScalarAsync<long>("SELECT count(*) FROM package_sets"));
+        Assert.Equal(0, await central.ScalarAsync<long>("SELECT count(*) FROM packages WHERE id NOT IN (SELECT package_id FROM package_set_members)"));
+
+        // Reports of packages that are stored already are free.
+        for (var i = 0; i < 30; i++) await central.StoreAsync(events.Report("hostile", ReportOfSet(29, 1_000), Start.AddMinutes(60 + i)));
+        Assert.Equal(kept + 30, await central.ScalarAsync<long>("SELECT count(*) FROM reports r JOIN machines m ON m.id = r.machine_id WHERE m.uid = 'hostile'"));
+    }
+
+    [Fact]
+    public async Task A_report_over_the_budget_stays_as_the_only_one()
+    {
+        await using var central = new CentralUnderTest(_folder.Path, options => options with { PackageBytesPerMachineMax = 1 << 20 });
+        var events = new NodeEvents();
+        await central.StoreAsync(events.Report("vm-1", ReportOfSet(0), Start), events.Report("vm-1", ReportOfSet(1, 12_000), Start.AddMinutes(1)));
+        Assert.Equal(2, await central.ScalarAsync<long>("SELECT sequence FROM reports"));
+        Assert.Equal(12_000, await central.ScalarAsync<long>("SELECT package_count FROM package_sets"));
+        Assert.Equal(12_000, await central.ScalarAsync<long>("SELECT count(*) FROM packages"));
+    }
+
+    [Fact]
+    public async Task A_stream_is_forgotten_after_ninety_days_unless_a_report_of_it_is_kept()
+    {
+        var time = new ManualTimeProvider(Start);
+        await using var central = new CentralUnderTest(_folder.Path, time: time);
+        using var retention = new StoreRetention(
+            central.Store, central.Get<CentralOptions>(), time, NullLogger<StoreRetention>.Instance);
+        var (silent, kept, moving) = (new NodeEvents("silent"), new NodeEvents("kept"), new NodeEvents("moving"));
+        var report = kept.Report("vm-1", ReportOfSet(0), Start);
+        await central.StoreAsync(silent.Lifecycle("vm-1", "web", Start), report, moving.Lifecycle("vm-1", "web", Start));
+
+        time.Advance(TimeSpan.FromDays(90));
+        await central.StoreAsync(moving.Lifecycle("vm-1", "web", Start));
+        Assert.Equal(0, await retention.ForgetStreamsAsync(default));
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, await retention.ForgetStreamsAsync(default));
+        Assert.Equal(["kept", "moving"], await central.RowsAsync<string>("SELECT name FROM streams ORDER BY 1"));
+
+        // What can be seen was stored of a stream that is known, so it is not stored again.
+        await central.StoreAsync(report);
+        Assert.Equal(1, await central.ScalarAsync<long>("SELECT count(*) FROM reports"));
     }
 }

@@ -122,15 +122,27 @@ public sealed class SignInTests : IAsyncLifetime
     {
         using var guesser = _central.NewClient();
         for (var i = 0; i < 10; i++) Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(guesser, "/sign-in?token=guess"));
-        using (var response = await guesser.GetAsync(SignInLinks.PathOf(_central.Links.Create().Token)))
+        using (var response = await guesser.GetAsync("/sign-in?token=guess"))
         {
             Assert.Equal(HttpStatusCode.TooManyRequests, response.StatusCode);
             Assert.Equal(TimeSpan.FromSeconds(60), response.Headers.RetryAfter?.Delta);
         }
 
-        Assert.Equal(HttpStatusCode.TooManyRequests, await StatusAsync(_central.Api, "/api/v1/vms"));
+        guesser.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "guess");
+        Assert.Equal(HttpStatusCode.TooManyRequests, await StatusAsync(guesser, "/api/v1/vms"));
         _time.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(guesser, "/api/v1/vms"));
+    }
+
+    [Fact]
+    public async Task Failed_attempts_of_others_at_the_same_address_never_stop_a_valid_token_or_link()
+    {
+        using var browser = _central.NewClient();
+        for (var i = 0; i < 50; i++) await StatusAsync(browser, "/sign-in?token=x");
+        Assert.Equal(HttpStatusCode.TooManyRequests, await StatusAsync(browser, "/sign-in?token=x"));
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(_central.Api, "/api/v1/vms"));
+        Assert.Equal(HttpStatusCode.Redirect, await StatusAsync(browser, SignInLinks.PathOf(_central.Links.Create().Token)));
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync(browser, "/"));
     }
 
     static async Task<HttpStatusCode> StatusAsync(HttpClient client, string path)

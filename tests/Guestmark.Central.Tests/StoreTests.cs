@@ -18,7 +18,88 @@ public sealed class StoreTests : IDisposable
         File.WriteAllText(_folder.File("central.db"), new string('x', 10_000));
         var error = Assert.Throws<CentralStoreException>(() => CentralStore.Open(_folder.File("central.db")));
         Assert.Contains(_folder.File("central.db"), error.Message);
-        Assert.Contains("restore it from a backup", error.Message);
+        Assert.Contains("restore the file from a backup", error.Message);
+    }
+
+    [Theory]
+    [InlineData("cut")]
+    [InlineData("start")]
+    [InlineData("tables")]
+    public async Task A_damaged_database_is_named_with_what_is_wrong_and_the_remedy(string damage)
+    {
+        var path = _folder.File("central.db");
+        await using (var central = new CentralUnderTest(_folder.Path)) await central.StoreAsync(new NodeEvents().Report("vm-1", Samples.ReportOfSet(0, 500), Samples.Start));
+        using (var file = new FileStream(path, FileMode.Open))
+        {
+            switch (damage)
+            {
+                case "cut":
+                    file.SetLength(file.Length / 2);
+                    break;
+                case "start":
+                    file.Write(new byte[100]);
+                    break;
+                default:
+                    // All but the first page, which has the header and the schema.
+                    file.Position = 4096;
+                    file.Write(new byte[file.Length - 4096]);
+                    break;
+            }
+        }
+
+        var error = Assert.Throws<CentralStoreException>(() => CentralStore.Open(path));
+        Assert.StartsWith($"the database '{path}' is damaged: ", error.Message);
+        Assert.Contains("restore the file from a backup", error.Message);
+    }
+
+    [Fact]
+    public async Task Damage_that_is_met_later_is_named_too()
+    {
+        await using (var central = new CentralUnderTest(_folder.Path)) await central.StoreAsync(new NodeEvents().Report("vm-1", Samples.ReportOfSet(0, 5_000), Samples.Start));
+        var path = _folder.File("central.db");
+        using (var file = new FileStream(path, FileMode.Open))
+        {
+            // The last quarter is rows of packages and of their index, of which opening reads the first.
+            file.Position = file.Length / 4096 * 3 / 4 * 4096;
+            file.Write(new byte[file.Length - file.Position]);
+        }
+
+        using var store = CentralStore.Open(path);
+        var error = await Assert.ThrowsAsync<CentralStoreException>(async () => await store.QueryAsync<string>("SELECT name || version || arch FROM packages NOT INDEXED", new { }, default));
+        Assert.StartsWith($"the database '{path}' is damaged: ", error.Message);
+        error = await Assert.ThrowsAsync<CentralStoreException>(async () => await store.WriteAsync(connection => connection.Execute("UPDATE packages SET arch = 'x'"), default));
+        Assert.StartsWith($"the database '{path}' is damaged: ", error.Message);
+    }
+
+    [Fact]
+    public async Task A_database_of_the_first_version_is_brought_up_to_date()
+    {
+        var path = _folder.File("central.db");
+        await using (var central = new CentralUnderTest(_folder.Path))
+            await central.StoreAsync(new NodeEvents().Report("vm-1", Samples.ReportOfSet(0), Samples.Start), new NodeEvents("b").Report("vm-2", Samples.ReportOfSet(1, 20), Samples.Start));
+        List<long> bytes;
+        using (var store = CentralStore.Open(path))
+        {
+            bytes = await store.QueryAsync<long>("SELECT bytes FROM package_sets ORDER BY id", new { }, default);
+            await store.WriteAsync(
+                connection => connection.Execute(
+                    """
+                    DROP INDEX reports_by_stream; DROP INDEX packages_failed; DROP INDEX package_sets_by_distribution;
+                    ALTER TABLE streams DROP COLUMN moved_at; ALTER TABLE packages DROP COLUMN failed;
+                    ALTER TABLE package_sets DROP COLUMN failed; ALTER TABLE package_sets DROP COLUMN bytes;
+                    INSERT INTO distributions (os_id, os_version_id) VALUES ('left', 'over');
+                    PRAGMA user_version = 1
+                    """),
+                default);
+        }
+
+        using (var store = CentralStore.Open(path))
+        {
+            // All but the names of the distribution, which the digest's text includes.
+            Assert.Equal(bytes.Select(b => b - "almalinux8.10".Length), await store.QueryAsync<long>("SELECT bytes FROM package_sets ORDER BY id", new { }, default));
+            Assert.Equal(["almalinux"], await store.QueryAsync<string>("SELECT os_id FROM distributions", new { }, default));
+            Assert.Equal(0, (await store.QueryAsync<long>("SELECT count(*) FROM streams WHERE moved_at < 1767225600000", new { }, default))[0]);
+        }
     }
 
     [Fact]
@@ -72,4 +153,53 @@ public sealed class StoreTests : IDisposable
         var error = Assert.Throws<CentralStoreException>(() => new ServiceCollection().AddCentral(new CentralOptions { DataDirectory = _folder.Path }));
         Assert.Contains("has 7 characters, expected at least 43", error.Message);
     }
+
+    [Fact]
+    public void An_api_token_that_is_damaged_is_refused_with_the_remedy()
+    {
+        File.WriteAllBytes(_folder.File("api-token"), new byte[44]);
+        var error = Assert.Throws<CentralStoreException>(() => new ServiceCollection().AddCentral(new CentralOptions { DataDirectory = _folder.Path }));
+        Assert.Contains(_folder.File("api-token"), error.Message);
+        Assert.Contains("is damaged", error.Message);
+        Assert.Contains("delete the file", error.Message);
+    }
+
+    [Fact]
+    public async Task New_files_are_for_this_user_only()
+    {
+        await using var central = new CentralUnderTest(_folder.File("new"));
+        await central.StoreAsync(new NodeEvents().Report("vm-1", Samples.Report(), Samples.Start));
+        Assert.Equal("700", ModeOf("new"));
+        foreach (var name in (string[])["central.db", "central.db-wal", "central.db-shm", "api-token"]) Assert.Equal("600", ModeOf("new/" + name));
+        Assert.Empty(central.LogOf(6203));
+    }
+
+    [Fact]
+    public async Task Files_that_others_could_reach_are_mended_and_logged_once()
+    {
+        await using (var first = new CentralUnderTest(_folder.Path)) await first.StoreAsync(new NodeEvents().Report("vm-1", Samples.Report(), Samples.Start));
+        Mode("", "755");
+        Mode("keys", "777");
+        Mode("central.db", "644");
+        Mode("api-token", "640");
+        File.WriteAllText(_folder.File("central.db-wal"), "");
+        Mode("central.db-wal", "644");
+
+        await using (var second = new CentralUnderTest(_folder.Path))
+        {
+            await second.StoreAsync(new NodeEvents().Report("vm-1", Samples.Report(), Samples.Start));
+            Assert.Equal(("700", "700"), (ModeOf(""), ModeOf("keys")));
+            foreach (var name in (string[])["central.db", "central.db-wal", "central.db-shm", "api-token"]) Assert.Equal("600", ModeOf(name));
+            Assert.Equal(5, second.LogOf(6203).Count);
+            Assert.Contains(second.LogOf(6203), message => message.Contains("central.db' had mode 644", StringComparison.Ordinal));
+        }
+
+        await using var third = new CentralUnderTest(_folder.Path);
+        Assert.Equal(0, await third.ScalarAsync<long>("SELECT count(*) FROM findings"));
+        Assert.Empty(third.LogOf(6203));
+
+        void Mode(string name, string mode) => File.SetUnixFileMode(Path.Combine(_folder.Path, name), (UnixFileMode)Convert.ToInt32(mode, 8));
+    }
+
+    string ModeOf(string name) => Convert.ToString((int)File.GetUnixFileMode(Path.Combine(_folder.Path, name)), 8);
 }

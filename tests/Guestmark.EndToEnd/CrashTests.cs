@@ -45,8 +45,9 @@ public sealed class CrashTests : IDisposable
             {
                 kills++;
                 while (Volatile.Read(ref _sent) < kills * ReportsPerKill) await Task.Yield();
-                await processes[role].KillAsync();
-                await processes[role].DisposeAsync();
+                processes.Remove(role, out var killed);
+                await killed!.KillAsync();
+                await killed.DisposeAsync();
                 processes[role] = await StartAsync(role);
             }
 

@@ -17,7 +17,7 @@ public sealed class PagesTests : IDisposable
             "guestmark", "up", "--data", _folder.File("data"), "--address", "127.0.0.1:0",
             "--guest", $"web1={SampleGuest.Create(_folder)}", "--feed", SampleGuest.CreateFeed(_folder));
         var link = (await up.WaitForLineAsync("Sign in once with")).Split(' ')[^1];
-        await up.WaitForLineAsync("2 reported");
+        await up.WaitForLineAsync("Matching: 2 guests");
 
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions

@@ -72,7 +72,7 @@ public sealed class UpTests : IDisposable
         await using var up = GuestmarkProcess.Start(
             "guestmark", "up", "--data", data, "--address", "127.0.0.1:0", "--guest", $"web1={root}", "--feed", SampleGuest.CreateFeed(_folder));
         var address = (await up.WaitForLineAsync("Guestmark is at")).Split(' ')[^1];
-        await up.WaitForLineAsync("2 reported");
+        await up.WaitForLineAsync("Matching: 2 guests");
 
         using var http = new HttpClient { BaseAddress = new Uri(address) };
         Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("api/v1/vms")).StatusCode);
@@ -167,6 +167,9 @@ public sealed class UpTests : IDisposable
         var garbage = new byte[5000];
         new Random(1).NextBytes(garbage);
         await File.WriteAllBytesAsync(Path.Combine(data, file), garbage);
+
+        // With its write-ahead log SQLite would mend the database.
+        File.Delete(Path.Combine(data, "central/central.db-wal"));
 
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data);
         Assert.Equal(1, exitCode);

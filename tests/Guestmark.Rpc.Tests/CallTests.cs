@@ -336,6 +336,34 @@ public sealed class CallTests
         Assert.InRange(most, 1, 7);
     }
 
+    [Fact]
+    public async Task A_call_that_is_cancelled_while_it_waits_for_a_place_lets_the_next_have_it()
+    {
+        var started = new TaskCompletionSource();
+        var release = new TaskCompletionSource();
+        await using var server = await TestServer.StartAsync(
+            app => app.MapUnary(Unary, async (request, _) =>
+            {
+                started.TrySetResult();
+                await release.Task;
+                return request;
+            }),
+            options => options.CallsPerConnectionMax = 1);
+        using var channel = server.Connect();
+        using var cancel = new CancellationTokenSource();
+
+        var first = channel.UnaryAsync(Unary, Text("first"));
+        await started.Task.WaitAsync(Soon);
+        var second = channel.UnaryAsync(Unary, Text("second"), cancellationToken: cancel.Token);
+        var third = channel.UnaryAsync(Unary, Text("third"));
+        await cancel.CancelAsync();
+        release.SetResult();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second);
+        Assert.Equal("first", (await first.WaitAsync(Soon)).Value);
+        Assert.Equal("third", (await third.WaitAsync(Soon)).Value);
+    }
+
     [Theory]
     [InlineData(16_000)]
     [InlineData(16_379)]

@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Guestmark.Inventory;
 using static Guestmark.Vulnerabilities.Tests.AlmaLinuxFixture;
@@ -157,6 +160,42 @@ public class MatcherTests
         Assert.Single(Match(database, AlmaLinux8, Rpm("p", "1-1.module_el8.6.0+1+a", "virt-devel:rhel:1:a")));
         Assert.Empty(Match(database, AlmaLinux8, Rpm("p", "1-1.module_el8.6.0+1+a", "virt:8.2:1:a")));
         Assert.Empty(Match(database, AlmaLinux8, Rpm("p", "1-1.module_el8.6.0+1+a", "ALSA-2022:0123:1:a")));
+    }
+
+    [Fact]
+    public void Findings_change_only_with_the_version_of_the_rules()
+    {
+        var database = Osv.Database(
+            Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", "1:2.0-3.el8")).With("details", "text"),
+            Osv.Document("TEST-2", "AlmaLinux:8", "p", ("introduced", "1.0-1"), ("last_affected", "2.0-2"), ("introduced", "3.0-1")),
+            Osv.Document("TEST-3", "AlmaLinux:8", "ruby", ("introduced", "0"), ("fixed", "2.7.9-1.module_el8.10.0+1+a")),
+            Osv.Document("TEST-4", "AlmaLinux:8", "node", ("introduced", "0"), ("fixed", "18.2-1.module_el8.10.0+1+a"))
+                .With("summary", "Low: node:18 security update")
+                .With("severity", new JsonArray(new JsonObject { ["type"] = "CVSS_V3", ["score"] = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H" })),
+            Osv.Document("TEST-5", "Rocky Linux:9", "perl", ("introduced", "0"), ("fixed", "4:5.32.1-480.el9")),
+            Osv.Document("TEST-6", "Debian:12", "src", ("introduced", "0"), ("fixed", "1.0-1+deb12u1")),
+            Osv.Document("TEST-7", "Ubuntu:22.04:LTS", "src", ("introduced", "0")));
+        string[] versions = ["0.9-1.el8", "1:2.0-2.el8", "2.0-2", "2.0~rc1-1", "3.0^git1-1", "1.0-1+deb12u1", "5.32.1-479.el9", "4:9-1"];
+        Package[] modular = [
+            Rpm("ruby", "2.7.1-1.module_el8.6.0+1+a", "ruby:2.7:1:a"), Rpm("ruby", "2.5.1-1.module_el8.6.0+1+a"), Rpm("ruby", "2.7.1-1.el8"),
+            Rpm("node", "18.1-1.module_el8.6.0+1+a", "node:18:1:a"), Rpm("node", "18.1-1.module_el8.6.0+1+a", "node:20:1:a"), Rpm("node", "18.1-1.module_el8.6.0+1+a")];
+        string[] names = ["p", "src", "perl"];
+        var packages = names.SelectMany(name => versions.SelectMany(version => (Package[])[
+            Rpm(name, version), Deb(name, version), Rpm("bin", version) with { SourceName = name, SourceVersion = version },
+            Deb("bin", version) with { SourceName = name, SourceVersion = version }])).Concat(modular).ToList();
+        OsRelease[] systems = [AlmaLinux8, Rocky9, Debian12, new("ubuntu", "22.04", ""), new("plan9", "4", "")];
+        var findings = new StringBuilder();
+        foreach (var os in systems)
+        {
+            foreach (var package in packages)
+            {
+                foreach (var finding in Match(database, os, package)) findings.Append(package.Name).Append(' ').AppendLine(JsonSerializer.Serialize(finding));
+            }
+        }
+
+        // When this fails and the change of the findings is meant, raise the version and write the new digest here. A change of the import
+        // alone needs no new version: it changes the content of the database, and so the revision.
+        Assert.Equal((1, "7f60844b0b641752"), (Matcher.RulesVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(findings.ToString())))[..16]));
     }
 
     static Package Deb(string name, string version) => Rpm(name, version) with { Manager = PackageManager.Dpkg };

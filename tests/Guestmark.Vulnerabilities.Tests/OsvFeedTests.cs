@@ -33,7 +33,6 @@ public sealed class OsvFeedTests : IDisposable
         OsvFeed.Import(Repository.TestDataPath("osv/debian"), _builder, progress: null, CancellationToken.None);
         var database = _builder.Build();
         Assert.Equal(["Debian:3.0", "Debian:4.0", "Debian:6.0"], database.Ecosystems);
-        Assert.Equal(3, database.AffectedPackageCount);
     }
 
     [TestDataTheory]
@@ -160,6 +159,186 @@ public sealed class OsvFeedTests : IDisposable
             result.Skipped.Select(skipped => $"{Path.GetFileName(skipped.Path)}: {skipped.Reason.Split(": ")[0]}").Order(StringComparer.Ordinal));
     }
 
+    [Theory]
+    [InlineData("affected", "{}", "affected is an object, not an array")]
+    [InlineData("affected", "5", "affected is a number, not an array")]
+    [InlineData("affected", "null", "affected is null, not an array")]
+    [InlineData("affected", "[null]", "an item of affected is null, not an object")]
+    [InlineData("affected", """[{"package": null}]""", "affected.package is null, not an object")]
+    [InlineData("affected", """[{"package": "p"}]""", "affected.package is a string, not an object")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": 5}}]""", "affected.package.name is a number, not a string")]
+    [InlineData("affected", """[{"package": {"ecosystem": [], "name": "p"}}]""", "affected.package.ecosystem is an array, not a string")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": null}]""", "affected.ranges is null, not an array")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [[]]}]""", "an item of affected.ranges is an array, not an object")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{}]}]""", "affected.ranges has no type")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{"type": "ECOSYSTEM"}]}]""", "affected.ranges has no events")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{"type": "ECOSYSTEM", "events": {}}]}]""", "affected.ranges.events is an object, not an array")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": 0}]}]}]""", "events.introduced is a number, not a string")]
+    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "versions": "1-1"}]""", "affected.versions is a string, not an array")]
+    [InlineData("withdrawn", "false", "withdrawn is true or false, not a string")]
+    [InlineData("modified", "5", "modified is a number, not a string")]
+    [InlineData("related", "\"CVE-2024-0001\"", "related is a string, not an array")]
+    [InlineData("aliases", "[null]", "aliases is null, not a string")]
+    [InlineData("severity", "{}", "severity is an object, not an array")]
+    [InlineData("references", "[5]", "an item of references is a number, not an object")]
+    [InlineData("summary", "[]", "summary is an array, not a string")]
+    public void A_document_with_a_field_of_a_wrong_type_is_skipped_and_names_it(string field, string json, string reason)
+    {
+        File.WriteAllText(_folder.File("good.json"), Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString());
+        File.WriteAllText(
+            _folder.File("wrong.json"),
+            Osv.Document("TEST-2", "AlmaLinux:8", "p", ("introduced", "0")).With(field, JsonNode.Parse(json)).ToJsonString());
+
+        var result = OsvFeed.Import(_folder.Path, _builder, progress: null, CancellationToken.None);
+        Assert.Equal(1, result.Advisories);
+        Assert.Equal(new OsvSkippedDocument(_folder.File("wrong.json"), reason), Assert.Single(result.Skipped));
+
+        // Alone it is no success.
+        var error = Assert.Throws<OsvFeedException>(
+            () => OsvFeed.Import(_folder.File("wrong.json"), new AdvisoryDatabaseBuilder(), progress: null, CancellationToken.None));
+        Assert.Contains(reason, error.Message);
+    }
+
+    [Fact]
+    public void Null_stands_for_an_absent_description_and_a_withdrawal_needs_no_packages()
+    {
+        var document = Osv.Document("CVE-2024-0009", "AlmaLinux:8", "p", ("introduced", "0"));
+        foreach (var field in (string[])["aliases", "related", "severity", "references", "summary", "published", "withdrawn"]) document[field] = null;
+        Assert.Equal(["CVE-2024-0009"], Assert.Single(Match(Osv.Database(document), AlmaLinux8, Rpm("p", "1-1"))).Cves);
+
+        var withdrawn = Osv.Document("CVE-2024-0009", "AlmaLinux:8", "p").With("withdrawn", "2024-02-01T00:00:00Z").With("affected", null);
+        Assert.Equal(0, Osv.Database(document, withdrawn).AdvisoryCount);
+    }
+
+    [Fact]
+    public void Documents_without_an_advisory_are_no_error_and_the_result_says_why()
+    {
+        File.WriteAllText(_folder.File("1.json"), Osv.Document("TEST-1", "Alpine:v3.18", "p", ("introduced", "0")).ToJsonString());
+        Assert.Equal("of 1 documents: 1 that name no package of a supported ecosystem (but Alpine:v3.18)", WhyNoAdvisory());
+        File.WriteAllText(_folder.File("2.json"), Osv.Document("TEST-2", "AlmaLinux:8", "p").With("withdrawn", "2024-02-01T00:00:00Z").ToJsonString());
+        File.WriteAllText(_folder.File("3.json"), Osv.Document("ALBA-2024:1", "AlmaLinux:8", "p").With("related", new JsonArray()).ToJsonString());
+        Assert.Equal(
+            "of 3 documents: 1 withdrawn, 1 about bug fixes or enhancements only, 1 that name no package of a supported ecosystem (but Alpine:v3.18)",
+            WhyNoAdvisory());
+        File.WriteAllText(_folder.File("4.json"), Osv.Document("TEST-4", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString());
+        Assert.Null(WhyNoAdvisory());
+
+        string? WhyNoAdvisory() => OsvFeed.Import(_folder.Path, _builder, progress: null, CancellationToken.None).WhyNoAdvisory;
+    }
+
+    [Fact]
+    public void Ecosystems_that_came_in_are_named_in_order_and_at_most_a_hundred()
+    {
+        string[] ecosystems = ["Debian:12", "AlmaLinux:9", "AlmaLinux:10", "AlmaLinux:8", "AlmaLinux:8", "Wolfi"];
+        for (var i = 0; i < ecosystems.Length; i++)
+            File.WriteAllText(_folder.File($"{i}.json"), Osv.Document($"TEST-{i}", ecosystems[i], "p", ("introduced", "0")).ToJsonString());
+        var withdrawn = Osv.Document("TEST-W", "AlmaLinux:7", "p", ("introduced", "0")).With("withdrawn", "2024-02-01T00:00:00Z");
+        File.WriteAllText(_folder.File("withdrawn.json"), withdrawn.ToJsonString());
+        Assert.Equal(
+            ["AlmaLinux:8", "AlmaLinux:9", "AlmaLinux:10", "Debian:12"],
+            OsvFeed.Import(_folder.Path, _builder, progress: null, CancellationToken.None).Ecosystems);
+
+        for (var i = 0; i < 101; i++)
+            File.WriteAllText(_folder.File($"many{i}.json"), Osv.Document($"TEST-{i}", $"Debian:{i}", "p", ("introduced", "0")).ToJsonString());
+        Assert.Equal(100, OsvFeed.Import(_folder.Path, _builder, progress: null, CancellationToken.None).Ecosystems.Count);
+    }
+
+    [Fact]
+    public void Crc32_has_the_check_value_of_its_definition() => Assert.Equal(0xCBF43926u, Crc32.Of("123456789"u8));
+
+    [Fact]
+    public void A_zip_entry_whose_content_was_changed_is_skipped_and_named()
+    {
+        var path = _folder.File("feed.zip");
+        using (var archive = ZipFile.Open(path, ZipArchiveMode.Create))
+        {
+            Add(archive, "a.json", Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString());
+            Add(archive, "b.json", Osv.Document("TEST-2", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", "7-1")).ToJsonString(), CompressionLevel.NoCompression);
+        }
+
+        var bytes = File.ReadAllBytes(path);
+        bytes[bytes.AsSpan().IndexOf("7-1"u8)] = (byte)'1';
+        File.WriteAllBytes(path, bytes);
+
+        var result = OsvFeed.Import(path, _builder, progress: null, CancellationToken.None);
+        Assert.Equal((1, 1), (result.Documents, result.SkippedDocuments));
+        Assert.Equal(
+            new OsvSkippedDocument("b.json", "CRC-32 of b.json does not match: the archive is damaged; download it again"),
+            Assert.Single(result.Skipped));
+    }
+
+    [Theory]
+    [InlineData(CompressionLevel.NoCompression)]
+    [InlineData(CompressionLevel.Optimal)]
+    public void No_inverted_byte_of_an_archive_changes_what_an_advisory_says(CompressionLevel level)
+    {
+        var path = _folder.File("feed.zip");
+        var documents = new[] { "1-1", "2-1" }.Select((version, i) => Osv.Document($"TEST-{i}", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", version))).ToArray();
+        using (var archive = ZipFile.Open(path, ZipArchiveMode.Create))
+        {
+            for (var i = 0; i < documents.Length; i++) Add(archive, $"{i}.json", documents[i].ToJsonString(), level);
+        }
+
+        // Of damaged documents none, one or both are left, never others.
+        var possible = new[] { Advisories(documents), Advisories(documents[0]), Advisories(documents[1]) };
+        var original = File.ReadAllBytes(path);
+        var skipped = 0;
+        var refused = 0;
+        for (var i = 0; i < original.Length; i++)
+        {
+            var bytes = (byte[])original.Clone();
+            bytes[i] ^= 0xff;
+            File.WriteAllBytes(path, bytes);
+            var builder = new AdvisoryDatabaseBuilder();
+            try
+            {
+                skipped += OsvFeed.Import(path, builder, progress: null, CancellationToken.None).SkippedDocuments;
+                Assert.Contains(AllOf(builder.Build()), possible);
+            }
+            catch (OsvFeedException)
+            {
+                refused++;
+            }
+        }
+
+        Assert.True(skipped > documents.Length * 100 && refused > 0, $"{skipped} skipped, {refused} refused: the damage does not reach both");
+
+        static string Advisories(params ReadOnlySpan<JsonObject> documents) => AllOf(Osv.Database(documents));
+
+        static string AllOf(AdvisoryDatabase database) => string.Join(
+            ' ', Match(database, AlmaLinux8, Rpm("p", "0-1")).Select(finding => $"{finding.Evidence}").Order(StringComparer.Ordinal));
+    }
+
+    [TestDataFact]
+    public void A_real_feed_with_one_inverted_byte_loses_that_document_and_names_it()
+    {
+        var bytes = File.ReadAllBytes(ZipPath);
+        bytes[3_000_000] ^= 0xff;
+        var path = _folder.File("feed.zip");
+        File.WriteAllBytes(path, bytes);
+        var result = OsvFeed.Import(path, _builder, progress: null, CancellationToken.None);
+        Assert.Equal(5679, result.Documents);
+        Assert.EndsWith("does not match: the archive is damaged; download it again", Assert.Single(result.Skipped).Reason);
+        Assert.Equal(["AlmaLinux:8", "AlmaLinux:9", "AlmaLinux:10"], result.Ecosystems);
+    }
+
+    [Fact]
+    public void A_cut_archive_or_a_broken_directory_of_one_is_an_error_with_the_remedy()
+    {
+        var path = _folder.File("feed.zip");
+        using (var archive = ZipFile.Open(path, ZipArchiveMode.Create)) Add(archive, "a.json", "{}");
+        var bytes = File.ReadAllBytes(path);
+        var broken = (byte[])bytes.Clone();
+        // The signature of the central directory's record, which is read later than the archive's end.
+        broken[bytes.AsSpan().LastIndexOf("PK\x01\x02"u8)] = 0;
+        foreach (var content in (byte[][])[bytes[..^30], broken])
+        {
+            File.WriteAllBytes(path, content);
+            var error = Assert.Throws<OsvFeedException>(() => OsvFeed.Import(path, _builder, progress: null, CancellationToken.None));
+            Assert.StartsWith($"{path}: is no zip archive or is cut: download it again", error.Message);
+        }
+    }
+
     [Fact]
     public void A_zip_entry_with_a_false_size_is_skipped_and_named()
     {
@@ -209,7 +388,12 @@ public sealed class OsvFeedTests : IDisposable
         var broken = _folder.File("broken.json");
         File.WriteAllText(broken, "{}");
         foreach (var (path, problem) in ((string, string)[])
-            [(_folder.File("absent"), "no such file or folder"), (empty, "no OSV document"), (text, "no zip archive"), (broken, "it has no id")])
+        [
+            (_folder.File("absent"), "no such file or folder; give a folder, a .zip or a .json file in OSV format"),
+            (empty, "no OSV document in it; give a folder, a .zip or a .json file in OSV format"),
+            (text, "is no zip archive or is cut: download it again"),
+            (broken, "it has no id"),
+        ])
         {
             var error = Assert.Throws<OsvFeedException>(() => OsvFeed.Import(path, _builder, progress: null, CancellationToken.None));
             Assert.StartsWith(path, error.Message);
@@ -265,9 +449,9 @@ public sealed class OsvFeedTests : IDisposable
         Assert.True(read > 1000 && refused > 1000, $"{read} read, {refused} refused: the mutations do not reach both");
     }
 
-    static void Add(ZipArchive archive, string name, string content)
+    static void Add(ZipArchive archive, string name, string content, CompressionLevel level = CompressionLevel.Optimal)
     {
-        using var writer = new StreamWriter(archive.CreateEntry(name).Open());
+        using var writer = new StreamWriter(archive.CreateEntry(name, level).Open());
         writer.Write(content);
     }
 }

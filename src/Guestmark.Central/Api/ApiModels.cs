@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Guestmark.Central.Findings;
 using Guestmark.Central.Storage;
 using Guestmark.Vulnerabilities;
 
@@ -48,16 +49,17 @@ sealed record ApiVm(
                 MatchingState.NoReport => "no-report",
                 MatchingState.Matched => "matched",
                 MatchingState.NoAdvisories => "no-advisories",
+                MatchingState.Failed => "failed",
                 _ => "pending",
             },
             row.LastMatchedAt,
-            row.MatchedRevision));
+            row.MatchedDatabase));
 }
 
 sealed record ApiPackage(
     string Manager, string Name, string Version, string Arch, string? Module, string? SourceName, string? SourceVersion, long FindingCount)
 {
-    public static ApiPackage Of(PackageRow row) => new(
+    public static ApiPackage Of(InstalledPackageRow row) => new(
         ((Inventory.PackageManager)row.Manager).ToString().ToLowerInvariant(),
         row.Name,
         row.Version,

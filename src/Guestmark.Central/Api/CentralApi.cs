@@ -97,10 +97,10 @@ static class CentralApi
         Severity? only = null;
         if (severity is not null)
         {
-            if (!TrySeverity(severity, out var parsed))
+            if (!FindingFilter.TryParseSeverity(severity, out var parsed))
             {
-                return Problems.BadRequest(
-                    $"severity '{Problems.Excerpt(severity)}' does not exist", "Use critical, important, moderate, low or unknown.");
+                return ApiProblem.BadRequest(
+                    $"severity '{ApiProblem.Excerpt(severity)}' does not exist", "Use critical, important, moderate, low or unknown.");
             }
 
             only = parsed;
@@ -119,20 +119,17 @@ static class CentralApi
             ApiJson.Default.PageApiFinding);
     }
 
-    internal static bool TrySeverity(string text, out Severity severity) =>
-        Enum.TryParse(text, ignoreCase: true, out severity) && Enum.IsDefined(severity) && char.IsAsciiLetter(text[0]);
-
     static async Task<(MachineRow? Machine, IResult? Problem)> FindAsync(string id, MachineQueries machines, CancellationToken cancellationToken) =>
         await machines.FindAsync(id, cancellationToken) switch
         {
             [var machine] => (machine, null),
-            [] => (null, Problems.Of(
+            [] => (null, ApiProblem.Of(
                 StatusCodes.Status404NotFound,
-                $"There is no VM with the id or name '{Problems.Excerpt(id)}'",
+                $"There is no VM with the id or name '{ApiProblem.Excerpt(id)}'",
                 "GET /api/v1/vms lists the VMs that have been seen.")),
-            _ => (null, Problems.Of(
+            _ => (null, ApiProblem.Of(
                 StatusCodes.Status409Conflict,
-                $"More than one VM is named '{Problems.Excerpt(id)}'",
+                $"More than one VM is named '{ApiProblem.Excerpt(id)}'",
                 "Use the id of one of them: GET /api/v1/vms lists ids with names.")),
         };
 
@@ -148,7 +145,7 @@ static class CentralApi
         problem = Results.Empty;
         if (text is null || (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out limit) && limit is >= 1 and <= LimitMax))
             return true;
-        problem = Problems.BadRequest($"limit is '{Problems.Excerpt(text)}'", $"Use a number from 1 to {LimitMax}.");
+        problem = ApiProblem.BadRequest($"limit is '{ApiProblem.Excerpt(text)}'", $"Use a number from 1 to {LimitMax}.");
         return false;
     }
 
@@ -176,6 +173,6 @@ static class CentralApi
         return false;
     }
 
-    static IResult BadCursor(string text) => Problems.BadRequest(
-        $"cursor '{Problems.Excerpt(text)}' is not one that this list gave", "Use the value of 'next' of the page before, or leave it out.");
+    static IResult BadCursor(string text) => ApiProblem.BadRequest(
+        $"cursor '{ApiProblem.Excerpt(text)}' is not one that this list gave", "Use the value of 'next' of the page before, or leave it out.");
 }

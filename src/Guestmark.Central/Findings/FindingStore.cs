@@ -2,6 +2,7 @@ using System.Text.Json;
 using Dapper;
 using Guestmark.Central.Storage;
 using Guestmark.Inventory;
+using Guestmark.Vulnerabilities;
 using Microsoft.Data.Sqlite;
 
 namespace Guestmark.Central.Findings;
@@ -9,13 +10,16 @@ namespace Guestmark.Central.Findings;
 /// <summary>The rows that matching reads and writes.</summary>
 sealed class FindingStore(CentralStore store)
 {
+    /// <summary>Findings that one transaction writes or deletes, for which ingest waits. One Debian kernel has thousands.</summary>
+    public const int FindingsPerTransactionMax = 1_000;
+
     // Three ranges of the index packages_by_revision; "IS NOT @revision" would read every package at each wake-up.
     const string OtherRevision = "(matched_revision IS NULL OR matched_revision < @revision OR matched_revision > @revision)";
 
     /// <summary>Up to <paramref name="limit"/> packages that were not matched with <paramref name="revision"/>.</summary>
     public async Task<List<PendingPackage>> PendingPackagesAsync(string revision, int limit, CancellationToken cancellationToken)
     {
-        var rows = await store.QueryAsync<PackageRow>(
+        var rows = await store.QueryAsync<PendingPackageRow>(
             $"""
             SELECT p.id AS Id, d.os_id AS OsId, d.os_version_id AS OsVersionId, p.manager AS Manager, p.name AS Name, p.version AS Version,
               p.arch AS Arch, p.module AS Module, p.source_name AS SourceName, p.source_version AS SourceVersion
@@ -26,21 +30,29 @@ sealed class FindingStore(CentralStore store)
         return [.. rows.Select(row => new PendingPackage(row.Id, new OsRelease(row.OsId, row.OsVersionId, ""), row.ToPackage()))];
     }
 
-    /// <summary>Makes the stored findings of each package those that were found. A finding that stays keeps its id, which is in URLs.</summary>
-    public async Task StoreAsync(string revision, IReadOnlyList<MatchedPackage> matched, CancellationToken cancellationToken) =>
+    /// <summary>Makes those packages pending again that the matcher failed on, and the sets that have one.</summary>
+    public async Task ReleaseFailedAsync(CancellationToken cancellationToken) =>
         await store.WriteAsync(
-            connection =>
-            {
-                foreach (var package in matched)
-                {
-                    // Zero rows: the package was deleted with its last set since it was read.
-                    if (connection.Execute("UPDATE packages SET matched_revision = @revision WHERE id = @Id", new { revision, package.Id }) > 0)
-                        Replace(connection, package);
-                }
-
-                return matched.Count;
-            },
+            connection => connection.Execute(
+                """
+                UPDATE packages SET matched_revision = NULL WHERE failed = 1;
+                UPDATE package_sets SET matched_revision = NULL WHERE failed > 0
+                """),
             cancellationToken);
+
+    /// <summary>
+    /// Makes the stored findings of each package those that were found, in as many transactions as their number asks for. A package counts
+    /// as matched from the transaction with its last finding on. A finding that stays keeps its id, which is in URLs.
+    /// </summary>
+    public async Task StoreAsync(string revision, IReadOnlyList<MatchedPackage> matched, CancellationToken cancellationToken)
+    {
+        var (package, finding) = (0, 0);
+        while (package < matched.Count)
+        {
+            (package, finding) = await store.WriteAsync(
+                connection => WriteSome(connection, revision, matched, package, finding), cancellationToken);
+        }
+    }
 
     /// <summary>
     /// Brings the counts of up to <paramref name="limit"/> package sets up to date whose packages are all matched with
@@ -64,6 +76,7 @@ sealed class FindingStore(CentralStore store)
                     connection.Execute(
                         """
                         UPDATE package_sets SET matched_revision = @revision, matched_at = @now,
+                          failed = (SELECT count(*) FROM package_set_members m JOIN packages p ON p.id = m.package_id WHERE m.set_id = @set AND p.failed = 1),
                           (critical, important, moderate, low, unknown) = (
                             SELECT count(*) FILTER (WHERE f.severity = 4), count(*) FILTER (WHERE f.severity = 3),
                               count(*) FILTER (WHERE f.severity = 2), count(*) FILTER (WHERE f.severity = 1),
@@ -78,47 +91,75 @@ sealed class FindingStore(CentralStore store)
             },
             cancellationToken);
 
-    static void Replace(SqliteConnection connection, MatchedPackage package)
+    /// <summary>Writes from the given package and finding on, until all is written or the transaction has enough.</summary>
+    /// <returns>Where to go on.</returns>
+    static (int Package, int Finding) WriteSome(
+        SqliteConnection connection, string revision, IReadOnlyList<MatchedPackage> matched, int index, int finding)
     {
-        var gone = connection.Query<Key>(
-            "SELECT id AS Id, advisory AS Advisory, ordinal AS Ordinal FROM findings WHERE package_id = @Id", new { package.Id })
-            .ToDictionary(key => (key.Advisory, key.Ordinal), key => key.Id);
-        var ordinals = new Dictionary<string, long>();
-        foreach (var finding in package.Findings)
+        var left = FindingsPerTransactionMax;
+        for (; index < matched.Count; index++, finding = 0)
         {
-            var ordinal = ordinals.GetValueOrDefault(finding.AdvisoryId);
-            ordinals[finding.AdvisoryId] = ordinal + 1;
-            gone.Remove((finding.AdvisoryId, ordinal));
-            connection.Execute(
-                """
-                INSERT INTO findings (
-                  package_id, advisory, ordinal, severity, cvss_score, cvss_vector, cves, summary, installed_version, fixed_version, evidence)
-                VALUES (@package, @AdvisoryId, @ordinal, @severity, @CvssScore, @CvssVector, @cves, @Summary, @InstalledVersion,
-                  @FixedVersion, @evidence)
-                ON CONFLICT (package_id, advisory, ordinal) DO UPDATE SET severity = excluded.severity, cvss_score = excluded.cvss_score,
-                  cvss_vector = excluded.cvss_vector, cves = excluded.cves, summary = excluded.summary,
-                  installed_version = excluded.installed_version, fixed_version = excluded.fixed_version, evidence = excluded.evidence
-                """,
-                new
+            var package = matched[index];
+            // The package may have been deleted with its last set since it was read.
+            if (!connection.ExecuteScalar<bool>("SELECT EXISTS (SELECT 1 FROM packages WHERE id = @Id)", new { package.Id })) continue;
+            if (package.Findings is { } findings)
+            {
+                for (; finding < findings.Count; finding++, left--)
                 {
-                    package = package.Id,
-                    finding.AdvisoryId,
-                    ordinal,
-                    severity = (int)finding.Severity,
-                    finding.CvssScore,
-                    finding.CvssVector,
-                    cves = JsonSerializer.Serialize(finding.Cves, EvidenceJson.Default.IReadOnlyListString),
-                    finding.Summary,
-                    finding.InstalledVersion,
-                    finding.FixedVersion,
-                    evidence = JsonSerializer.Serialize(finding.Evidence, EvidenceJson.Default.FindingEvidence),
-                });
+                    if (left == 0) return (index, finding);
+                    Write(connection, package.Id, findings[finding]);
+                }
+
+                left -= DeleteOthers(connection, package.Id, findings, left);
+                // Perhaps more are to be deleted.
+                if (left == 0) return (index, finding);
+            }
+
+            connection.Execute(
+                "UPDATE packages SET matched_revision = @revision, failed = @failed WHERE id = @Id",
+                new { revision, failed = package.Findings is null, package.Id });
         }
 
-        foreach (var id in gone.Values) connection.Execute("DELETE FROM findings WHERE id = @id", new { id });
+        return (index, 0);
     }
 
-    sealed class Key
+    static void Write(SqliteConnection connection, long package, MatchedFinding matched) =>
+        connection.Execute(
+            """
+            INSERT INTO findings (
+              package_id, advisory, ordinal, severity, cvss_score, cvss_vector, cves, summary, installed_version, fixed_version, evidence)
+            VALUES (@package, @AdvisoryId, @Ordinal, @severity, @CvssScore, @CvssVector, @CvesJson, @Summary, @InstalledVersion,
+              @FixedVersion, @EvidenceJsonText)
+            ON CONFLICT (package_id, advisory, ordinal) DO UPDATE SET severity = excluded.severity, cvss_score = excluded.cvss_score,
+              cvss_vector = excluded.cvss_vector, cves = excluded.cves, summary = excluded.summary,
+              installed_version = excluded.installed_version, fixed_version = excluded.fixed_version, evidence = excluded.evidence
+            """,
+            new
+            {
+                package,
+                matched.Finding.AdvisoryId,
+                matched.Ordinal,
+                severity = (int)matched.Finding.Severity,
+                matched.Finding.CvssScore,
+                matched.Finding.CvssVector,
+                matched.CvesJson,
+                matched.Finding.Summary,
+                matched.Finding.InstalledVersion,
+                matched.Finding.FixedVersion,
+                matched.EvidenceJsonText,
+            });
+
+    /// <summary>Deletes up to <paramref name="limit"/> of the package's findings that are not among <paramref name="findings"/>.</summary>
+    static int DeleteOthers(SqliteConnection connection, long package, IReadOnlyList<MatchedFinding> findings, int limit)
+    {
+        var stay = findings.Select(matched => (matched.Finding.AdvisoryId, matched.Ordinal)).ToHashSet();
+        var gone = connection.Query<FindingKey>(
+            "SELECT id AS Id, advisory AS Advisory, ordinal AS Ordinal FROM findings WHERE package_id = @package", new { package })
+            .Where(key => !stay.Contains((key.Advisory, key.Ordinal))).Take(limit).ToList();
+        return connection.Execute("DELETE FROM findings WHERE id = @Id", gone);
+    }
+
+    sealed class FindingKey
     {
         public long Id { get; init; }
 
@@ -127,7 +168,7 @@ sealed class FindingStore(CentralStore store)
         public long Ordinal { get; init; }
     }
 
-    sealed class PackageRow
+    sealed class PendingPackageRow
     {
         public long Id { get; init; }
 
@@ -151,23 +192,44 @@ sealed class FindingStore(CentralStore store)
 
         public Package ToPackage()
         {
-            // [epoch:]version[-release]: a version has no hyphen in rpm, and in dpkg the revision is what follows the last one.
-            var colon = Version.IndexOf(':');
-            uint? epoch = colon > 0 && uint.TryParse(Version.AsSpan(0, colon), out var number) ? number : null;
-            var rest = epoch is null ? Version : Version[(colon + 1)..];
-            var hyphen = rest.LastIndexOf('-');
+            var (epoch, version, release) = Package.SplitVersion(Version);
             return new Package
             {
                 Manager = (PackageManager)Manager,
                 Name = Name,
                 Epoch = epoch,
-                Version = hyphen < 0 ? rest : rest[..hyphen],
-                Release = hyphen < 0 ? "" : rest[(hyphen + 1)..],
+                Version = version,
+                Release = release,
                 Architecture = Arch,
                 ModularityLabel = Module.Length > 0 ? Module : null,
                 SourceName = SourceName.Length > 0 ? SourceName : null,
                 SourceVersion = SourceVersion.Length > 0 ? SourceVersion : null,
             };
         }
+    }
+}
+
+/// <summary>A distinct package whose findings are not those of the revision in use.</summary>
+sealed record PendingPackage(long Id, OsRelease Os, Package Package);
+
+/// <summary>What the matcher found for a package; null findings when it failed, and then those that are stored stay.</summary>
+sealed record MatchedPackage(long Id, IReadOnlyList<MatchedFinding>? Findings);
+
+/// <summary>A finding as it is stored. <paramref name="Ordinal"/> counts up where one advisory applies to one package more than once.</summary>
+sealed record MatchedFinding(Finding Finding, long Ordinal, string CvesJson, string EvidenceJsonText)
+{
+    public static IReadOnlyList<MatchedFinding> Of(IEnumerable<Finding> findings)
+    {
+        var ordinals = new Dictionary<string, long>();
+        return [.. findings.Select(finding =>
+        {
+            var ordinal = ordinals.GetValueOrDefault(finding.AdvisoryId);
+            ordinals[finding.AdvisoryId] = ordinal + 1;
+            return new MatchedFinding(
+                finding,
+                ordinal,
+                JsonSerializer.Serialize(finding.Cves, EvidenceJson.Default.IReadOnlyListString),
+                JsonSerializer.Serialize(finding.Evidence, EvidenceJson.Default.FindingEvidence));
+        })];
     }
 }

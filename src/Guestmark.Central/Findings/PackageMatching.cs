@@ -9,25 +9,43 @@ namespace Guestmark.Central.Findings;
 
 /// <summary>
 /// Keeps the findings of every distinct package equal to a match from scratch against the advisory database in use. Each package
-/// remembers the revision it was matched with; those with another one are matched in batches, whenever packages arrive or the
-/// database is replaced. Machines cost nothing: they have the findings of their packages.
+/// remembers what it was matched with (<see cref="Matcher.RevisionOf"/>); those with another revision are matched in batches, whenever
+/// packages arrive or the database is replaced. Machines cost nothing: they have the findings of their packages.
 /// </summary>
+/// <remarks>
+/// A package that the matcher throws on is marked as failed, which its machines show, and keeps the findings it had. It is tried again with
+/// the next revision, or by the next process, and keeps no other from being matched.
+/// </remarks>
 public sealed partial class PackageMatching : BackgroundService
 {
-    /// <summary>Packages in one transaction: some milliseconds, for which ingest waits.</summary>
+    /// <summary>Packages that are read at a time.</summary>
     const int BatchSize = 256;
+
+    /// <summary>Package sets that are counted in one transaction, for which ingest waits.</summary>
+    const int SetBatchSize = 16;
 
     static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(10);
 
     readonly FindingStore _findings;
+    readonly Func<AdvisoryDatabase, MatchPackage> _matcherOf;
     readonly CentralMetrics _metrics;
     readonly TimeProvider _time;
     readonly ILogger<PackageMatching> _logger;
+    readonly SemaphoreSlim _matching = new(1, 1);
     readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     volatile AdvisoryDatabase? _database;
+    bool _failedAreReleased;
 
     public PackageMatching(CentralStore store, CentralMetrics metrics, TimeProvider time, ILogger<PackageMatching> logger)
+        : this(store, metrics, time, logger, database => new Matcher(database).Match)
     {
+    }
+
+    /// <summary>With other matching than <see cref="Matcher"/>'s, such as one that fails.</summary>
+    internal PackageMatching(
+        CentralStore store, CentralMetrics metrics, TimeProvider time, ILogger<PackageMatching> logger, Func<AdvisoryDatabase, MatchPackage> matcherOf)
+    {
+        _matcherOf = matcherOf;
         _findings = new FindingStore(store);
         _metrics = metrics;
         _time = time;
@@ -55,14 +73,41 @@ public sealed partial class PackageMatching : BackgroundService
     /// <summary>Matches until nothing is left to do with the database in use.</summary>
     public async Task MatchPendingAsync(CancellationToken cancellationToken)
     {
+        // One at a time: a second one would do the same work, and could release failures that this one has just found.
+        await _matching.WaitAsync(cancellationToken);
+        try
+        {
+            await MatchUntilDoneAsync(cancellationToken);
+        }
+        finally
+        {
+            _matching.Release();
+        }
+    }
+
+    public override void Dispose()
+    {
+        _matching.Dispose();
+        base.Dispose();
+    }
+
+    async Task MatchUntilDoneAsync(CancellationToken cancellationToken)
+    {
         while (_database is { } database)
         {
-            var pending = await _findings.PendingPackagesAsync(database.Revision, BatchSize, cancellationToken);
+            if (!_failedAreReleased)
+            {
+                await _findings.ReleaseFailedAsync(cancellationToken);
+                _failedAreReleased = true;
+            }
+
+            var revision = Matcher.RevisionOf(database);
+            var pending = await _findings.PendingPackagesAsync(revision, BatchSize, cancellationToken);
             if (pending.Count > 0)
             {
-                await MatchAsync(database, pending, cancellationToken);
+                await MatchAsync(database, revision, pending, cancellationToken);
             }
-            else if (await _findings.CountSetsAsync(database.Revision, _time.GetUtcNow(), BatchSize, cancellationToken) == 0
+            else if (await _findings.CountSetsAsync(revision, _time.GetUtcNow(), SetBatchSize, cancellationToken) == 0
                 && ReferenceEquals(database, _database))
             {
                 return;
@@ -88,41 +133,54 @@ public sealed partial class PackageMatching : BackgroundService
         }
     }
 
-    async Task MatchAsync(AdvisoryDatabase database, List<PendingPackage> pending, CancellationToken cancellationToken)
+    async Task MatchAsync(AdvisoryDatabase database, string revision, List<PendingPackage> pending, CancellationToken cancellationToken)
     {
-        var matcher = new Matcher(database);
+        var match = _matcherOf(database);
         var matched = new List<MatchedPackage>(pending.Count);
-        var failed = 0;
+        var (findingCount, failed) = (0, 0);
         foreach (var (id, os, package) in pending)
         {
-            var findings = new List<Finding>();
             try
             {
-                matcher.Match(os, package, findings);
+                var findings = new List<Finding>();
+                match(os, package, findings);
+                matched.Add(new MatchedPackage(id, MatchedFinding.Of(findings)));
+                findingCount += findings.Count;
             }
             catch (Exception e)
             {
-                // One package that the matcher cannot cope with must not keep all others from being matched.
-                LogPackageFailed(e, id);
-                findings.Clear();
-                failed++;
+                matched.Add(new MatchedPackage(id, null));
+                // One of a batch is enough to see what is wrong: a defect may be met by every package.
+                if (failed++ == 0) LogPackageFailed(e, id);
             }
 
-            matched.Add(new MatchedPackage(id, findings));
+            // Memory is bounded in findings too: 256 packages may have a million.
+            if (findingCount >= FindingStore.FindingsPerTransactionMax) await StoreAsync();
         }
 
-        await _findings.StoreAsync(database.Revision, matched, cancellationToken);
-        _metrics.Matched(matched.Count, failed, matched.Sum(m => m.Findings.Count));
+        await StoreAsync();
+
+        async Task StoreAsync()
+        {
+            await _findings.StoreAsync(revision, matched, cancellationToken);
+            _metrics.Matched(matched.Count - failed, failed, findingCount);
+            if (failed > 0) LogPackagesFailed(failed, matched.Count);
+            matched.Clear();
+            (findingCount, failed) = (0, 0);
+        }
     }
 
     [LoggerMessage(6101, LogLevel.Error, "Matching failed and is tried again in {Delay}", EventName = "MatchingFailed")]
     partial void LogFailed(Exception e, TimeSpan delay);
 
-    [LoggerMessage(6102, LogLevel.Error, "Package {PackageId} could not be matched and shows no findings", EventName = "PackageMatchingFailed")]
+    [LoggerMessage(6102, LogLevel.Error, "Package {PackageId} could not be matched", EventName = "PackageMatchingFailed")]
     partial void LogPackageFailed(Exception e, long packageId);
+
+    [LoggerMessage(6103, LogLevel.Error,
+        "{Failed} of {Packages} packages could not be matched: their machines show the matching state 'failed' until the next revision or restart",
+        EventName = "PackagesMatchingFailed")]
+    partial void LogPackagesFailed(int failed, int packages);
 }
 
-/// <summary>A distinct package whose findings are not those of the database in use.</summary>
-sealed record PendingPackage(long Id, OsRelease Os, Package Package);
-
-sealed record MatchedPackage(long Id, IReadOnlyList<Finding> Findings);
+/// <summary>Adds what applies to a package to its findings: <see cref="Matcher.Match"/>.</summary>
+delegate void MatchPackage(OsRelease os, Package package, ICollection<Finding> findings);

@@ -13,7 +13,8 @@ namespace Guestmark.Central.Ingest;
 /// only the sender can know whether it still exists.
 /// </remarks>
 public sealed partial class CentralEventSink(
-    CentralStore store, CentralOptions options, PackageMatching matching, CentralMetrics metrics, ILogger<CentralEventSink> logger) : IEventSink
+    CentralStore store, CentralOptions options, PackageMatching matching, CentralMetrics metrics, TimeProvider time, ILogger<CentralEventSink> logger)
+    : IEventSink
 {
     public async ValueTask<IReadOnlyList<EventRefusal>> StoreAsync(IReadOnlyList<StampedEvent> events, CancellationToken cancellationToken)
     {
@@ -24,7 +25,7 @@ public sealed partial class CentralEventSink(
         var writer = await store.WriteAsync(
             connection =>
             {
-                var writer = new EventWriter(connection, options.ReportsPerMachineMax);
+                var writer = new EventWriter(connection, options, time.GetUtcNow());
                 foreach (var one in decoded) writer.Write(one);
                 writer.Complete();
                 return writer;
@@ -35,7 +36,7 @@ public sealed partial class CentralEventSink(
         metrics.Repeated(writer.Repeated);
         metrics.Missing(writer.Missing);
         foreach (var (reason, count) in writer.Refused) metrics.Refused(reason, count);
-        foreach (var (stream, first, last) in writer.Gaps) LogGap(GuestText.Bound(stream), first, last);
+        foreach (var (stream, first, last) in writer.Gaps) LogGap(StoredText.Bound(stream), first, last);
         if (writer.Stored > 0) matching.Wake();
 
         var refusals = new List<EventRefusal>();
@@ -43,7 +44,7 @@ public sealed partial class CentralEventSink(
         {
             if (one.Refusal is not { } refusal) continue;
             refusals.Add(new EventRefusal(one.Event.Position, refusal.Text));
-            LogRefused(GuestText.Bound(one.Event.Position.Stream), one.Event.Position.Sequence, refusal.Text);
+            LogRefused(StoredText.Bound(one.Event.Position.Stream), one.Event.Position.Sequence, refusal.Text);
         }
 
         return refusals;

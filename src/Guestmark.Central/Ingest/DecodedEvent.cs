@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Guestmark.Central.Storage;
 using Guestmark.Events;
 using Guestmark.Inventory;
 using Guestmark.Wire.Reports;
@@ -48,7 +49,7 @@ sealed record DecodedEvent
         if (!stamped.Source.StartsWith("//", StringComparison.Ordinal) || stamped.Source[2..].Split('/', 3) is not [var cluster, var node, _])
             return Refuse(RefusalReason.BadAttribute, "source is not //cluster/node/listener");
 
-        var decoded = new DecodedEvent { Event = stamped, Cluster = GuestText.Bound(cluster), Node = GuestText.Bound(node) };
+        var decoded = new DecodedEvent { Event = stamped, Cluster = StoredText.Bound(cluster), Node = StoredText.Bound(node) };
         try
         {
             switch (stamped.Type)
@@ -67,7 +68,7 @@ sealed record DecodedEvent
                 case EventTypes.VmLifecycle:
                     return decoded with { Lifecycle = VmLifecycle.Parser.ParseFrom(stamped.Data.Span) };
                 default:
-                    return Refuse(RefusalReason.UnknownType, $"type '{GuestText.Bound(stamped.Type)}' is not known to this version of Central");
+                    return Refuse(RefusalReason.UnknownType, $"type '{StoredText.Bound(stamped.Type)}' is not known to this version of Central");
             }
         }
         catch (InvalidProtocolBufferException e)

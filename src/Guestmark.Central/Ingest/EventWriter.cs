@@ -1,11 +1,12 @@
 using Dapper;
+using Guestmark.Central.Storage;
 using Guestmark.Events;
 using Microsoft.Data.Sqlite;
 
 namespace Guestmark.Central.Ingest;
 
 /// <summary>Puts the events of one batch into the database, within a transaction that the caller commits.</summary>
-sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
+sealed class EventWriter(SqliteConnection connection, CentralOptions options, DateTimeOffset now)
 {
     readonly Dictionary<string, Stream> _streams = [];
 
@@ -64,7 +65,11 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
     {
         // A batch of repeats writes nothing, and so waits for no disk.
         foreach (var stream in _streams.Values.Where(stream => stream.Moved))
-            connection.Execute("UPDATE streams SET sequence = @Sequence, missing = @Missing WHERE id = @Id", stream);
+            {
+            connection.Execute(
+                "UPDATE streams SET sequence = @Sequence, missing = @Missing, moved_at = @now WHERE id = @Id",
+                new { stream.Sequence, stream.Missing, now = now.ToUnixTimeMilliseconds(), stream.Id });
+        }
     }
 
     void Count(RefusalReason reason) => Refused[reason] = Refused.GetValueOrDefault(reason) + 1;
@@ -93,8 +98,8 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
             new
             {
                 uid = decoded.Event.Subject,
-                name = lifecycle.Name.Length > 0 ? GuestText.Bound(lifecycle.Name) : decoded.Event.Subject,
-                ns = GuestText.Bound(lifecycle.Namespace),
+                name = lifecycle.Name.Length > 0 ? StoredText.Bound(lifecycle.Name) : decoded.Event.Subject,
+                ns = StoredText.Bound(lifecycle.Namespace),
                 cluster = decoded.Cluster,
                 node = decoded.Node,
                 state = (int)lifecycle.State,
@@ -115,14 +120,14 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
         var machine = connection.QuerySingle<Machine>(
             "SELECT id AS Id, set_id AS SetId, last_report AS LastReport FROM machines WHERE uid = @uid", new { uid });
         var setId = PackageSetId(packages);
-        connection.Execute(
+        var reportId = connection.ExecuteScalar<long>(
             """
             INSERT INTO reports (event_id, stream_id, sequence, machine_id, received, set_id)
-            VALUES (@id, @streamId, @sequence, @machine, @time, @setId)
+            VALUES (@id, @streamId, @sequence, @machine, @time, @setId) RETURNING id
             """,
             new
             {
-                id = GuestText.Bound(decoded.Event.Id),
+                id = StoredText.Bound(decoded.Event.Id),
                 streamId,
                 sequence = checked((long)decoded.Event.Position.Sequence),
                 machine = machine.Id,
@@ -140,14 +145,31 @@ sealed class EventWriter(SqliteConnection connection, int reportsPerMachineMax)
         }
 
         var released = connection.Query<long>(
-            """
-            DELETE FROM reports WHERE machine_id = @machine AND id <= (
-              SELECT id FROM reports WHERE machine_id = @machine ORDER BY id DESC LIMIT 1 OFFSET @keep)
-            RETURNING set_id
-            """,
-            new { machine = machine.Id, keep = reportsPerMachineMax }).ToHashSet();
+            "DELETE FROM reports WHERE machine_id = @machine AND id <= @last RETURNING set_id",
+            new { machine = machine.Id, last = LastToPrune(machine, setId, reportId) }).ToHashSet();
         if (machine.SetId is { } previous && previous != setId) released.Add(previous);
         PackageSets.DeleteUnused(connection, released);
+    }
+
+    /// <summary>The newest of the machine's reports that are too many or cost too much; 0 when all can stay.</summary>
+    long LastToPrune(Machine machine, long setId, long reportId)
+    {
+        var tooMany = connection.ExecuteScalar<long?>(
+            "SELECT id FROM reports WHERE machine_id = @Id ORDER BY id DESC LIMIT 1 OFFSET @keep",
+            new { machine.Id, keep = options.ReportsPerMachineMax }) ?? 0;
+        // A report of the same packages as before adds no bytes, which is nearly every report.
+        if (machine.SetId == setId) return tooMany;
+
+        // From the newest report back, each set is counted where it is met first. The report that just came stays whatever it costs.
+        var tooLarge = connection.ExecuteScalar<long?>(
+            """
+            SELECT max(report) FROM (
+              SELECT report, sum(s.bytes) OVER (ORDER BY report DESC) AS total
+              FROM (SELECT set_id, max(id) AS report FROM reports WHERE machine_id = @Id GROUP BY set_id) JOIN package_sets s ON s.id = set_id)
+            WHERE total > @budget AND report < @reportId
+            """,
+            new { machine.Id, budget = options.PackageBytesPerMachineMax, reportId }) ?? 0;
+        return Math.Max(tooMany, tooLarge);
     }
 
     long PackageSetId(PackageSet set)

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Guestmark.Central.Api;
 using Guestmark.Central.Findings;
 using Guestmark.Central.Storage;
 using Guestmark.Vulnerabilities;
@@ -29,9 +28,9 @@ static class CentralPages
         pages.MapGet("/vms/{id}", MachineAsync);
         pages.MapGet("/vms/{id}/findings/{finding}", FindingAsync);
         pages.MapFallback((HttpContext context) => context.Request.Path.StartsWithSegments("/api")
-            ? Problems.Of(StatusCodes.Status404NotFound, $"There is nothing at '{Problems.Excerpt(context.Request.Path)}'", "The API is at /api/v1/vms.")
+            ? ApiProblem.Of(StatusCodes.Status404NotFound, $"There is nothing at '{ApiProblem.Excerpt(context.Request.Path)}'", "The API is at /api/v1/vms.")
             : NotFound(
-                "There is no such page", $"Nothing is at {Problems.Excerpt(context.Request.Path)}."));
+                "There is no such page", $"Nothing is at {ApiProblem.Excerpt(context.Request.Path)}."));
     }
 
     public static string MachineUrl(string uid) => "/vms/" + Uri.EscapeDataString(uid);
@@ -62,7 +61,7 @@ static class CentralPages
         const string Remedy = "Try again; if it stays so, Central's log says why.";
         const int Status = StatusCodes.Status500InternalServerError;
         return (context.Request.Path.StartsWithSegments("/api")
-            ? Problems.Of(Status, "Central failed to answer", Remedy)
+            ? ApiProblem.Of(Status, "Central failed to answer", Remedy)
             : Message(Status, "Central failed to answer", "The page could not be made.", Remedy)).ExecuteAsync(context);
     }
 
@@ -120,7 +119,7 @@ static class CentralPages
                 };
                 break;
             default:
-                Severity? only = severity is not null && CentralApi.TrySeverity(severity, out var parsed) ? parsed : null;
+                Severity? only = severity is not null && FindingFilter.TryParseSeverity(severity, out var parsed) ? parsed : null;
                 var filter = new FindingFilter(only, string.IsNullOrEmpty(package) ? null : package, null, null, search);
                 content = new FindingsView
                 {
@@ -171,7 +170,7 @@ static class CentralPages
     static RazorComponentResult<T> Render<T>(int status, Dictionary<string, object?> parameters)
         where T : IComponent => new(parameters) { StatusCode = status };
 
-    static IResult NoMachine(string id) => NotFound("There is no such machine", $"No machine, or more than one, has the id or name “{Problems.Excerpt(id)}”.");
+    static IResult NoMachine(string id) => NotFound("There is no such machine", $"No machine, or more than one, has the id or name “{ApiProblem.Excerpt(id)}”.");
 
     static IResult NotFound(string title, string text) =>
         Message(StatusCodes.Status404NotFound, title, text, "All machines are listed at /.", signedIn: true);

@@ -1,3 +1,4 @@
+using Guestmark.Central.Findings;
 using Guestmark.Central.Storage;
 
 namespace Guestmark.Central.Pages;
@@ -63,7 +64,7 @@ public sealed record PackagesView : MachineContent
 {
     public override MachineTab Tab => MachineTab.Packages;
 
-    public required IReadOnlyList<PackageRow> Rows { get; init; }
+    public required IReadOnlyList<InstalledPackageRow> Rows { get; init; }
 
     public required long Total { get; init; }
 

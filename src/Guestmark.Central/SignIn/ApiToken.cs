@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
@@ -12,6 +13,10 @@ sealed class ApiToken
     const int LengthMin = 43;
 
     const int LengthMax = 1024;
+
+    /// <summary>RFC 6750: <c>b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="</c>.</summary>
+    static readonly SearchValues<char> TokenCharacters =
+        SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=");
 
     readonly byte[] _hash;
 
@@ -38,7 +43,9 @@ sealed class ApiToken
 
             if (new FileInfo(path).Length > LengthMax) throw Unusable($"has more than {LengthMax} bytes");
             var token = File.ReadAllText(path).Trim();
-            return token.Length >= LengthMin ? new ApiToken(token) : throw Unusable($"has {token.Length} characters, expected at least {LengthMin}");
+            if (token.Length < LengthMin) throw Unusable($"has {token.Length} characters, expected at least {LengthMin}");
+            if (token.AsSpan().ContainsAnyExcept(TokenCharacters)) throw Unusable("is damaged: it has characters that no bearer token has");
+            return new ApiToken(token);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

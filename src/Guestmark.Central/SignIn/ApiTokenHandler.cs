@@ -1,6 +1,5 @@
 using System.Security.Claims;
 using System.Text.Encodings.Web;
-using Guestmark.Central.Api;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
@@ -24,16 +23,9 @@ sealed class ApiTokenHandler(
 
     protected override Task<AuthenticateResult> HandleAuthenticateAsync()
     {
-        var address = Context.Connection.RemoteIpAddress;
-        if (failures.TooMany(address))
-        {
-            _tooMany = true;
-            return Task.FromResult(AuthenticateResult.Fail("too many failed attempts"));
-        }
-
         if (!token.Matches(Request.Headers.Authorization.ToString()[Prefix.Length..].Trim()))
         {
-            failures.Add(address);
+            _tooMany = failures.AddIsTooMany(Context.Connection.RemoteIpAddress);
             return Task.FromResult(AuthenticateResult.Fail("wrong token"));
         }
 
@@ -50,7 +42,7 @@ sealed class ApiTokenHandler(
         }
 
         Response.Headers.WWWAuthenticate = "Bearer error=\"invalid_token\"";
-        await Problems.Of(
+        await ApiProblem.Of(
             StatusCodes.Status401Unauthorized,
             "The bearer token is not the API token of this Central",
             "Send the content of the file 'api-token' in Central's data directory as 'Authorization: Bearer TOKEN'.").ExecuteAsync(Context);

@@ -3,6 +3,10 @@ using System.Net;
 namespace Guestmark.Central.SignIn;
 
 /// <summary>Counts wrong tokens by the address they come from, in windows of a minute.</summary>
+/// <remarks>
+/// It spares the log and tells a client that it goes wrong. It protects no token, each of which has 256 random bits, and so it never stands
+/// before a valid one: any page in the operator's browser can send wrong ones from the operator's address.
+/// </remarks>
 sealed class FailedAttempts(CentralOptions options, TimeProvider time)
 {
     public static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
@@ -14,22 +18,17 @@ sealed class FailedAttempts(CentralOptions options, TimeProvider time)
     readonly Dictionary<IPAddress, int> _failures = [];
     DateTimeOffset _windowEnd;
 
-    public bool TooMany(IPAddress? address)
-    {
-        lock (_gate)
-        {
-            Turn();
-            return _failures.GetValueOrDefault(KeyOf(address)) >= options.SignIn.FailedAttemptsPerMinuteMax;
-        }
-    }
-
-    public void Add(IPAddress? address)
+    /// <summary>Counts a wrong token. True when its address has sent as many as it may in this minute before.</summary>
+    public bool AddIsTooMany(IPAddress? address)
     {
         lock (_gate)
         {
             Turn();
             var key = KeyOf(address);
-            _failures[key] = _failures.GetValueOrDefault(key) + 1;
+            var before = _failures.GetValueOrDefault(key);
+            if (before >= options.SignIn.FailedAttemptsPerMinuteMax) return true;
+            _failures[key] = before + 1;
+            return false;
         }
     }
 

@@ -1,5 +1,4 @@
 using System.Security.Claims;
-using Guestmark.Central.Api;
 using Guestmark.Central.Pages;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
@@ -40,11 +39,9 @@ static class SignInEndpoints
     {
         endpoints.MapGet("/sign-in", async (string? token, HttpContext context, SignInLinks links, FailedAttempts failures) =>
         {
-            var address = context.Connection.RemoteIpAddress;
-            if (failures.TooMany(address)) return TooManyAttempts(context.Response);
             if (token is null || !links.TryUse(token))
             {
-                if (token is not null) failures.Add(address);
+                if (token is not null && failures.AddIsTooMany(context.Connection.RemoteIpAddress)) return TooManyAttempts(context.Response);
                 return CentralPages.Message(
                     StatusCodes.Status401Unauthorized,
                     token is null ? "Sign in with a link" : "This link does not work any more",
@@ -67,7 +64,7 @@ static class SignInEndpoints
     public static IResult TooManyAttempts(HttpResponse response)
     {
         response.Headers.RetryAfter = FailedAttempts.Window.TotalSeconds.ToString();
-        return Problems.Of(
+        return ApiProblem.Of(
             StatusCodes.Status429TooManyRequests,
             "Too many failed attempts to sign in from this address",
             $"Wait {FailedAttempts.Window.TotalSeconds} seconds, then try again with a valid link or token.");
@@ -87,7 +84,7 @@ static class SignInEndpoints
         }
 
         context.Response.Headers.WWWAuthenticate = "Bearer";
-        return Problems.Of(
+        return ApiProblem.Of(
             StatusCodes.Status401Unauthorized,
             "Sign-in is required",
             "Send 'Authorization: Bearer TOKEN' with the content of the file 'api-token' in Central's data directory, or sign in with the link that " +

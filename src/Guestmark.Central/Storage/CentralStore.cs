@@ -19,17 +19,19 @@ public sealed class CentralStore : IDisposable
 
     readonly SemaphoreSlim _writing = new(1, 1);
     readonly SqliteConnection _writer;
+    readonly string _path;
     readonly string _readerConnectionString;
     bool _disposed;
 
-    CentralStore(SqliteConnection writer, string readerConnectionString)
+    CentralStore(string path, SqliteConnection writer, string readerConnectionString)
     {
+        _path = path;
         _writer = writer;
         _readerConnectionString = readerConnectionString;
     }
 
     /// <summary>Opens the database at <paramref name="path"/>, makes it when it is absent, and brings its schema up to date.</summary>
-    /// <exception cref="CentralStoreException">The file cannot be opened, is no database, or is of a newer version.</exception>
+    /// <exception cref="CentralStoreException">The file cannot be opened, is damaged, or is of a newer version.</exception>
     public static CentralStore Open(string path)
     {
         SqliteLibrary.Load();
@@ -40,13 +42,14 @@ public sealed class CentralStore : IDisposable
             writer.Open();
             writer.Execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
             Migrate(writer, path);
+            ReadEveryTable(writer);
         }
         catch (SqliteException e)
         {
             writer.Dispose();
-            throw new CentralStoreException(
-                $"cannot open the database '{path}': {e.Message}. Check that the file is writable; if it is damaged, restore it from a backup, " +
-                "or move it away to start with an empty one", e);
+            throw IsDamage(e) ? Damaged(path, e) : new CentralStoreException(
+                $"cannot open the database '{path}': {e.Message}. Check that the file and its folder belong to this user, and that the disk is " +
+                "neither full nor read-only", e);
         }
         catch
         {
@@ -56,10 +59,11 @@ public sealed class CentralStore : IDisposable
 
         text.Mode = SqliteOpenMode.ReadOnly;
         text.Pooling = true;
-        return new CentralStore(writer, text.ToString());
+        return new CentralStore(path, writer, text.ToString());
     }
 
     /// <summary>Runs <paramref name="body"/> in a transaction of its own and commits it. When it throws nothing is changed.</summary>
+    /// <exception cref="CentralStoreException">The file is damaged.</exception>
     public async ValueTask<T> WriteAsync<T>(Func<SqliteConnection, T> body, CancellationToken cancellationToken)
     {
         await _writing.WaitAsync(cancellationToken);
@@ -71,6 +75,10 @@ public sealed class CentralStore : IDisposable
             var result = body(_writer);
             transaction.Commit();
             return result;
+        }
+        catch (SqliteException e) when (IsDamage(e))
+        {
+            throw Damaged(_path, e);
         }
         finally
         {
@@ -100,10 +108,18 @@ public sealed class CentralStore : IDisposable
         await QueryAsync<long>("SELECT count(*) FROM (SELECT 1 FROM machines LIMIT 1)", new { }, cancellationToken);
 
     /// <summary>The rows of one query, each of which maps column names to the properties of <typeparamref name="T"/>.</summary>
+    /// <exception cref="CentralStoreException">The file is damaged.</exception>
     internal async Task<List<T>> QueryAsync<T>(string sql, object parameters, CancellationToken cancellationToken)
     {
-        await using var connection = OpenReader();
-        return [.. await connection.QueryAsync<T>(new CommandDefinition(sql, parameters, cancellationToken: cancellationToken))];
+        try
+        {
+            await using var connection = OpenReader();
+            return [.. await connection.QueryAsync<T>(new CommandDefinition(sql, parameters, cancellationToken: cancellationToken))];
+        }
+        catch (SqliteException e) when (IsDamage(e))
+        {
+            throw Damaged(_path, e);
+        }
     }
 
     public void Dispose()
@@ -114,6 +130,23 @@ public sealed class CentralStore : IDisposable
         _writer.Dispose();
         using (var pooled = new SqliteConnection(_readerConnectionString)) SqliteConnection.ClearPool(pooled);
         _writing.Release();
+    }
+
+    /// <summary>SQLITE_CORRUPT and SQLITE_NOTADB (https://www.sqlite.org/rescode.html).</summary>
+    static bool IsDamage(SqliteException e) => e.SqliteErrorCode is 11 or 26;
+
+    static CentralStoreException Damaged(string path, SqliteException e) => new(
+        $"the database '{path}' is damaged: {e.Message}. Stop Central and restore the file from a backup without the files '-wal' and '-shm' " +
+        "beside it, or move all three away to start with an empty one", e);
+
+    /// <summary>
+    /// Finds a file that is cut short or overwritten at the start, instead of at the first request. A check of every page would take
+    /// minutes in a large database; what damage it would find is found when the page is read.
+    /// </summary>
+    static void ReadEveryTable(SqliteConnection connection)
+    {
+        foreach (var table in connection.Query<string>("SELECT name FROM sqlite_schema WHERE type = 'table'").ToList())
+            connection.ExecuteScalar<long>($"SELECT count(*) FROM (SELECT 1 FROM \"{table.Replace("\"", "\"\"")}\" LIMIT 1)");
     }
 
     static void Migrate(SqliteConnection connection, string path)

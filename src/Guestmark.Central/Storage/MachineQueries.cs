@@ -9,7 +9,8 @@ sealed class MachineQueries(CentralStore store)
           m.first_seen AS FirstSeen, m.last_report AS LastReport, m.os_pretty_name AS OsPrettyName, m.set_id AS SetId,
           d.os_id AS OsId, d.os_version_id AS OsVersionId, coalesce(s.package_count, 0) AS PackageCount,
           coalesce(s.critical, 0) AS Critical, coalesce(s.important, 0) AS Important, coalesce(s.moderate, 0) AS Moderate,
-          coalesce(s.low, 0) AS Low, coalesce(s.unknown, 0) AS Unknown, s.matched_revision AS MatchedRevision, s.matched_at AS MatchedAt
+          coalesce(s.low, 0) AS Low, coalesce(s.unknown, 0) AS Unknown, coalesce(s.failed, 0) AS FailedPackages,
+          s.matched_revision AS MatchedRevision, s.matched_at AS MatchedAt
         FROM machines m LEFT JOIN package_sets s ON s.id = m.set_id LEFT JOIN distributions d ON d.id = s.distribution_id
 
         """;
@@ -56,12 +57,12 @@ sealed class MachineQueries(CentralStore store)
             cancellationToken);
 
     /// <summary>Packages of a set by name, after the given place in that order.</summary>
-    public async Task<List<PackageRow>> PackagesAsync(
+    public async Task<List<InstalledPackageRow>> PackagesAsync(
         long set, string? search, (string Name, long Id)? after, int limit, int offset, CancellationToken cancellationToken) =>
-        await store.QueryAsync<PackageRow>(
+        await store.QueryAsync<InstalledPackageRow>(
             """
             SELECT p.id AS Id, p.manager AS Manager, p.name AS Name, p.version AS Version, p.arch AS Arch, p.module AS Module,
-              p.source_name AS SourceName, p.source_version AS SourceVersion,
+              p.source_name AS SourceName, p.source_version AS SourceVersion, p.failed AS Failed,
               (SELECT count(*) FROM findings f WHERE f.package_id = p.id) AS FindingCount
             FROM package_set_members m JOIN packages p ON p.id = m.package_id
             WHERE m.set_id = @set AND (p.name, p.id) > (@name, @id) AND (@search IS NULL OR p.name LIKE @search ESCAPE '\')
@@ -149,7 +150,7 @@ public sealed class ReportRow
     public string DigestText => "sha256:" + Convert.ToHexStringLower(Digest);
 }
 
-public sealed class PackageRow
+public sealed class InstalledPackageRow
 {
     public long Id { get; init; }
 
@@ -166,6 +167,9 @@ public sealed class PackageRow
     public string SourceName { get; init; } = "";
 
     public string SourceVersion { get; init; } = "";
+
+    /// <summary>1 when the matcher failed on the package.</summary>
+    public long Failed { get; init; }
 
     public long FindingCount { get; init; }
 }

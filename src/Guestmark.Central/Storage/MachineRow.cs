@@ -46,11 +46,18 @@ public sealed class MachineRow
 
     public long Unknown { get; init; }
 
+    /// <summary>Packages of the last report that the matcher failed on.</summary>
+    public long FailedPackages { get; init; }
+
+    /// <summary><see cref="Matcher.RevisionOf"/> of the advisories that the findings are of.</summary>
     public string? MatchedRevision { get; init; }
 
     public long? MatchedAt { get; init; }
 
     public long FindingCount => Critical + Important + Moderate + Low + Unknown;
+
+    /// <summary>The content of the database in <see cref="MatchedRevision"/>, without the version of the rules.</summary>
+    public string? MatchedDatabase => MatchedRevision?[(MatchedRevision.IndexOf(':') + 1)..];
 
     public OsRelease? Os => OsId is null ? null : new OsRelease(OsId, OsVersionId!, OsPrettyName);
 
@@ -73,8 +80,9 @@ public sealed class MachineRow
         { SetId: null } => MatchingState.NoReport,
         _ when database is null => MatchingState.Pending,
         _ when !database.Covers(Os!) => MatchingState.NoAdvisories,
-        _ when MatchedRevision == database.Revision => MatchingState.Matched,
-        _ => MatchingState.Pending,
+        _ when MatchedRevision != Matcher.RevisionOf(database) => MatchingState.Pending,
+        { FailedPackages: > 0 } => MatchingState.Failed,
+        _ => MatchingState.Matched,
     };
 }
 
@@ -90,4 +98,7 @@ public enum MatchingState
 
     /// <summary>The database has nothing about the machine's operating system, so no findings means nothing.</summary>
     NoAdvisories,
+
+    /// <summary>The matcher failed on some packages: their findings, if any, are those of an earlier match.</summary>
+    Failed,
 }

@@ -113,8 +113,9 @@ public sealed partial class CertificateDirectory : IDisposable
             {
                 var files = CertificateFiles.Read(Path);
                 if (files == _seen) return _current;
-                _seen = files;
+                // A set that is refused is judged again: it may only not be valid yet.
                 _current = CertificateSet.Read(files, _time.GetUtcNow());
+                _seen = files;
                 _loggedProblem = null;
                 Log.Reloaded(_logger, Path, CertificateText.Excerpt(_current.Certificate.Subject), CertificateText.Date(_current.Certificate.NotAfter));
             }

@@ -32,10 +32,11 @@ sealed class CertificateSet
         var certificate = WithKey(files, chain[0]);
         if (CertificateText.Period(certificate, now) is { } period)
             throw new CertificateException(files.CertificatePath, $"the certificate is {period}; issue a new one (and check this machine's clock)");
-        foreach (var authority in authorities)
+        // Of several authorities, as while one replaces the other, some may be out of their period.
+        if (authorities.Count == 1 && CertificateText.Period(authorities[0], now) is { } authorityPeriod)
         {
-            if (authorities.Count == 1 && CertificateText.Period(authority, now) is { } authorityPeriod)
-                throw new CertificateException(files.AuthorityPath, $"the authority '{authority.Subject}' is {authorityPeriod}; replace it and issue new certificates");
+            throw new CertificateException(
+                files.AuthorityPath, $"the authority '{authorities[0].Subject}' is {authorityPeriod}; replace it and issue new certificates");
         }
 
         chain.RemoveAt(0);
@@ -47,8 +48,9 @@ sealed class CertificateSet
             var reasons = string.Join(", ", built.ChainStatus.Select(status => status.Status).Distinct());
             throw new CertificateException(
                 files.CertificatePath,
-                $"the certificate was issued by '{CertificateText.Excerpt(certificate.Issuer)}' and does not chain to '{CertificateText.Excerpt(authorities[0].Subject)}' " +
-                $"of {files.AuthorityPath} ({reasons}); take ca.pem and cert.pem from the same authority");
+                $"the certificate was issued by '{CertificateText.Excerpt(certificate.Issuer)}' and does not chain to " +
+                $"'{CertificateText.Excerpt(authorities[0].Subject)}' of {files.AuthorityPath} ({reasons}); " +
+                "take ca.pem and cert.pem from the same authority");
         }
 
         return new CertificateSet(authorities, SslStreamCertificateContext.Create(certificate, chain, offline: true));
@@ -80,7 +82,9 @@ sealed class CertificateSet
             throw new CertificateException(path, $"holds a certificate that cannot be read ({e.Message}); replace the file", e);
         }
 
-        return certificates.Count > 0 ? certificates : throw new CertificateException(path, "is not PEM: it holds no '-----BEGIN CERTIFICATE-----'; replace the file");
+        return certificates.Count > 0
+            ? certificates
+            : throw new CertificateException(path, "is not PEM: it holds no '-----BEGIN CERTIFICATE-----'; replace the file");
     }
 
     static X509Certificate2 WithKey(CertificateFiles files, X509Certificate2 certificate)
@@ -96,7 +100,9 @@ sealed class CertificateSet
         catch (Exception e) when (e is CryptographicException or ArgumentException)
         {
             throw new CertificateException(
-                files.KeyPath, $"the key does not belong to the certificate in {files.CertificatePath} or cannot be read ({e.Message}); replace both together", e);
+                files.KeyPath,
+                $"the key does not belong to the certificate in {files.CertificatePath} or cannot be read ({e.Message}); replace both together",
+                e);
         }
     }
 }
@@ -126,7 +132,8 @@ sealed record CertificateFiles(string Folder, string Authority, string Certifica
         try
         {
             using var file = File.OpenRead(path);
-            if (file.Length > FileBytesMax) throw new CertificateException(path, $"is {file.Length} bytes long, more than {FileBytesMax}; this is no PEM file");
+            if (file.Length > FileBytesMax)
+                throw new CertificateException(path, $"is {file.Length} bytes long, more than {FileBytesMax}; this is no PEM file");
             using var reader = new StreamReader(file);
             return reader.ReadToEnd();
         }

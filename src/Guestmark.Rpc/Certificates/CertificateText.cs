@@ -10,6 +10,8 @@ static class CertificateText
     /// <summary>A peer's certificate may carry any number of names of any length.</summary>
     const int NamesMax = 8;
     const int NameLengthMax = 128;
+    const X509ChainStatusFlags OfAnotherAuthority =
+        X509ChainStatusFlags.UntrustedRoot | X509ChainStatusFlags.PartialChain | X509ChainStatusFlags.NotSignatureValid;
 
     /// <summary>The first DNS name, or the common name when there is none.</summary>
     public static string Name(X509Certificate2 certificate)
@@ -54,8 +56,9 @@ static class CertificateText
         {
             var flags = chain is null ? X509ChainStatusFlags.PartialChain
                 : chain.ChainStatus.Aggregate(X509ChainStatusFlags.NoError, (all, status) => all | status.Status);
-            return (flags & (X509ChainStatusFlags.UntrustedRoot | X509ChainStatusFlags.PartialChain | X509ChainStatusFlags.NotSignatureValid)) != X509ChainStatusFlags.NoError
-                ? $"{name} is of another authority: it was issued by '{Excerpt(certificate.Issuer)}' and does not chain to our '{Excerpt(ours.AuthorityName)}'"
+            return (flags & OfAnotherAuthority) != X509ChainStatusFlags.NoError
+                ? $"{name} is of another authority: " +
+                  $"it was issued by '{Excerpt(certificate.Issuer)}' and does not chain to our '{Excerpt(ours.AuthorityName)}'"
                 : $"{name} is not acceptable: {flags}";
         }
 

@@ -93,10 +93,9 @@ public sealed class RpcChannel : IDisposable
         var timeout = options?.Timeout is { } limit ? TimeoutHeader.Encode(limit) : null;
         try
         {
-            if (_connection is { } connection &&
-                connection.TryStart(call, path, timeout, options?.Metadata, message, messageBytes) is var start && start is StreamStart.Started)
+            if (_connection?.TryStart(call, path, timeout, options?.Metadata, message, messageBytes) == StreamStart.Started)
             {
-                if (call.IsFinished) connection.Cancel(call);
+                if (call.IsFinished) call.Connection!.Cancel(call);
                 return Task.CompletedTask;
             }
         }
@@ -118,11 +117,15 @@ public sealed class RpcChannel : IDisposable
             {
                 var connection = await ConnectionAsync();
                 start = connection.TryStart(call, path, timeout, metadata, message, messageBytes);
-                if (start == StreamStart.Full) await connection.WaitForSlotAsync();
+                if (start != StreamStart.Full) continue;
+                await connection.WaitForSlotAsync();
+                // The place was offered to this call alone: when it is cancelled meanwhile, the next must hear of it.
+                if (call.IsFinished) connection.OfferSlot();
             }
 
             if (call.IsFinished) call.Connection?.Cancel(call);
-            else if (start == StreamStart.StartedWithoutMessage) await call.Connection!.SendAsync(call, message!, messageBytes, end: true, CancellationToken.None);
+            else if (start == StreamStart.StartedWithoutMessage)
+                await call.Connection!.SendAsync(call, message!, messageBytes, end: true, CancellationToken.None);
         }
         catch (RpcException e)
         {

@@ -34,7 +34,8 @@ sealed class RpcConnector
         };
         _serverName = options.ServerName ?? _serverName;
         var isSecure = address.Scheme == "https" || address.Scheme == "unix" && options.Certificates is not null;
-        if (isSecure && options.Certificates is null) Throw($"'{address}' needs certificates: set {nameof(RpcChannelOptions)}.{nameof(RpcChannelOptions.Certificates)}");
+        if (isSecure && options.Certificates is null)
+            Throw($"'{address}' needs certificates: set {nameof(RpcChannelOptions)}.{nameof(RpcChannelOptions.Certificates)}");
         if (!isSecure && options.Certificates is not null) Throw($"'{address}' would not use the certificates that are given: write https://");
         _scheme = isSecure ? "https" : "http";
 
@@ -64,7 +65,8 @@ sealed class RpcConnector
         {
             if (transport is not null) await transport.DisposeAsync();
             if (e is not OperationCanceledException || cancellationToken.IsCancellationRequested) throw;
-            throw Unavailable($"no answer from {_address} within {_options.ConnectTimeout.TotalSeconds:0.###} s (ConnectTimeout) while waiting for {step}", e);
+            throw Unavailable(
+                $"no answer from {_address} within {_options.ConnectTimeout.TotalSeconds:0.###} s (ConnectTimeout) while waiting for {step}", e);
         }
     }
 

@@ -164,7 +164,9 @@ sealed class HpackDecoder
         if (index == 0) throw Malformed("refers to entry 0");
         if (index <= StaticTable.Length) return StaticTable[index - 1];
         var age = index - StaticTable.Length - 1;
-        return age < _count ? _table[(_newest - age + _table.Length) % _table.Length] : throw Malformed($"refers to entry {index}, which is not in the table");
+        return age < _count
+            ? _table[(_newest - age + _table.Length) % _table.Length]
+            : throw Malformed($"refers to entry {index}, which is not in the table");
     }
 
     void Add(Entry entry)

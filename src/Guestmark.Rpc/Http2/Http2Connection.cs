@@ -161,6 +161,15 @@ sealed class Http2Connection : IThreadPoolWorkItem
         }
     }
 
+    /// <summary>Tells one of those that wait that there may be a place.</summary>
+    public void OfferSlot()
+    {
+        lock (_lock)
+        {
+            if (_slotWaiters.TryDequeue(out var waiter)) waiter.TrySetResult();
+        }
+    }
+
     /// <summary>
     /// Queues a message. Waits while the peer's windows are full or too much is pending. Does nothing when the stream has ended. After an
     /// exception part of the message may be sent, and the stream must be cancelled.
@@ -270,8 +279,9 @@ sealed class Http2Connection : IThreadPoolWorkItem
                 _sending.Truncate(0);
             }
         }
-        catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e)
         {
+            // Whatever it was, nothing would be sent any more: the calls must not wait for it.
             End($"sending failed: {e.Message}");
         }
     }
@@ -394,7 +404,8 @@ sealed class Http2Connection : IThreadPoolWorkItem
         _blocked.Remove(stream);
         if (_slotWaiters.TryDequeue(out var waiter)) waiter.TrySetResult();
         // A draining connection has done its work with its last stream. Not here: the lock is held.
-        if (_draining && _streams.Count == 0) ThreadPool.UnsafeQueueUserWorkItem(static c => c.End("the server asked to end the connection"), this, preferLocal: false);
+        if (_draining && _streams.Count == 0)
+            ThreadPool.UnsafeQueueUserWorkItem(static c => c.End("the server asked to end the connection"), this, preferLocal: false);
         return true;
     }
 
@@ -557,7 +568,8 @@ sealed class Http2Connection : IThreadPoolWorkItem
 
             stream = Find(frame.StreamId, isLast: false);
             if (stream is null) return;
-            if (frame.Length > stream.ReceiveWindow) throw new Http2Exception(Http2ErrorCode.FlowControlError, "the server sent more than a stream's window");
+            if (frame.Length > stream.ReceiveWindow)
+                throw new Http2Exception(Http2ErrorCode.FlowControlError, "the server sent more than a stream's window");
             stream.ReceiveWindow -= frame.Length;
             if (endStream) Find(frame.StreamId, isLast: true);
         }
@@ -651,7 +663,9 @@ sealed class Http2Connection : IThreadPoolWorkItem
         if (frame.Has(FrameFlags.Acknowledgement)) return;
         lock (_lock)
         {
-            for (; !payload.IsEmpty; payload = payload[6..]) Apply((Setting)BinaryPrimitives.ReadUInt16BigEndian(payload), BinaryPrimitives.ReadUInt32BigEndian(payload[2..]));
+            // Identifier (16), Value (32)
+            for (; !payload.IsEmpty; payload = payload[6..])
+                Apply((Setting)BinaryPrimitives.ReadUInt16BigEndian(payload), BinaryPrimitives.ReadUInt32BigEndian(payload[2..]));
             WakeBlocked();
             while (_streams.Count < _streamsMax && _slotWaiters.TryDequeue(out var waiter)) waiter.TrySetResult();
         }

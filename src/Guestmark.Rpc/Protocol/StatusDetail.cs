@@ -13,7 +13,8 @@ static class StatusDetail
 
     public static string Encode(string detail)
     {
-        if (detail.Length <= BytesMax && !detail.AsSpan().ContainsAnyExceptInRange(' ', '~') && !detail.Contains('%', StringComparison.Ordinal)) return detail;
+        var isPlain = !detail.AsSpan().ContainsAnyExceptInRange(' ', '~') && !detail.Contains('%', StringComparison.Ordinal);
+        if (isPlain && detail.Length <= BytesMax) return detail;
         var text = new StringBuilder(detail.Length + 16);
         Span<byte> utf8 = stackalloc byte[4];
         foreach (var rune in detail.EnumerateRunes())

@@ -7,7 +7,7 @@ namespace Guestmark.Vulnerabilities;
 /// <param name="Advisory">Holds only the affected packages of ecosystems that can be matched.</param>
 /// <param name="Withdrawn">The document is withdrawn: nothing of it applies.</param>
 /// <param name="IsVulnerability">False for a bug fix or enhancement advisory that names no CVE.</param>
-/// <param name="Ranges">All ranges of type ECOSYSTEM, of any ecosystem.</param>
+/// <param name="Ranges">All ranges of type ECOSYSTEM, of any ecosystem. 0 when withdrawn.</param>
 /// <param name="OtherEcosystems">Ecosystems of the affected packages that were left out, once for each package.</param>
 sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerability, int Ranges, IReadOnlyList<string> OtherEcosystems)
 {
@@ -46,7 +46,7 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
         // AlmaLinux, Rocky and SUSE name an advisory's CVEs in related, newer feeds in upstream, others in aliases.
         foreach (var field in (ReadOnlySpan<string>)["aliases", "related", "upstream"])
         {
-            foreach (var reference in Items(root, field)) AddCve(cves, Text(reference, field));
+            foreach (var name in Items(root, field)) AddCve(cves, Text(name, field));
         }
 
         var summary = Summary(root);
@@ -56,7 +56,9 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
         var ranges = 0;
         var severity = SeverityOfWord(summary.AsSpan(0, Math.Max(0, summary.IndexOf(':'))));
         severity = Worse(severity, SpecificSeverity(root));
-        foreach (var entry in Items(root, "affected"))
+        var withdrawn = Time(root, "withdrawn") is not null;
+        // Of a withdrawn document only id and time count, so that a list that was emptied or nulled with it is no fault.
+        foreach (var entry in withdrawn ? [] : Objects(root, "affected"))
         {
             severity = Worse(severity, SpecificSeverity(entry));
             if (vector is null) (vector, score) = Cvss(entry);
@@ -80,23 +82,24 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
             ModuleStreams = modular ? ModularBuild.StreamsIn(summary) : [],
             Affected = MergeBuilds(affected),
         };
-        var withdrawn = root.TryGetProperty("withdrawn", out var when) && when.ValueKind != JsonValueKind.Null;
         return new OsvDocument(advisory, withdrawn, cves.Count > 0 || !IsBugFixOrEnhancement(id), ranges, others);
     }
 
     static void ReadAffected(JsonElement entry, List<AffectedPackage> affected, List<string> others, ref int ranges)
     {
-        if (Member(entry, "package", JsonValueKind.Object) is not { } package) return;
-        var ecosystemName = Name(package, "ecosystem") ?? throw new OsvDocumentException("affected.package has no ecosystem");
-        var name = Name(package, "name") ?? throw new OsvDocumentException("affected.package has no name");
+        // The schema lets it be absent: such an entry is about commits of a repository.
+        if (Member(entry, "affected.package", JsonValueKind.Object) is not { } package) return;
+        var ecosystemName = Name(package, "affected.package.ecosystem") ?? throw new OsvDocumentException("affected.package has no ecosystem");
+        var name = Name(package, "affected.package.name") ?? throw new OsvDocumentException("affected.package has no name");
         var ecosystem = Ecosystem.Find(ecosystemName);
         if (ecosystem is null) others.Add(ecosystemName);
 
         var intervals = new List<VersionInterval>();
         var hasRange = false;
-        foreach (var range in Items(entry, "ranges"))
+        foreach (var range in Objects(entry, "affected.ranges"))
         {
-            if (Name(range, "type") != "ECOSYSTEM") continue;
+            var type = Name(range, "affected.ranges.type") ?? throw new OsvDocumentException("affected.ranges has no type");
+            if (type != "ECOSYSTEM") continue;
             ranges++;
             hasRange = true;
             if (ecosystem is not null) ReadEvents(range, ecosystem, intervals);
@@ -106,9 +109,9 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
         if (!hasRange)
         {
             // With a range, versions only enumerates what lies in it.
-            foreach (var version in Items(entry, "versions"))
+            foreach (var version in Items(entry, "affected.versions"))
             {
-                var exact = VersionOf(version);
+                var exact = VersionOf(version, "affected.versions");
                 intervals.Add(new VersionInterval(exact, exact, IntervalEnd.LastAffected));
             }
         }
@@ -119,15 +122,15 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
     // Events are a set: the schema's evaluation sorts them by version first, "0" before everything.
     static void ReadEvents(JsonElement range, Ecosystem ecosystem, List<VersionInterval> intervals)
     {
+        if (!range.TryGetProperty("events", out _)) throw new OsvDocumentException("affected.ranges has no events");
         var events = new List<(string Version, bool Introduced, IntervalEnd End)>();
-        foreach (var entry in Items(range, "events"))
+        foreach (var entry in Objects(range, "affected.ranges.events"))
         {
-            if (entry.ValueKind != JsonValueKind.Object) throw new OsvDocumentException("an event is not an object");
             foreach (var property in entry.EnumerateObject())
             {
-                if (property.NameEquals("introduced")) events.Add((VersionOf(property.Value), true, IntervalEnd.None));
-                else if (property.NameEquals("fixed")) events.Add((VersionOf(property.Value), false, IntervalEnd.Fixed));
-                else if (property.NameEquals("last_affected")) events.Add((VersionOf(property.Value), false, IntervalEnd.LastAffected));
+                if (property.NameEquals("introduced")) events.Add((VersionOf(property.Value, "events.introduced"), true, IntervalEnd.None));
+                else if (property.NameEquals("fixed")) events.Add((VersionOf(property.Value, "events.fixed"), false, IntervalEnd.Fixed));
+                else if (property.NameEquals("last_affected")) events.Add((VersionOf(property.Value, "events.last_affected"), false, IntervalEnd.LastAffected));
             }
         }
 
@@ -208,9 +211,9 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
     static (string? Vector, double? Score) Cvss(JsonElement element)
     {
         string? other = null;
-        foreach (var entry in Items(element, "severity"))
+        foreach (var entry in Objects(element, "severity"))
         {
-            if (Name(entry, "type") is not ("CVSS_V2" or "CVSS_V3" or "CVSS_V4") || Name(entry, "score") is not { } vector) continue;
+            if (Name(entry, "severity.type") is not ("CVSS_V2" or "CVSS_V3" or "CVSS_V4") || Name(entry, "severity.score") is not { } vector) continue;
             if (CvssV3.BaseScore(vector) is { } score) return (vector, score);
             other ??= vector;
         }
@@ -227,14 +230,16 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
             // "severity" is GitHub's and Rocky's word, "urgency" Debian's, "priority" and "ubuntu_priority" Ubuntu's.
             foreach (var word in (ReadOnlySpan<string>)["severity", "urgency", "priority", "ubuntu_priority"])
             {
-                if (Member(specific, word, JsonValueKind.String) is { } value) severity = Worse(severity, SeverityOfWord(Text(value, word)));
+                // The schema leaves what is in these objects to the vendor: another type is no fault and no word.
+                if (specific.TryGetProperty(word, out var value) && value.ValueKind == JsonValueKind.String)
+                    severity = Worse(severity, SeverityOfWord(Text(value, word)));
             }
         }
 
         // Ubuntu also writes its priority among the severities.
-        foreach (var entry in Items(element, "severity"))
+        foreach (var entry in Objects(element, "severity"))
         {
-            if (Name(entry, "type") == "Ubuntu" && Name(entry, "score") is { } priority) severity = Worse(severity, SeverityOfWord(priority));
+            if (Name(entry, "severity.type") == "Ubuntu" && Name(entry, "severity.score") is { } priority) severity = Worse(severity, SeverityOfWord(priority));
         }
 
         return severity;
@@ -272,9 +277,9 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
 
     static string? AdvisoryUrl(JsonElement root)
     {
-        foreach (var reference in Items(root, "references"))
+        foreach (var reference in Objects(root, "references"))
         {
-            if (Name(reference, "type") == "ADVISORY" && Member(reference, "url", JsonValueKind.String) is { } url
+            if (Name(reference, "references.type") == "ADVISORY" && Member(reference, "references.url", JsonValueKind.String) is { } url
                 && Text(url, "url") is { Length: <= 2048 } text
                 && (text.StartsWith("https://", StringComparison.Ordinal) || text.StartsWith("http://", StringComparison.Ordinal)))
             {
@@ -304,31 +309,57 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
             : throw new OsvDocumentException($"{name} is not a time");
     }
 
-    static string VersionOf(JsonElement value)
+    static string VersionOf(JsonElement value, string field)
     {
-        var version = Text(value, "a version");
+        var version = Text(value, field);
         return version.Length is > 0 and <= NameLengthMax
             ? version
-            : throw new OsvDocumentException($"a version has {version.Length} characters, limit {NameLengthMax}");
+            : throw new OsvDocumentException($"{field}: a version has {version.Length} characters, limit {NameLengthMax}");
     }
 
-    static string? Name(JsonElement element, string name)
+    static string? Name(JsonElement element, string field)
     {
-        if (Member(element, name, JsonValueKind.String) is not { } value) return null;
-        var text = Text(value, name);
-        return text.Length <= NameLengthMax ? text : throw new OsvDocumentException($"{name} has {text.Length} characters, limit {NameLengthMax}");
+        if (Member(element, field, JsonValueKind.String) is not { } value) return null;
+        var text = Text(value, field);
+        return text.Length <= NameLengthMax ? text : throw new OsvDocumentException($"{field} has {text.Length} characters, limit {NameLengthMax}");
     }
 
-    static JsonElement? Member(JsonElement element, string name, JsonValueKind kind) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == kind ? value : null;
-
-    static JsonElement.ArrayEnumerator Items(JsonElement element, string name) =>
-        Member(element, name, JsonValueKind.Array) is { } array ? array.EnumerateArray() : default;
-
-    static string Text(JsonElement value, string what)
+    /// <param name="field">Where the schema has it, for the error. The part after the last dot is the member's name.</param>
+    static JsonElement? Member(JsonElement element, string field, JsonValueKind kind)
     {
-        if (value.ValueKind != JsonValueKind.String) throw new OsvDocumentException($"{what} is not a string");
-        return value.GetString()!;
+        var name = field.AsSpan(field.LastIndexOf('.') + 1);
+        if (!element.TryGetProperty(name, out var value)) return null;
+        // Null stands for an absent description: the schema allows it for aliases, references and severity, and writers do it with
+        // others. In what says which packages are affected it would pass for "none" and hide a vulnerability.
+        if (value.ValueKind == JsonValueKind.Null && name is not ("affected" or "package" or "ranges" or "events" or "versions")) return null;
+        return value.ValueKind == kind ? value : throw WrongType(field, value, kind);
+    }
+
+    static JsonElement.ArrayEnumerator Items(JsonElement element, string field) =>
+        Member(element, field, JsonValueKind.Array) is { } array ? array.EnumerateArray() : default;
+
+    static IEnumerable<JsonElement> Objects(JsonElement element, string field)
+    {
+        foreach (var item in Items(element, field))
+            yield return item.ValueKind == JsonValueKind.Object ? item : throw WrongType($"an item of {field}", item, JsonValueKind.Object);
+    }
+
+    static string Text(JsonElement value, string field) =>
+        value.ValueKind == JsonValueKind.String ? value.GetString()! : throw WrongType(field, value, JsonValueKind.String);
+
+    static OsvDocumentException WrongType(string field, JsonElement value, JsonValueKind expected)
+    {
+        return new OsvDocumentException($"{field} is {Word(value.ValueKind)}, not {Word(expected)}");
+
+        static string Word(JsonValueKind kind) => kind switch
+        {
+            JsonValueKind.Object => "an object",
+            JsonValueKind.Array => "an array",
+            JsonValueKind.String => "a string",
+            JsonValueKind.Number => "a number",
+            JsonValueKind.Null => "null",
+            _ => "true or false",
+        };
     }
 }
 

@@ -9,6 +9,8 @@ public static class OsvFeed
     public const int DocumentBytesMax = 64 << 20;
 
     const int SkippedNamedMax = 1000;
+    const int EcosystemsNamedMax = 100;
+    const string Accepted = "give a folder, a .zip or a .json file in OSV format";
 
     /// <summary>Reads every document at <paramref name="path"/>, one in memory at a time.</summary>
     /// <param name="path">A folder (its <c>*.json</c>, with subfolders), a <c>.zip</c> of documents, or one <c>.json</c>.</param>
@@ -21,11 +23,15 @@ public static class OsvFeed
         try
         {
             if (Directory.Exists(path)) import.Folder(path);
-            else if (!File.Exists(path)) throw new OsvFeedException($"{path}: no such file or folder");
+            else if (!File.Exists(path)) throw new OsvFeedException($"{path}: no such file or folder; {Accepted}");
             else if (path.EndsWith(".zip", StringComparison.OrdinalIgnoreCase)) import.Zip(path);
             else import.File(path);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (UnauthorizedAccessException e)
+        {
+            throw new OsvFeedException($"{path}: {e.Message} Give this user the right to read it", e);
+        }
+        catch (IOException e)
         {
             throw new OsvFeedException($"{path}: {e.Message}", e);
         }
@@ -36,7 +42,7 @@ public static class OsvFeed
             var why = result.Skipped.Count > 0
                 ? $" (skipped {result.SkippedDocuments}, the first: {result.Skipped[0].Path}: {result.Skipped[0].Reason})"
                 : "";
-            throw new OsvFeedException($"{path}: no OSV document in it{why}");
+            throw new OsvFeedException($"{path}: no OSV document in it; {Accepted}{why}");
         }
 
         builder.AddSource(new AdvisorySource("osv", path, result.Advisories, import.NewestModified));
@@ -46,9 +52,11 @@ public static class OsvFeed
     sealed class Run(AdvisoryDatabaseBuilder builder, IProgress<OsvImportProgress>? progress, CancellationToken cancellationToken)
     {
         const int ProgressEvery = 256;
+        const string Damaged = "the archive is damaged; download it again";
 
         readonly List<OsvSkippedDocument> _skipped = [];
         readonly SortedDictionary<string, int> _skippedEcosystems = new(StringComparer.Ordinal);
+        readonly HashSet<string> _ecosystems = [];
         byte[] _buffer = new byte[64 << 10];
         int _documents;
         int _advisories;
@@ -93,18 +101,10 @@ public static class OsvFeed
 
         public void Zip(string path)
         {
-            ZipArchive archive;
             try
             {
-                archive = ZipFile.OpenRead(path);
-            }
-            catch (InvalidDataException e)
-            {
-                throw new OsvFeedException($"{path}: no zip archive: {e.Message}", e);
-            }
-
-            using (archive)
-            {
+                using var archive = ZipFile.OpenRead(path);
+                // The central directory is read here, not by OpenRead.
                 _total = archive.Entries.Count(IsDocument);
                 foreach (var entry in archive.Entries)
                 {
@@ -112,12 +112,25 @@ public static class OsvFeed
                     if (IsDocument(entry)) Entry(entry);
                 }
             }
+            catch (InvalidDataException e)
+            {
+                throw new OsvFeedException($"{path}: is no zip archive or is cut: download it again ({e.Message})", e);
+            }
 
             static bool IsDocument(ZipArchiveEntry entry) => entry.FullName.EndsWith(".json", StringComparison.OrdinalIgnoreCase);
         }
 
-        public OsvImportResult Result() => new(
-            _documents, _ranges, _advisories, _withdrawn, _notVulnerabilities, _skippedEcosystems, _skippedDocuments, _skipped);
+        public OsvImportResult Result()
+        {
+            // By family, then shorter first: 8, 9, 10.
+            string[] ecosystems =
+            [
+                .. _ecosystems.OrderBy(name => name.Split(':')[0], StringComparer.Ordinal)
+                    .ThenBy(name => name.Length).ThenBy(name => name, StringComparer.Ordinal),
+            ];
+            return new OsvImportResult(
+                _documents, _ranges, _advisories, _withdrawn, _notVulnerabilities, _skippedEcosystems, _skippedDocuments, _skipped, ecosystems);
+        }
 
         void Entry(ZipArchiveEntry entry)
         {
@@ -131,13 +144,17 @@ public static class OsvFeed
             {
                 using var stream = entry.Open();
                 if (Read(stream, out var length) is { } problem) Skip(entry.FullName, problem);
-                else if (length != entry.Length) Skip(entry.FullName, $"the archive says that it has {entry.Length} bytes, it has {length}");
+                else if (length != entry.Length)
+                    Skip(entry.FullName, $"the archive says that it has {entry.Length} bytes, it has {length}: {Damaged}");
+                // ZipArchiveEntry leaves this to its reader.
+                else if (Crc32.Of(_buffer.AsSpan(0, length)) != entry.Crc32)
+                    Skip(entry.FullName, $"CRC-32 of {entry.FullName} does not match: {Damaged}");
                 else Document(entry.FullName, _buffer.AsMemory(0, length));
             }
-            catch (Exception e) when (e is InvalidDataException or NotSupportedException)
+            catch (Exception e) when (e is InvalidDataException or NotSupportedException or EndOfStreamException)
             {
                 // A damaged entry leaves the others readable: the central directory says where they are.
-                Skip(entry.FullName, $"damaged in the archive: {e.Message}");
+                Skip(entry.FullName, $"cannot be unpacked: {e.Message} If the archive is damaged, download it again");
             }
         }
 
@@ -195,6 +212,10 @@ public static class OsvFeed
             {
                 _advisories++;
                 builder.Add(advisory);
+                foreach (var package in advisory.Affected)
+                {
+                    if (_ecosystems.Count < EcosystemsNamedMax) _ecosystems.Add(package.Ecosystem);
+                }
             }
         }
 
@@ -209,13 +230,14 @@ public static class OsvFeed
 /// <summary>What an import did. <paramref name="Documents"/> is the sum of <paramref name="Advisories"/>,
 /// <paramref name="Withdrawn"/>, <paramref name="NotVulnerabilities"/> and those that affect nothing that can be matched.</summary>
 /// <param name="Documents">OSV documents read.</param>
-/// <param name="Ranges">Ranges of type ECOSYSTEM in them.</param>
+/// <param name="Ranges">Ranges of type ECOSYSTEM in those that are not withdrawn.</param>
 /// <param name="Advisories">Documents given to the database.</param>
 /// <param name="Withdrawn">Documents that their vendor withdrew.</param>
 /// <param name="NotVulnerabilities">Bug fix and enhancement advisories that name no CVE.</param>
 /// <param name="SkippedEcosystems">Affected packages left out because versions of their ecosystem cannot be compared here, by ecosystem.</param>
 /// <param name="SkippedDocuments">Files that could not be read as OSV.</param>
 /// <param name="Skipped">The first 1,000 of those, by name.</param>
+/// <param name="Ecosystems">Ecosystems that the advisories are for, such as <c>AlmaLinux:8</c>: at most 100 of them, each family in the order of its releases.</param>
 public sealed record OsvImportResult(
     int Documents,
     int Ranges,
@@ -224,7 +246,29 @@ public sealed record OsvImportResult(
     int NotVulnerabilities,
     IReadOnlyDictionary<string, int> SkippedEcosystems,
     int SkippedDocuments,
-    IReadOnlyList<OsvSkippedDocument> Skipped);
+    IReadOnlyList<OsvSkippedDocument> Skipped,
+    IReadOnlyCollection<string> Ecosystems)
+{
+    /// <summary>Why documents were read and yet no advisory came of them, in words. Null when there are advisories.</summary>
+    public string? WhyNoAdvisory
+    {
+        get
+        {
+            if (Advisories > 0) return null;
+            var unmatched = Documents - Withdrawn - NotVulnerabilities;
+            List<string> reasons = [];
+            if (Withdrawn > 0) reasons.Add($"{Withdrawn} withdrawn");
+            if (NotVulnerabilities > 0) reasons.Add($"{NotVulnerabilities} about bug fixes or enhancements only");
+            if (unmatched > 0)
+            {
+                var named = SkippedEcosystems.Count > 0 ? $" (but {string.Join(", ", SkippedEcosystems.Keys.Take(5))})" : "";
+                reasons.Add($"{unmatched} that name no package of a supported ecosystem{named}");
+            }
+
+            return $"of {Documents} documents: {string.Join(", ", reasons)}";
+        }
+    }
+}
 
 /// <summary>A file or zip entry that was left out, and why.</summary>
 public sealed record OsvSkippedDocument(string Path, string Reason);

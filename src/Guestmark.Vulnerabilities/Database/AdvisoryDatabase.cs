@@ -53,9 +53,6 @@ public sealed class AdvisoryDatabase
     /// <summary>Distinct advisory ids.</summary>
     public int AdvisoryCount { get; }
 
-    /// <summary>Pairs of advisory and package.</summary>
-    public int AffectedPackageCount => _candidates.Length;
-
     /// <summary>Ecosystems (<c>AlmaLinux:8</c>) of which there is an advisory, in ascending order.</summary>
     public IReadOnlyList<string> Ecosystems => [.. _ecosystems.Keys.Order(StringComparer.Ordinal)];
 

@@ -7,6 +7,16 @@ namespace Guestmark.Vulnerabilities;
 /// <remarks>docs/reference/matching.md has the rules with their reasons and limits.</remarks>
 public sealed class Matcher(AdvisoryDatabase database)
 {
+    /// <summary>
+    /// Version of the rules. Raise it with every change after which the same advisories can give the same package other findings or other
+    /// evidence: of this class, the comparison of versions, modules, ecosystems, or what of a <see cref="Finding"/> is text. Stored
+    /// findings are matched again after an upgrade only then. A test fails when the rules change and this does not.
+    /// </summary>
+    public const int RulesVersion = 1;
+
+    /// <summary>Changes when findings may: with the rules or with the content of the database. <c>RULES:CONTENT</c>.</summary>
+    public static string RevisionOf(AdvisoryDatabase database) => $"{RulesVersion}:{database.Revision}";
+
     /// <summary>Adds one finding for each advisory that applies, in ascending order of advisory ids.</summary>
     /// <remarks>Costs two dictionary lookups and one comparison for each advisory of the package, and allocates for findings only.</remarks>
     public void Match(OsRelease os, Package package, ICollection<Finding> findings)

@@ -1,7 +1,7 @@
 using Dapper;
 using Microsoft.Data.Sqlite;
 
-namespace Guestmark.Central.Ingest;
+namespace Guestmark.Central.Storage;
 
 /// <summary>The rows of package sets: made when first seen, deleted with their packages when the last reference is gone.</summary>
 static class PackageSets
@@ -12,8 +12,8 @@ static class PackageSets
         connection.Execute("INSERT INTO distributions (os_id, os_version_id) VALUES (@id, @version) ON CONFLICT DO NOTHING", os);
         var distribution = connection.ExecuteScalar<long>("SELECT id FROM distributions WHERE os_id = @id AND os_version_id = @version", os);
         var setId = connection.ExecuteScalar<long>(
-            "INSERT INTO package_sets (digest, distribution_id, package_count) VALUES (@Digest, @distribution, @Count) RETURNING id",
-            new { set.Digest, distribution, set.Packages.Count });
+            "INSERT INTO package_sets (digest, distribution_id, package_count, bytes) VALUES (@Digest, @distribution, @Count, @Bytes) RETURNING id",
+            new { set.Digest, distribution, set.Packages.Count, set.Bytes });
 
         // Prepared once for the hundreds of packages of a set, most of which other sets have too.
         using var find = connection.CreateCommand();
@@ -74,7 +74,7 @@ static class PackageSets
         };
     }
 
-    /// <summary>Deletes those of <paramref name="candidates"/> that no report and no machine has, and the packages that only they had.</summary>
+    /// <summary>Deletes those of <paramref name="candidates"/> that no report and no machine has, and the packages and distributions that only they had.</summary>
     public static void DeleteUnused(SqliteConnection connection, IEnumerable<long> candidates)
     {
         foreach (var set in candidates)
@@ -86,10 +86,18 @@ static class PackageSets
             }
 
             var members = connection.Query<long>("DELETE FROM package_set_members WHERE set_id = @set RETURNING package_id", new { set }).ToList();
-            connection.Execute("DELETE FROM package_sets WHERE id = @set", new { set });
+            var distribution = connection.ExecuteScalar<long>("DELETE FROM package_sets WHERE id = @set RETURNING distribution_id", new { set });
             connection.Execute(
                 "DELETE FROM packages WHERE id = @id AND NOT EXISTS (SELECT 1 FROM package_set_members WHERE package_id = @id)",
                 members.Select(id => new { id }));
+            // A guest chooses its os-release, and could otherwise leave a row with every report.
+            connection.Execute(
+                """
+                DELETE FROM distributions WHERE id = @distribution
+                  AND NOT EXISTS (SELECT 1 FROM package_sets WHERE distribution_id = @distribution)
+                  AND NOT EXISTS (SELECT 1 FROM packages WHERE distribution_id = @distribution)
+                """,
+                new { distribution });
         }
     }
 }

@@ -1,9 +1,9 @@
 using System.Buffers;
 
-namespace Guestmark.Central.Ingest;
+namespace Guestmark.Central.Storage;
 
 /// <summary>Makes text that a guest chose fit to be stored: bounded and without control characters.</summary>
-static class GuestText
+static class StoredText
 {
     /// <summary>The longest name, version and the like, in UTF-16 units. The longest in Fedora and Debian have under 130.</summary>
     public const int LengthMax = 256;

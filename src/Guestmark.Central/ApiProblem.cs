@@ -1,9 +1,9 @@
 using Microsoft.AspNetCore.Http;
 
-namespace Guestmark.Central.Api;
+namespace Guestmark.Central;
 
 /// <summary>Errors of the API as RFC 9457 problems: the title names the value, the detail the remedy.</summary>
-static class Problems
+static class ApiProblem
 {
     public static IResult Of(int status, string title, string detail) => TypedResults.Problem(statusCode: status, title: title, detail: detail);
 

@@ -4,7 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Guestmark.Inventory;
 
-namespace Guestmark.Central.Ingest;
+namespace Guestmark.Central.Storage;
 
 /// <summary>A package as it is stored: what identifies it within its distribution, bounded.</summary>
 readonly record struct PackageContent(
@@ -15,12 +15,12 @@ readonly record struct PackageContent(
 
     public static PackageContent Of(Package package) => new(
         package.Manager,
-        GuestText.Bound(package.Name),
-        GuestText.Bound(package.FullVersion),
-        GuestText.Bound(package.Architecture),
-        GuestText.Bound(package.ModularityLabel),
-        GuestText.Bound(package.SourceName),
-        GuestText.Bound(package.SourceVersion));
+        StoredText.Bound(package.Name),
+        StoredText.Bound(package.FullVersion),
+        StoredText.Bound(package.Architecture),
+        StoredText.Bound(package.ModularityLabel),
+        StoredText.Bound(package.SourceName),
+        StoredText.Bound(package.SourceVersion));
 
     int CompareTo(PackageContent other)
     {
@@ -35,20 +35,26 @@ readonly record struct PackageContent(
 }
 
 /// <summary>The packages of one report in a form that is the same for the same content, whatever the order of the report.</summary>
+/// <param name="Bytes">What it costs to store: its text in UTF-8, and 64 for the rows and index entries of each package.</param>
 /// <param name="Digest">SHA-256 over the distribution and the sorted packages; each field is preceded by its length as u32 LE.</param>
-sealed record PackageSet(string OsId, string OsVersionId, string OsPrettyName, IReadOnlyList<PackageContent> Packages, byte[] Digest)
+sealed record PackageSet(string OsId, string OsVersionId, string OsPrettyName, IReadOnlyList<PackageContent> Packages, long Bytes, byte[] Digest)
 {
+    const int RowBytes = 64;
+
     public static PackageSet Of(GuestInventory inventory)
     {
         var packages = inventory.Packages.Select(PackageContent.Of).Distinct().ToList();
         packages.Sort(PackageContent.Order);
-        var osId = GuestText.Bound(inventory.Os.Id);
-        var osVersionId = GuestText.Bound(inventory.Os.VersionId);
-        return new PackageSet(osId, osVersionId, GuestText.Bound(inventory.Os.PrettyName), packages, DigestOf(osId, osVersionId, packages));
+        var osId = StoredText.Bound(inventory.Os.Id);
+        var osVersionId = StoredText.Bound(inventory.Os.VersionId);
+        var (digest, textBytes) = DigestOf(osId, osVersionId, packages);
+        return new PackageSet(
+            osId, osVersionId, StoredText.Bound(inventory.Os.PrettyName), packages, textBytes + (long)RowBytes * packages.Count, digest);
     }
 
-    static byte[] DigestOf(string osId, string osVersionId, List<PackageContent> packages)
+    static (byte[] Digest, long TextBytes) DigestOf(string osId, string osVersionId, List<PackageContent> packages)
     {
+        var textBytes = 0L;
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var buffer = new ArrayBufferWriter<byte>(1024);
         Append(osId);
@@ -68,7 +74,7 @@ sealed record PackageSet(string OsId, string OsVersionId, string OsPrettyName, I
         }
 
         hash.AppendData(buffer.WrittenSpan);
-        return hash.GetHashAndReset();
+        return (hash.GetHashAndReset(), textBytes);
 
         void Append(string text)
         {
@@ -76,6 +82,7 @@ sealed record PackageSet(string OsId, string OsVersionId, string OsPrettyName, I
             var length = Encoding.UTF8.GetBytes(text, span[4..]);
             BinaryPrimitives.WriteInt32LittleEndian(span, length);
             buffer.Advance(4 + length);
+            textBytes += length;
         }
     }
 }
