@@ -211,23 +211,6 @@ public sealed class FindingsTests : IDisposable
     }
 
     [Fact]
-    public async Task ZZ_timing()
-    {
-        await using var central = new CentralUnderTest(_folder.Path);
-        await central.StoreAsync(new NodeEvents().Report("vm-1", Report(Package("kernel")), Start));
-        var full = Database([.. Enumerable.Range(0, 10_000).Select(i => Advisory($"ALSA-2026:{i:D5}", "kernel", "2-1"))]);
-        for (var k = 0; k < 3; k++) {
-        central.Matching.UseDatabase(full);
-        var w = System.Diagnostics.Stopwatch.StartNew();
-        await central.Matching.MatchPendingAsync(default);
-        var t1 = w.ElapsedMilliseconds; w.Restart();
-        central.Matching.UseDatabase(AdvisoryDatabase.Empty);
-        await central.Matching.MatchPendingAsync(default);
-        File.AppendAllText("/tmp/timing.txt", $"insert 10000 {t1} ms, delete {w.ElapsedMilliseconds} ms\n");
-        }
-    }
-
-    [Fact]
     public async Task The_background_service_matches_what_ingest_brings()
     {
         await using var central = new CentralUnderTest(_folder.Path, time: TimeProvider.System);
