@@ -46,7 +46,12 @@ static class FeedImport
     /// <summary>What was imported, and the first of what was left out with its reason.</summary>
     static string Outcome(OsvImportResult result)
     {
+        const int named = 8;
         var words = $"{result.Advisories} advisories";
+        if (result.Ecosystems.Count > 0)
+            words += $" for {string.Join(", ", result.Ecosystems.Take(named))}{(result.Ecosystems.Count > named ? $" and {result.Ecosystems.Count - named} more" : "")}";
+        if (result.NotVulnerabilities > 0) words += $", {result.NotVulnerabilities} documents name no vulnerability";
+        if (result.Withdrawn > 0) words += $", {result.Withdrawn} are withdrawn";
         if (result.SkippedEcosystems.Count > 0) words += $", left out {string.Join(", ", result.SkippedEcosystems.Keys.Take(5))}, whose versions cannot be compared";
         if (result.SkippedDocuments > 0) words += $", {result.SkippedDocuments} documents left out, the first {result.Skipped[0].Path}: {result.Skipped[0].Reason}";
         return words;

@@ -112,8 +112,11 @@ public sealed class FindingsTests : IDisposable
             (await central.Get<MachineQueries>().ListAsync(0, 10, default)).Select(machine => machine.MatchingWith(central.Matching.Database));
     }
 
-    [Fact]
-    public async Task Packages_that_were_matched_by_other_rules_are_matched_again()
+    [Theory]
+    [InlineData("0:")]
+    // Before the rules had a version.
+    [InlineData("")]
+    public async Task Packages_that_were_matched_by_other_rules_are_matched_again(string rules)
     {
         await using var central = new CentralUnderTest(_folder.Path);
         await central.StoreAsync(new NodeEvents().Report("vm-1", Report(Package("bash")), Start));
@@ -122,7 +125,7 @@ public sealed class FindingsTests : IDisposable
         await central.Matching.MatchPendingAsync(default);
 
         // As a program with older rules left it, which found nothing.
-        var older = $"{Matcher.RulesVersion - 1}:{database.Revision}";
+        var older = rules + database.Revision;
         await central.ExecuteAsync($"DELETE FROM findings; UPDATE packages SET matched_revision = '{older}'; UPDATE package_sets SET important = 0, matched_revision = '{older}'");
         Assert.Equal(MatchingState.Pending, (await MachineAsync(central)).MatchingWith(database));
         await central.Matching.MatchPendingAsync(default);

@@ -201,5 +201,15 @@ public sealed class StoreTests : IDisposable
         void Mode(string name, string mode) => File.SetUnixFileMode(Path.Combine(_folder.Path, name), (UnixFileMode)Convert.ToInt32(mode, 8));
     }
 
+    [Fact]
+    public async Task A_folder_that_was_made_for_central_is_mended_without_a_warning()
+    {
+        Directory.CreateDirectory(_folder.File("made"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.OtherRead);
+        await using var central = new CentralUnderTest(_folder.File("made"));
+        Assert.Equal(0, await central.ScalarAsync<long>("SELECT count(*) FROM machines"));
+        Assert.Equal("700", ModeOf("made"));
+        Assert.Empty(central.LogOf(6203));
+    }
+
     string ModeOf(string name) => Convert.ToString((int)File.GetUnixFileMode(Path.Combine(_folder.Path, name)), 8);
 }

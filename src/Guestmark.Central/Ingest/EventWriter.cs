@@ -65,7 +65,7 @@ sealed class EventWriter(SqliteConnection connection, CentralOptions options, Da
     {
         // A batch of repeats writes nothing, and so waits for no disk.
         foreach (var stream in _streams.Values.Where(stream => stream.Moved))
-            {
+        {
             connection.Execute(
                 "UPDATE streams SET sequence = @Sequence, missing = @Missing, moved_at = @now WHERE id = @Id",
                 new { stream.Sequence, stream.Missing, now = now.ToUnixTimeMilliseconds(), stream.Id });

@@ -24,6 +24,7 @@ sealed partial class DataDirectory
         try
         {
             if (OperatingSystem.IsWindows()) return new DataDirectory(Directory.CreateDirectory(options.KeysDirectory));
+            var isNew = !File.Exists(options.DatabasePath) && !File.Exists(options.ApiTokenPath);
             Directory.CreateDirectory(options.DataDirectory, OwnerFolder);
             var opened = new DataDirectory(Directory.CreateDirectory(options.KeysDirectory, OwnerFolder));
             opened.Mend(options.DataDirectory, OwnerFolder);
@@ -35,6 +36,8 @@ sealed partial class DataDirectory
                 if (File.Exists(path)) opened.Mend(path, OwnerFile);
             }
 
+            // Nobody could reach anything in a folder that held nothing, as when someone made it for Central.
+            if (isNew) opened._mended.Clear();
             return opened;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
