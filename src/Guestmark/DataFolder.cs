@@ -5,13 +5,22 @@ namespace Guestmark;
 /// <summary>A folder that belongs to one process at a time.</summary>
 static class DataFolder
 {
+    const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    /// <summary>Makes a folder within it that nobody else may enter, or closes one that is there.</summary>
+    public static void MakePrivate(string path)
+    {
+        Directory.CreateDirectory(path, OwnerOnly);
+        File.SetUnixFileMode(path, OwnerOnly);
+    }
+
     /// <summary>Makes the folder, for its owner only, and takes it for this process until the result is disposed.</summary>
     /// <exception cref="CommandException">It cannot be made or written, or another process has it.</exception>
     public static FileStream Hold(string path)
     {
         try
         {
-            Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            Directory.CreateDirectory(path, OwnerOnly);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -27,6 +27,8 @@ static class FeedImport
                     await progress.RunAsync($"Importing {feed}", tell => Task.Run(() =>
                     {
                         var result = OsvFeed.Import(feed, builder, new Teller(tell), cancellationToken);
+                        // What was imported before stays: a feed without a single advisory would only wipe it.
+                        if (result.WhyNoAdvisory is { } why) throw new CommandException($"--feed {feed}: no advisory in it: {why}");
                         return (0, Outcome(result));
                     }, cancellationToken));
                 }

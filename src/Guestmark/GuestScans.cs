@@ -111,7 +111,7 @@ sealed class GuestScans(UpSetup setup, CentralClient api, Progress progress, Tim
         yield return "--host-path";
         yield return guest.Folder;
         yield return "--socket";
-        yield return $"{guest.SocketBase(setup.Data)}_{UpSetup.PushPort}";
+        yield return $"{guest.SocketBase(setup.Sockets)}_{UpSetup.PushPort}";
         if (guest.Distro is null) yield break;
         yield return "--distro";
         yield return guest.Distro;

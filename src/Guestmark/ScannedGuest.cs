@@ -39,8 +39,8 @@ sealed record ScannedGuest(string Name, string Folder, string? Distro)
 
     public string Uid(string cluster) => GuestOptions.UidOf(cluster, NameOfThisMachine(), Name);
 
-    public GuestOptions Channel(string data, string cluster) => new() { Uid = Uid(cluster), Name = Name, SocketBase = SocketBase(data) };
+    public GuestOptions Channel(string sockets, string cluster) => new() { Uid = Uid(cluster), Name = Name, SocketBase = SocketBase(sockets) };
 
     /// <summary>Short, because a Unix socket's path has at most 107 bytes and names may have 63.</summary>
-    public string SocketBase(string data) => Path.Combine(data, "guests", Name + ".sock");
+    public string SocketBase(string sockets) => Path.Combine(sockets, Name + ".sock");
 }

@@ -16,6 +16,8 @@ sealed record UpSetup(string Data, IReadOnlyList<ScannedGuest> Guests, string[] 
 
     public string Certificates => Path.Combine(Data, "certs");
 
+    public string Sockets => Path.Combine(Data, "guests");
+
     public string CentralData => Path.Combine(Data, "central");
 }
 
@@ -51,7 +53,7 @@ sealed class UpHosts : IAsyncDisposable
             Cluster = UpSetup.Cluster,
             Node = ScannedGuest.NameOfThisMachine(),
             DataDirectory = Path.Combine(setup.Data, "node"),
-            Guests = [.. setup.Guests.Select(guest => guest.Channel(setup.Data, UpSetup.Cluster))],
+            Guests = [.. setup.Guests.Select(guest => guest.Channel(setup.Sockets, UpSetup.Cluster))],
             PushPort = UpSetup.PushPort,
             SensorEndpoint = LoopbackEndpoint(sensor),
             SensorName = "sensor",
