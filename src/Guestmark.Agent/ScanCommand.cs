@@ -47,7 +47,9 @@ static class ScanCommand
             ("SOURCE", package => package.SourceRpm ?? package.SourceName ?? ""),
             ("MODULE", package => package.ModularityLabel ?? ""),
         ];
-        var widths = Array.ConvertAll(columns, column => Math.Max(column.Title.Length, inventory.Packages.Select(package => column.Value(package).Length).DefaultIfEmpty().Max()));
+        var widths = Array.ConvertAll(
+            columns,
+            column => Math.Max(column.Title.Length, inventory.Packages.Select(package => column.Value(package).Length).DefaultIfEmpty().Max()));
         using var output = new StreamWriter(Console.OpenStandardOutput());
         PrintRow(output, widths, i => columns[i].Title);
         foreach (var package in inventory.Packages) PrintRow(output, widths, i => columns[i].Value(package));

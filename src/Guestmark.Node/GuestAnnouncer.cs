@@ -17,8 +17,11 @@ sealed partial class GuestAnnouncer(GuestChannels channels, EventStamper stamper
         {
             var lifecycle = new VmLifecycle { Name = channel.Guest.Name, State = VmState.Running };
             var told = false;
-            while (await stamper.StampAsync(channel.Identity, EventTypes.VmLifecycle, "guestmark.v1.VmLifecycle", lifecycle.ToByteArray()) is var outcome and not StampOutcome.Stored)
+            while (true)
             {
+                var outcome = await stamper.StampAsync(
+                    channel.Identity, EventTypes.VmLifecycle, "guestmark.v1.VmLifecycle", lifecycle.ToByteArray());
+                if (outcome == StampOutcome.Stored) break;
                 if (!told) LogNotAnnounced(logger, channel.Guest.Name, outcome);
                 told = true;
                 await Task.Delay(RetryInterval, time, stoppingToken);
@@ -26,6 +29,7 @@ sealed partial class GuestAnnouncer(GuestChannels channels, EventStamper stamper
         }
     }
 
-    [LoggerMessage(4201, LogLevel.Warning, "Cannot announce guest {Guest} yet, its report will come without a name until then: {Outcome}", EventName = "GuestNotAnnounced")]
+    [LoggerMessage(
+        4201, LogLevel.Warning, "Cannot announce guest {Guest} yet, its reports show its uid until then: {Outcome}", EventName = "GuestNotAnnounced")]
     static partial void LogNotAnnounced(ILogger logger, string guest, StampOutcome outcome);
 }

@@ -40,7 +40,10 @@ public sealed record NodeOptions
     /// <summary>Time a connection may stay silent between messages. Default 60 s.</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>Connections that one guest may have open. Default 8: an agent needs one. Each may hold a message in memory, in up to four copies while it is being stored.</summary>
+    /// <summary>
+    /// Connections that one guest may have open. Default 8: an agent needs one. Each may hold a message in memory, in up to four copies
+    /// while it is being stored.
+    /// </summary>
     public int ConnectionsPerGuestMax { get; init; } = 8;
 
     /// <summary>Bytes of the spool. Default 1 GiB.</summary>

@@ -22,7 +22,8 @@ public sealed record SpoolOptions
     {
         if (string.IsNullOrEmpty(Directory)) throw new ArgumentException("the spool's directory is empty", nameof(Directory));
         if (RecordBytesMax is < 1 or > 1 << 30) throw new ArgumentException($"is {RecordBytesMax}; it must be 1 to {1 << 30}", nameof(RecordBytesMax));
-        if (SegmentBytesMax <= SegmentFormat.HeaderBytes) throw new ArgumentException($"is {SegmentBytesMax}; it must be over {SegmentFormat.HeaderBytes}", nameof(SegmentBytesMax));
+        if (SegmentBytesMax <= SegmentFormat.HeaderBytes)
+            throw new ArgumentException($"is {SegmentBytesMax}; it must be over {SegmentFormat.HeaderBytes}", nameof(SegmentBytesMax));
 
         // The newest segment is never deleted and may pass its size by one record. Beside it there must be room for another
         // record, or a spool whose records are all acknowledged could still refuse one.

@@ -15,7 +15,12 @@ static class CertsCommand
             HelpName = "DIR",
             Required = true,
         };
-        var names = new Option<string[]>("--name") { Description = "The name of a process, which is put into its certificate. Repeatable", HelpName = "NAME", Required = true };
+        var names = new Option<string[]>("--name")
+        {
+            Description = "The name of a process, which is put into its certificate. Repeatable",
+            HelpName = "NAME",
+            Required = true,
+        };
         var create = new Command("create", "Makes a certificate authority and certificates of it") { directory, names }.WithExamples(
             """
             guestmark certs create --directory certs --name node1 --name sensor --name central
@@ -26,7 +31,8 @@ static class CertsCommand
             foreach (var name in parsed.GetRequiredValue(names))
             {
                 // The name is a folder's, beside that of the authority.
-                if (!NodeOptions.IsName(name) || name is "ca" or "." or "..") throw new UsageException($"--name {name}: use 1 to 63 letters, digits, '-', '_' or '.', and not 'ca'");
+                if (!NodeOptions.IsName(name) || name is "ca" or "." or "..")
+                    throw new UsageException($"--name {name}: use 1 to 63 letters, digits, '-', '_' or '.', and not 'ca'");
             }
 
             Certificates.Create(folder, parsed.GetRequiredValue(names), TimeProvider.System);

@@ -33,7 +33,7 @@ static class FeedImport
                     }, cancellationToken));
                 }
 
-                Directory.CreateDirectory(centralData);
+                DataFolder.MakePrivate(centralData);
                 builder.Write(file);
             }
 

@@ -92,8 +92,10 @@ static class RoleHosts
     {
         // Kestrel's own message names the address: "Failed to bind to address http://127.0.0.1:8180: address already in use."
         IOException { InnerException: AddressInUseException } => $"{e.Message} Stop the process that uses it or choose another address.",
-        SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "cannot listen: the address is not one of this machine. Choose one that 'ip addr' shows, 127.0.0.1 or 0.0.0.0.",
-        SocketException { SocketErrorCode: SocketError.AccessDenied } => "cannot listen: ports below 1024 are for root. Choose a port from 1024 on.",
+        SocketException { SocketErrorCode: SocketError.AddressNotAvailable } =>
+            "cannot listen: the address is not one of this machine. Choose one that 'ip addr' shows, 127.0.0.1 or 0.0.0.0.",
+        SocketException { SocketErrorCode: SocketError.AccessDenied } =>
+            "cannot listen: ports below 1024 are for root. Choose a port from 1024 on.",
         _ => e.Message,
     };
 

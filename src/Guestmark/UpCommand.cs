@@ -67,7 +67,8 @@ static class UpCommand
         var progress = new Progress(time);
 
         // :: Step 1
-        foreach (var twice in setup.Guests.GroupBy(g => g.Name).Where(g => g.Count() > 1)) throw new UsageException($"--guest {twice.Key}: the name is given twice, or is this machine's");
+        foreach (var twice in setup.Guests.GroupBy(g => g.Name).Where(g => g.Count() > 1))
+            throw new UsageException($"--guest {twice.Key}: the name is given twice, or is this machine's");
         using var held = DataFolder.Hold(setup.Data);
         // Who can reach a guest's socket can speak as that guest.
         DataFolder.MakePrivate(setup.Sockets);

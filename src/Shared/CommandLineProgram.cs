@@ -44,7 +44,9 @@ static class CommandLineProgram
         if (parsed.Errors.Count > 0 && parsed.Action is not HelpWithExamples)
         {
             // With a wrong word in its place, that a command is missing as well says nothing.
-            var errors = parsed.UnmatchedTokens.Count > 0 ? parsed.UnmatchedTokens.Select(token => $"'{token}' is not known here") : parsed.Errors.Select(error => error.Message);
+            var errors = parsed.UnmatchedTokens.Count > 0
+                ? parsed.UnmatchedTokens.Select(token => $"'{token}' is not known here")
+                : parsed.Errors.Select(error => error.Message);
             return Fail(errors, parsed, ExitCode.Usage);
         }
 

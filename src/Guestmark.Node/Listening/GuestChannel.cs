@@ -59,10 +59,15 @@ public sealed partial class GuestChannel
         var open = Interlocked.Increment(ref _connections);
         try
         {
-            if (open > _options.ConnectionsPerGuestMax)
-                await AnswerAsync(connection.Transport.Output, PushStatus.TooManyConnections, $"{open} connections are open, {_options.ConnectionsPerGuestMax} are allowed", connection.ConnectionClosed);
-            else
+            if (open <= _options.ConnectionsPerGuestMax)
+            {
                 await ServeAsync(connection);
+            }
+            else
+            {
+                var reason = $"{open} connections are open, {_options.ConnectionsPerGuestMax} are allowed";
+                await AnswerAsync(connection.Transport.Output, PushStatus.TooManyConnections, reason, connection.ConnectionClosed);
+            }
         }
         catch (Exception e) when (e is ConnectionResetException or ConnectionAbortedException or OperationCanceledException)
         {
