@@ -11,6 +11,9 @@ sealed class UpSummary(CentralClient api, IReadOnlyList<string> uids)
     /// <summary>Rows of findings for each machine. All of them are in the JSON output, the API and the pages.</summary>
     const int FindingsMax = 20;
 
+    /// <summary>From this width on all columns fit beside each other.</summary>
+    const int WideColumns = 130;
+
     static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public async Task PrintAsync(string output, CancellationToken cancellationToken)
@@ -45,33 +48,56 @@ sealed class UpSummary(CentralClient api, IReadOnlyList<string> uids)
         var console = AnsiConsole.Create(settings);
         if (Console.IsOutputRedirected) console.Profile.Width = 200;
 
-        var summary = Table("Machines", "Name", "OS", "Packages", "Critical", "Important", "Moderate", "Low", "Unknown", "Matching");
-        foreach (var (machine, _) in machines)
-        {
-            var counts = machine["findingCounts"]!;
-            AddRow(summary, [
-                Text(machine["name"]), Os(machine["os"]), Text(machine["packageCount"]),
-                Text(counts["critical"]), Text(counts["important"]), Text(counts["moderate"]), Text(counts["low"]), Text(counts["unknown"]),
-                Matching(machine),
-            ]);
-        }
-
-        console.Write(summary);
+        var wide = console.Profile.Width >= WideColumns;
+        console.Write(wide ? MachinesWide(machines) : MachinesNarrow(machines));
         foreach (var (machine, findings) in machines)
         {
             if (findings.Count == 0) continue;
             console.WriteLine();
-            var table = Table($"Findings of {Text(machine["name"])}", "Severity", "Advisory", "Package", "Installed", "Fixed", "CVEs");
-            foreach (var finding in findings.Take(FindingsMax))
-            {
-                AddRow(table, [
-                    Text(finding["severity"]), Text(finding["advisory"]), Text(finding["package"]?["name"]),
-                    Text(finding["installedVersion"]), Text(finding["fixedVersion"]) is { Length: > 0 } version ? version : "none", Cves(finding["cves"]),
-                ]);
-            }
-
-            console.Write(table);
+            if (wide) console.Write(FindingsWide(machine, findings));
+            else PrintFindingsNarrow(console, machine, findings);
             if (findings.Count > FindingsMax) console.WriteLine($"… and {findings.Count - FindingsMax} more: --output json prints all, `guestmark up` shows them as pages");
+        }
+    }
+
+    static Table MachinesWide(List<(JsonNode Machine, List<JsonNode> Findings)> machines)
+    {
+        var table = Table("Machines", "Name", "OS", "Packages", "Critical", "Important", "Moderate", "Low", "Unknown", "Matching");
+        foreach (var (machine, _) in machines)
+            AddRow(table, [Text(machine["name"]), Os(machine["os"]), Text(machine["packageCount"]), .. Counts(machine), Matching(machine)]);
+        return table;
+    }
+
+    static Table MachinesNarrow(List<(JsonNode Machine, List<JsonNode> Findings)> machines)
+    {
+        var table = Table("Machines", "Name", "OS", "Packages", "C/I/M/L/U", "Matching");
+        foreach (var (machine, _) in machines)
+            AddRow(table, [Text(machine["name"]), Os(machine["os"]), Text(machine["packageCount"]), string.Join('/', Counts(machine)), Matching(machine)]);
+        return table;
+    }
+
+    static Table FindingsWide(JsonNode machine, List<JsonNode> findings)
+    {
+        var table = Table($"Findings of {Text(machine["name"])}", "Severity", "Advisory", "Package", "Installed", "Fixed", "CVEs");
+        foreach (var finding in findings.Take(FindingsMax))
+        {
+            AddRow(table, [
+                Text(finding["severity"]), Text(finding["advisory"]), Text(finding["package"]?["name"]),
+                Text(finding["installedVersion"]), Fixed(finding), Cves(finding["cves"]),
+            ]);
+        }
+
+        return table;
+    }
+
+    /// <summary>Two lines each: broken in the middle, versions and names are hard to read.</summary>
+    static void PrintFindingsNarrow(IAnsiConsole console, JsonNode machine, List<JsonNode> findings)
+    {
+        console.WriteLine($"Findings of {Text(machine["name"])}");
+        foreach (var finding in findings.Take(FindingsMax))
+        {
+            console.WriteLine($"{Text(finding["severity"]),-9} {Text(finding["advisory"])}  {Text(finding["package"]?["name"])}");
+            console.WriteLine($"{"",-9} installed {Text(finding["installedVersion"])}, fixed {Fixed(finding)}");
         }
     }
 
@@ -84,6 +110,11 @@ sealed class UpSummary(CentralClient api, IReadOnlyList<string> uids)
 
     static void AddRow(Table table, string[] cells) => table.AddRow(cells.Select(cell => new Text(cell)));
 
+    static string[] Counts(JsonNode machine) =>
+        Array.ConvertAll(["critical", "important", "moderate", "low", "unknown"], severity => Text(machine["findingCounts"]![severity]));
+
+    static string Fixed(JsonNode finding) => Text(finding["fixedVersion"]) is { Length: > 0 } version ? version : "none";
+
     static string Os(JsonNode? os) =>
         Text(os?["prettyName"]) is { Length: > 0 } pretty ? pretty : $"{Text(os?["id"])} {Text(os?["versionId"])}".Trim();
 
@@ -91,6 +122,8 @@ sealed class UpSummary(CentralClient api, IReadOnlyList<string> uids)
     {
         "no-advisories" when Text(machine["os"]?["id"]).Length == 0 => "unknown OS: give distro=ID:VERSION",
         "no-advisories" => "no advisories for this OS in the feeds",
+        "incomplete" => "incomplete: the agent could not read everything",
+        "failed" => "failed for some packages",
         var state => state,
     };
 
