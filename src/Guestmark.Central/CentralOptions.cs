@@ -10,9 +10,9 @@ public sealed record CentralOptions
 
     /// <summary>
     /// How many reports are kept of a machine, 1 to 1,000,000; older ones go, with the package sets that nobody has any more.
-    /// 1,000 is five months of StackRox's default of one report in four hours.
+    /// 10,000 are four and a half years of StackRox's default of one report in four hours.
     /// </summary>
-    public int ReportsPerMachineMax { get; init; } = 1_000;
+    public int ReportsPerMachineMax { get; init; } = 10_000;
 
     /// <summary>
     /// Bytes of the distinct package sets of one machine's reports, 1 MiB to 1 TiB; with more, older reports go. A set costs its text and 64
@@ -20,9 +20,6 @@ public sealed record CentralOptions
     /// has one a day, and what a hostile guest can fill.
     /// </summary>
     public long PackageBytesPerMachineMax { get; init; } = 512L << 20;
-
-    /// <summary>Packages in one report, 1 to 1,000,000; a report with more is refused. Full desktop installations have some 5,000.</summary>
-    public int PackagesPerReportMax { get; init; } = 50_000;
 
     /// <summary>How long a machine stays visible after it was deleted, at least an hour.</summary>
     public TimeSpan DeletedMachineRetention { get; init; } = TimeSpan.FromDays(30);
@@ -44,7 +41,6 @@ public sealed record CentralOptions
             failures.Add($"DataDirectory is '{DataDirectory}': set it to an absolute path, so that it does not depend on where Central is started");
         Range(nameof(ReportsPerMachineMax), ReportsPerMachineMax, 1, 1_000_000);
         Range(nameof(PackageBytesPerMachineMax), PackageBytesPerMachineMax, 1L << 20, 1L << 40);
-        Range(nameof(PackagesPerReportMax), PackagesPerReportMax, 1, 1_000_000);
         AtLeast(nameof(DeletedMachineRetention), DeletedMachineRetention, TimeSpan.FromHours(1));
         AtLeast("SignIn.LinkLifetime", SignIn.LinkLifetime, TimeSpan.FromSeconds(1));
         AtLeast("SignIn.SessionLifetime", SignIn.SessionLifetime, TimeSpan.FromMinutes(1));

@@ -34,7 +34,7 @@ public sealed class ApiTests : IAsyncLifetime
              "os":{"id":"almalinux","versionId":"8.10","prettyName":"AlmaLinux 8.10 (Cerulean Leopard)"},
              "packageCount":2,"findingCount":2,"findingCounts":{"critical":1,"important":0,"moderate":0,"low":1,"unknown":0},
              "firstSeenAt":"2026-01-02T03:04:05+00:00","lastReportAt":"2026-01-02T03:05:05+00:00",
-             "matching":{"state":"matched","matchedAt":"2026-01-02T03:04:05+00:00","databaseRevision":"{{database.Revision}}"},"reportCount":1}
+             "matching":{"state":"matched","matchedAt":"2026-01-02T03:04:05+00:00","databaseRevision":"{{database.Revision}}"},"problems":[],"reportCount":1}
             """,
             vm);
         AssertJson(vm.GetRawText().Replace(",\"reportCount\":1", ""), (await _central.GetJsonAsync("/api/v1/vms")).GetProperty("items")[0]);
@@ -134,6 +134,10 @@ public sealed class ApiTests : IAsyncLifetime
     [InlineData("/api/v1/vms/none/findings?severity=4", 400, "severity '4'", "critical, important")]
     [InlineData("/api/v1/vms/none/reports", 404, "id or name 'none'", "GET /api/v1/vms")]
     [InlineData("/api/v1/vms/twin", 409, "More than one VM is named 'twin'", "id of one of them")]
+    [InlineData("/api/v1/vms/twin/findings?sevrity=critical", 400, "no parameter 'sevrity'", "limit, cursor, severity, package, advisory, cve")]
+    [InlineData("/api/v1/vms?q=twin", 400, "no parameter 'q'", "limit, cursor")]
+    [InlineData("/api/v1/vms/vm-1?limit=1", 400, "no parameter 'limit'", "leave out")]
+    [InlineData("/api/v1/sign-in-links", 405, "GET is not possible", "Use POST")]
     [InlineData("/api/v2/vms", 404, "/api/v2/vms", "/api/v1/vms")]
     [InlineData("/api/v1/broken", 500, "Central failed to answer", "log")]
     public async Task An_error_is_a_problem_that_names_the_value_and_the_remedy(string path, int status, string title, string remedy)
@@ -144,6 +148,21 @@ public sealed class ApiTests : IAsyncLifetime
         Assert.Contains(title, problem.GetProperty("title").GetString());
         Assert.Contains(remedy, problem.GetProperty("detail").GetString());
         Assert.DoesNotContain("secret", problem.GetRawText());
+    }
+
+    [Theory]
+    [InlineData("DELETE", "/api/v1/vms/x", "GET")]
+    [InlineData("PUT", "/api/v1/vms", "GET")]
+    [InlineData("DELETE", "/api/v1/sign-in-links", "POST")]
+    public async Task Another_method_is_not_allowed_and_the_answer_names_the_one_that_is(string method, string path, string allowed)
+    {
+        using var request = new HttpRequestMessage(new HttpMethod(method), path);
+        using var response = await _central.Api.SendAsync(request);
+        Assert.Equal(HttpStatusCode.MethodNotAllowed, response.StatusCode);
+        Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
+        Assert.Equal([allowed], response.Content.Headers.Allow);
+        using var anonymous = new HttpRequestMessage(new HttpMethod(method), path);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _central.Anonymous.SendAsync(anonymous)).StatusCode);
     }
 
     [Fact]

@@ -156,7 +156,7 @@ public sealed class FindingsTests : IDisposable
             Assert.Equal([1L, 0L], machines.Select(machine => machine.FailedPackages));
             Assert.Equal((1, 1), (central.Metric("packages.failed"), central.Metric("packages.matched")));
             Assert.Single(central.LogOf(6102));
-            Assert.Contains("1 of 2 packages", Assert.Single(central.LogOf(6103)));
+            Assert.Contains("1 of 1 packages", Assert.Single(central.LogOf(6103)));
 
             // Not again and again with the same revision.
             await central.Matching.MatchPendingAsync(default);
@@ -211,6 +211,58 @@ public sealed class FindingsTests : IDisposable
         await central.Matching.MatchPendingAsync(default);
         Assert.Equal(complete, (await MachineAsync(central)).FindingCount);
         Assert.Equal(complete, await central.ScalarAsync<long>("SELECT count(*) FROM findings"));
+    }
+
+    [Fact]
+    public async Task A_package_with_too_many_findings_fails_and_stops_no_other()
+    {
+        await using var central = new CentralUnderTest(_folder.Path);
+        await central.StoreAsync(new NodeEvents().Report("vm-1", Report(Package("kernel"), Package("other")), Start));
+        central.Matching.UseDatabase(Database([
+            .. Enumerable.Range(0, PackageMatching.FindingsPerPackageMax + 1).Select(i => Advisory($"ALSA-2026:{i:D4}", "kernel", "2-1")), Advisory("ALSA-2026:9999", "other", "2-1")]));
+        await central.Matching.MatchPendingAsync(default);
+        var machine = await MachineAsync(central);
+        Assert.Equal((MatchingState.Failed, 1L, 1L), (machine.MatchingWith(central.Matching.Database), machine.FindingCount, machine.FailedPackages));
+    }
+
+    [Fact]
+    public async Task A_set_with_too_many_findings_is_left_and_a_small_one_that_came_later_does_not_wait_for_it()
+    {
+        var database = Database([.. Enumerable.Range(0, 40).Select(i => Advisory($"ALSA-2026:{i:D4}", "kernel", "2-1")), Advisory("ALSA-2026:9999", "other", "2-1")]);
+        var names = new List<string>();
+        await using var central = new CentralUnderTest(_folder.Path, match: (os, package, findings) =>
+        {
+            names.Add(package.Name);
+            new Matcher(database).Match(os, package, findings);
+        });
+        var events = new NodeEvents();
+        await central.StoreAsync(
+            events.Report("flood", Report([.. Enumerable.Range(0, 200).Select(i => Package("kernel", $"1.{i}"))]), Start), events.Report("honest", Report(Package("other")), Start));
+        central.Matching.FindingsPerSet = 4_000;
+        central.Matching.UseDatabase(database);
+        await central.Matching.MatchPendingAsync(default);
+        var machines = await central.Get<MachineQueries>().ListAsync(0, 10, default);
+        // 100 packages have 4,000; the next one goes over it.
+        Assert.Equal((MatchingState.Failed, 4_040L, 99L), (machines[0].MatchingWith(database), machines[0].FindingCount, machines[0].FailedPackages));
+        Assert.Contains("more than 200000 findings", machines[0].FailureReason);
+        Assert.Equal((MatchingState.Matched, 1L), (machines[1].MatchingWith(database), machines[1].FindingCount));
+        Assert.Equal("other", names[0]);
+        Assert.Single(central.LogOf(6104));
+    }
+
+    [Fact]
+    public async Task Sets_take_turns()
+    {
+        var names = new List<string>();
+        await using var central = new CentralUnderTest(_folder.Path, match: (_, package, _) => names.Add(package.Name));
+        var events = new NodeEvents();
+        await central.StoreAsync(
+            events.Report("a", Report([.. Enumerable.Range(0, 300).Select(i => Package("a", $"1.{i}"))]), Start),
+            events.Report("b", Report([.. Enumerable.Range(0, 299).Select(i => Package("b", $"1.{i}"))]), Start));
+        central.Matching.UseDatabase(Database(Advisory("ALSA-2026:1", "a", "2-1")));
+        await central.Matching.MatchPendingAsync(default);
+        Assert.Equal(("b", "a", "b"), (names[0], names[64], names[128]));
+        Assert.Equal(599, names.Count);
     }
 
     [Fact]

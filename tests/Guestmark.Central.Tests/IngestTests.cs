@@ -4,6 +4,7 @@ using Guestmark.Central.Storage;
 using Guestmark.Events;
 using Guestmark.Inventory;
 using Guestmark.TestKit;
+using Guestmark.Wire.Reports;
 using static Guestmark.Central.Tests.Samples;
 
 namespace Guestmark.Central.Tests;
@@ -161,7 +162,7 @@ public sealed class IngestTests : IDisposable
             await central.Store.WriteAsync(
                 connection =>
                 {
-                    new EventWriter(connection, central.Get<CentralOptions>(), Start).Write(DecodedEvent.Decode(all[4], 1000));
+                    new EventWriter(connection, central.Get<CentralOptions>(), Start).Write(DecodedEvent.Decode(all[4]));
                     foreach (var file in Directory.EnumerateFiles(_folder.Path, "central.db*")) File.Copy(file, crashed.File(Path.GetFileName(file)));
                     return 0;
                 },
@@ -180,12 +181,12 @@ public sealed class IngestTests : IDisposable
     [Fact]
     public async Task What_cannot_be_accepted_is_refused_with_the_reason_also_when_it_comes_again()
     {
-        await using var central = new CentralUnderTest(_folder.Path, options => options with { PackagesPerReportMax = 2 });
+        await using var central = new CentralUnderTest(_folder.Path);
         var events = new NodeEvents();
         StampedEvent[] batch = [
             events.Stamp("vm-1", EventTypes.InventoryReport, "virtualmachine.v1.VMReport", [0xff, 0xff], Start),
             events.Stamp("vm-1", "dev.guestmark.unheard.v9", "x", [], Start),
-            events.Report("vm-1", ReportOfSet(0, 3), Start),
+            events.Report("vm-1", ReportOfSet(0, ReportValidator.PackagesMax + 1), Start),
             events.Report(new string('u', 300), Report(), Start),
             events.Report("vm-1", Report(Package("a")), Start)];
         for (var attempt = 0; attempt < 2; attempt++)
@@ -194,12 +195,31 @@ public sealed class IngestTests : IDisposable
             Assert.Equal([1, 2, 3, 4], refusals.Select(refusal => (int)refusal.Position.Sequence));
             Assert.Contains("cannot be read", refusals[0].Reason);
             Assert.Contains("dev.guestmark.unheard.v9", refusals[1].Reason);
-            Assert.Contains("3 packages, the limit is 2 (PackagesPerReportMax)", refusals[2].Reason);
+            Assert.Contains("50001 packages, the limit is 50000", refusals[2].Reason);
             Assert.Contains("subject has 300 characters", refusals[3].Reason);
         }
 
         Assert.Equal(0, central.Metric("events.missing"));
         Assert.Equal((1, 4, 5), (central.Metric("events.stored"), central.Metric("events.refused"), central.Metric("events.repeated")));
+    }
+
+    [Fact]
+    public async Task What_the_last_report_could_not_read_is_kept_with_the_machine_and_bounded()
+    {
+        await using var central = new CentralUnderTest(_folder.Path);
+        var events = new NodeEvents();
+        await central.StoreAsync(events.Report("vm-1", Incomplete("/var/lib/rpm/rpmdb.sqlite: is\u001b damaged"), Start));
+        Assert.Equal(["/var/lib/rpm/rpmdb.sqlite: is\ufffd damaged"], await ProblemsAsync());
+        await central.StoreAsync(events.Report("vm-1", Incomplete([.. Enumerable.Range(0, 20).Select(i => $"/{i}: {new string('x', 600)}")]), Start.AddMinutes(1)));
+        var many = await ProblemsAsync();
+        Assert.Equal((7, "14 more problems"), (many.Count, many[^1]));
+        Assert.InRange(many.Sum(problem => problem.Length + 1), 1, StoredProblems.LengthMax);
+        await central.StoreAsync(events.Report("vm-1", Incomplete("an older report"), Start));
+        Assert.Equal(many, await ProblemsAsync());
+        await central.StoreAsync(events.Report("vm-1", Report(Package("bash")), Start.AddMinutes(2)));
+        Assert.Empty(await ProblemsAsync());
+
+        async Task<IReadOnlyList<string>> ProblemsAsync() => (await central.Get<MachineQueries>().ListAsync(0, 1, default))[0].Problems;
     }
 
     [Fact]

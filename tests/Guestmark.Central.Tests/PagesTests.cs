@@ -107,6 +107,18 @@ public sealed partial class PagesTests : IAsyncLifetime
         Assert.Contains("1–50 of 70", first);
         Assert.Contains("href=\"/vms/vm-1?page=2\"", first);
         Assert.Contains("51–70 of 70", await _central.GetPageAsync("/vms/vm-1?page=2"));
+        Assert.Contains("51–70 of 70", await _central.GetPageAsync("/vms/vm-1?page=9999"));
+        Assert.Contains("1–1 of 1", await _central.GetPageAsync("/vms/vm-1?tab=packages&page=9999"));
+        Assert.Contains("1–1 of 1", await _central.GetPageAsync("/vms/vm-1?tab=reports&page=9999"));
+        Assert.Contains("1–1 of 1", await _central.GetPageAsync("/?page=9999"));
+    }
+
+    [Fact]
+    public async Task A_severity_that_does_not_exist_is_named()
+    {
+        await _central.StoreAsync(_events.Report("vm-1", Report(Package("bash")), Start));
+        Assert.Contains("There is no severity", await _central.GetPageAsync("/vms/vm-1?severity=bogus", HttpStatusCode.BadRequest));
+        await _central.GetPageAsync("/vms/vm-1?severity=");
     }
 
     [Fact]
@@ -122,10 +134,37 @@ public sealed partial class PagesTests : IAsyncLifetime
         Assert.DoesNotContain(">None<", await central.GetPageAsync("/"));
         var machine = await central.GetPageAsync("/vms/vm-1");
         Assert.Contains("Matching failed", machine);
-        Assert.Contains("1 of the packages could not be compared", machine);
+        Assert.Contains("1 of the packages could not be compared with the advisories", machine);
         Assert.Single(Failed().Matches(machine));
         // The machine's label and the package's.
         Assert.Equal(2, Failed().Count(await central.GetPageAsync("/vms/vm-1?tab=packages")));
+    }
+
+    [Theory]
+    [InlineData("AlmaLinux:8", false)]
+    [InlineData("Debian:12", true)]
+    public async Task An_incomplete_report_is_no_all_clear_on_the_pages_nor_in_the_api(string ecosystem, bool isOther)
+    {
+        await _central.StoreAsync(_events.Report("vm-1", Incomplete("/var/lib/rpm/rpmdb.sqlite: is damaged"), Start));
+        await _central.MatchAsync(Database(Advisory("ALSA-2026:1", "curl", "2-1") with
+        {
+            Affected = [new AffectedPackage(ecosystem, "curl", [new VersionInterval(null, "2-1", IntervalEnd.Fixed)])],
+        }));
+        var vm = await _central.GetJsonAsync("/api/v1/vms/vm-1");
+        Assert.Equal("incomplete", vm.GetProperty("matching").GetProperty("state").GetString());
+        Assert.Equal(["/var/lib/rpm/rpmdb.sqlite: is damaged"], vm.GetProperty("problems").EnumerateArray().Select(problem => problem.GetString()!));
+        var machines = await _central.GetPageAsync("/");
+        Assert.Contains(">Incomplete<", machines);
+        Assert.DoesNotContain(">None<", machines);
+        var machine = await _central.GetPageAsync("/vms/vm-1");
+        foreach (var text in (string[])["pf-v6-c-alert pf-m-warning", "The last report is incomplete", "/var/lib/rpm/rpmdb.sqlite: is damaged", "Findings may be missing"])
+            Assert.Contains(text, machine);
+        Assert.DoesNotContain("No findings", machine);
+        Assert.Equal(isOther, machine.Contains("No advisories for this operating system", StringComparison.Ordinal));
+
+        await _central.StoreAsync(_events.Report("vm-1", Report(Package("bash")), Start.AddMinutes(1)));
+        Assert.Empty((await _central.GetJsonAsync("/api/v1/vms/vm-1")).GetProperty("problems").EnumerateArray());
+        Assert.DoesNotContain("pf-v6-c-alert", await _central.GetPageAsync("/vms/vm-1"));
     }
 
     [Fact]

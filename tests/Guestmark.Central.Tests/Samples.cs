@@ -27,6 +27,10 @@ static class Samples
 
     public static VMReport Report(OsRelease os, params Package[] packages) => InventoryReports.Write(new GuestInventory(os, packages, []));
 
+    /// <summary>A report of the package bash that lacks what the problems, as <c>path: message</c>, name.</summary>
+    public static VMReport Incomplete(params string[] problems) => InventoryReports.Write(new GuestInventory(
+        Alma, [Package("bash")], [.. problems.Select(problem => problem.Split(": ", 2)).Select(parts => new InventoryProblem(parts.Length > 1 ? parts[0] : "", parts[^1]))]));
+
     /// <summary>Package p0, p1, … of which each set has another version of the first.</summary>
     public static VMReport ReportOfSet(int set, int packages = 10) =>
         Report([.. Enumerable.Range(0, packages).Select(i => Package($"p{i}", i == 0 ? $"1.{set}" : "1.0"))]);

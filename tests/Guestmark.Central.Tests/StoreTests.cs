@@ -86,7 +86,7 @@ public sealed class StoreTests : IDisposable
                     """
                     DROP INDEX reports_by_stream; DROP INDEX packages_failed; DROP INDEX package_sets_by_distribution;
                     ALTER TABLE streams DROP COLUMN moved_at; ALTER TABLE packages DROP COLUMN failed;
-                    ALTER TABLE package_sets DROP COLUMN failed; ALTER TABLE package_sets DROP COLUMN bytes;
+                    ALTER TABLE package_sets DROP COLUMN failed; ALTER TABLE machines DROP COLUMN problems; ALTER TABLE package_sets DROP COLUMN is_over; ALTER TABLE package_sets DROP COLUMN bytes;
                     INSERT INTO distributions (os_id, os_version_id) VALUES ('left', 'over');
                     PRAGMA user_version = 1
                     """),
@@ -109,6 +109,83 @@ public sealed class StoreTests : IDisposable
             await store.WriteAsync(connection => connection.Execute("PRAGMA user_version = 99"), default);
         var error = Assert.Throws<CentralStoreException>(() => CentralStore.Open(_folder.File("central.db")));
         Assert.Contains("schema version 99", error.Message);
+    }
+
+    [RootFact]
+    public async Task A_full_disk_fails_what_it_cannot_store_and_nothing_after_there_is_room_again()
+    {
+        var disk = _folder.File("disk");
+        await SmallDisk.MountAsync(disk, "8m");
+        try
+        {
+            var events = new NodeEvents();
+            await using (var central = new CentralUnderTest(disk + "/central"))
+            {
+                await central.StoreAsync(events.Report("vm-1", Samples.ReportOfSet(0), Samples.Start));
+                Fill(disk + "/filler");
+                var report = events.Report("vm-1", Samples.ReportOfSet(1, 5_000), Samples.Start);
+                for (var attempt = 0; attempt < 2; attempt++)
+                {
+                    var error = await Assert.ThrowsAsync<Microsoft.Data.Sqlite.SqliteException>(async () => await central.StoreAsync(report));
+                    // SQLITE_FULL, or SQLITE_IOERR where the log's index cannot grow.
+                    Assert.True(error.SqliteErrorCode is 13 or 10, error.Message);
+                }
+
+                File.Delete(disk + "/filler");
+                await central.StoreAsync(report);
+                Assert.Equal(2, await central.ScalarAsync<long>("SELECT count(*) FROM reports"));
+                Fill(disk + "/filler");
+            }
+
+            // Closed on a full disk without an exception, and whole.
+            File.Delete(disk + "/filler");
+            await using var again = new CentralUnderTest(disk + "/central");
+            Assert.Equal(2, await again.ScalarAsync<long>("SELECT count(*) FROM reports"));
+        }
+        finally
+        {
+            await SmallDisk.UnmountAsync(disk);
+        }
+
+        static void Fill(string path)
+        {
+            using var file = File.Create(path);
+            try
+            {
+                while (true)
+                {
+                    file.Write(new byte[4096]);
+                    file.Flush();
+                }
+            }
+            catch (IOException)
+            {
+                // Full.
+            }
+        }
+    }
+
+    [Fact]
+    public async Task After_a_transaction_that_failed_the_next_one_works()
+    {
+        using var store = CentralStore.Open(_folder.File("central.db"));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await store.WriteAsync<int>(
+            connection =>
+            {
+                // As SQLite does by itself on a full disk.
+                connection.Execute("ROLLBACK");
+                throw new InvalidOperationException();
+            },
+            default));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await store.WriteAsync<int>(
+            connection =>
+            {
+                connection.Execute("INSERT INTO streams (name, sequence, missing) VALUES ('undone', 1, 0)");
+                throw new InvalidOperationException();
+            },
+            default));
+        await store.WriteAsync(connection => connection.Execute("INSERT INTO streams (name, sequence, missing) VALUES ('done', 1, 0)"), default);
+        Assert.Equal(["done"], await store.QueryAsync<string>("SELECT name FROM streams", new { }, default));
     }
 
     [Fact]

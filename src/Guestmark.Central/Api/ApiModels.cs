@@ -12,7 +12,12 @@ sealed record ApiOs(string Id, string VersionId, string PrettyName);
 
 sealed record ApiFindingCounts(long Critical, long Important, long Moderate, long Low, long Unknown);
 
-sealed record ApiMatching(string State, DateTimeOffset? MatchedAt, string? DatabaseRevision);
+/// <param name="Reason">Why the state is <c>failed</c>; absent otherwise.</param>
+sealed record ApiMatching(
+    string State,
+    DateTimeOffset? MatchedAt,
+    string? DatabaseRevision,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Reason);
 
 sealed record ApiVm(
     string Id,
@@ -28,6 +33,7 @@ sealed record ApiVm(
     DateTimeOffset FirstSeenAt,
     DateTimeOffset? LastReportAt,
     ApiMatching Matching,
+    IReadOnlyList<string> Problems,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? ReportCount = null)
 {
     public static ApiVm Of(MachineRow row, AdvisoryDatabase? database) => new(
@@ -50,10 +56,13 @@ sealed record ApiVm(
                 MatchingState.Matched => "matched",
                 MatchingState.NoAdvisories => "no-advisories",
                 MatchingState.Failed => "failed",
+                MatchingState.Incomplete => "incomplete",
                 _ => "pending",
             },
             row.LastMatchedAt,
-            row.MatchedDatabase));
+            row.MatchedDatabase,
+            row.MatchingWith(database) == MatchingState.Failed ? row.FailureReason : null),
+        row.Problems);
 }
 
 sealed record ApiPackage(

@@ -22,17 +22,38 @@ static class CentralApi
     public static void MapCentralApi(this IEndpointRouteBuilder endpoints)
     {
         var api = endpoints.MapGroup("/api/v1").RequireAuthorization();
-        api.MapGet("/vms", ListAsync);
-        api.MapGet("/vms/{id}", GetAsync);
-        api.MapGet("/vms/{id}/packages", PackagesAsync);
-        api.MapGet("/vms/{id}/reports", ReportsAsync);
-        api.MapGet("/vms/{id}/findings", FindingsAsync);
-        api.MapPost("/sign-in-links", (SignInLinks links) =>
+        Map(HttpMethods.Get, "/vms", ListAsync, "limit", "cursor");
+        Map(HttpMethods.Get, "/vms/{id}", GetAsync);
+        Map(HttpMethods.Get, "/vms/{id}/packages", PackagesAsync, "limit", "cursor");
+        Map(HttpMethods.Get, "/vms/{id}/reports", ReportsAsync, "limit", "cursor");
+        Map(HttpMethods.Get, "/vms/{id}/findings", FindingsAsync, "limit", "cursor", "severity", "package", "advisory", "cve");
+        Map(HttpMethods.Post, "/sign-in-links", SignInLink);
+
+        void Map(string method, string pattern, Delegate handler, params string[] parameters)
         {
-            var (token, expires) = links.Create();
-            return TypedResults.Json(new ApiSignInLink(SignInLinks.PathOf(token), expires), ApiJson.Default.ApiSignInLink);
-        });
+            api.MapMethods(pattern, [method], handler).AddEndpointFilter((context, next) =>
+                context.HttpContext.Request.Query.Keys.FirstOrDefault(name => !parameters.Contains(name, StringComparer.OrdinalIgnoreCase)) is { } unknown
+                    ? ValueTask.FromResult<object?>(UnknownParameter(unknown, parameters))
+                    : next(context));
+            // Taken for every other method: the pages' fallback, which has all methods too, would answer 404.
+            api.Map(pattern, (HttpContext context) =>
+            {
+                context.Response.Headers.Allow = method;
+                return ApiProblem.Of(
+                    StatusCodes.Status405MethodNotAllowed, $"{ApiProblem.Excerpt(context.Request.Method)} is not possible here", $"Use {method}.");
+            });
+        }
     }
+
+    static IResult SignInLink(SignInLinks links)
+    {
+        var (token, expires) = links.Create();
+        return TypedResults.Json(new ApiSignInLink(SignInLinks.PathOf(token), expires), ApiJson.Default.ApiSignInLink);
+    }
+
+    static IResult UnknownParameter(string name, string[] known) => ApiProblem.BadRequest(
+        $"There is no parameter '{ApiProblem.Excerpt(name)}'",
+        known.Length > 0 ? $"Parameters here are {string.Join(", ", known)}." : "Nothing is selected here: leave out what follows the question mark.");
 
     static async Task<IResult> ListAsync(
         string? limit, string? cursor, MachineQueries machines, PackageMatching matching, CancellationToken cancellationToken)

@@ -13,19 +13,35 @@ sealed class FindingStore(CentralStore store)
     /// <summary>Findings that one transaction writes or deletes, for which ingest waits. One Debian kernel has thousands.</summary>
     public const int FindingsPerTransactionMax = 1_000;
 
-    // Three ranges of the index packages_by_revision; "IS NOT @revision" would read every package at each wake-up.
+    // Three ranges of the index package_sets_by_revision; "IS NOT @revision" would read every set at each wake-up.
     const string OtherRevision = "(matched_revision IS NULL OR matched_revision < @revision OR matched_revision > @revision)";
 
-    /// <summary>Up to <paramref name="limit"/> packages that were not matched with <paramref name="revision"/>.</summary>
-    public async Task<List<PendingPackage>> PendingPackagesAsync(string revision, int limit, CancellationToken cancellationToken)
+    /// <summary>Up to <paramref name="limit"/> sets that were not matched with <paramref name="revision"/>, the smallest first.</summary>
+    public async Task<List<long>> PendingSetsAsync(string revision, int limit, CancellationToken cancellationToken) =>
+        await store.QueryAsync<long>(
+            $"SELECT id FROM package_sets WHERE {OtherRevision} ORDER BY package_count, id LIMIT @limit", new { revision, limit }, cancellationToken);
+
+    /// <summary>How many findings the set's packages have that were matched with <paramref name="revision"/>.</summary>
+    public async Task<long> FindingCountAsync(long set, string revision, CancellationToken cancellationToken) =>
+        (await store.QueryAsync<long>(
+            """
+            SELECT count(*) FROM package_set_members m JOIN packages p ON p.id = m.package_id JOIN findings f ON f.package_id = p.id
+            WHERE m.set_id = @set AND p.matched_revision = @revision
+            """,
+            new { set, revision },
+            cancellationToken))[0];
+
+    /// <summary>Up to <paramref name="limit"/> packages of the set that were not matched with <paramref name="revision"/>.</summary>
+    public async Task<List<PendingPackage>> PendingPackagesAsync(long set, string revision, int limit, CancellationToken cancellationToken)
     {
         var rows = await store.QueryAsync<PendingPackageRow>(
             $"""
             SELECT p.id AS Id, d.os_id AS OsId, d.os_version_id AS OsVersionId, p.manager AS Manager, p.name AS Name, p.version AS Version,
               p.arch AS Arch, p.module AS Module, p.source_name AS SourceName, p.source_version AS SourceVersion
-            FROM packages p JOIN distributions d ON d.id = p.distribution_id WHERE {OtherRevision} LIMIT @limit
+            FROM package_set_members m JOIN packages p ON p.id = m.package_id JOIN distributions d ON d.id = p.distribution_id
+            WHERE m.set_id = @set AND {OtherRevision} LIMIT @limit
             """,
-            new { revision, limit },
+            new { set, revision, limit },
             cancellationToken);
         return [.. rows.Select(row => new PendingPackage(row.Id, new OsRelease(row.OsId, row.OsVersionId, ""), row.ToPackage()))];
     }
@@ -71,25 +87,35 @@ sealed class FindingStore(CentralStore store)
                     LIMIT @limit
                     """,
                     new { revision, limit }).ToList();
-                foreach (var set in sets)
-                {
-                    connection.Execute(
-                        """
-                        UPDATE package_sets SET matched_revision = @revision, matched_at = @now,
-                          failed = (SELECT count(*) FROM package_set_members m JOIN packages p ON p.id = m.package_id WHERE m.set_id = @set AND p.failed = 1),
-                          (critical, important, moderate, low, unknown) = (
-                            SELECT count(*) FILTER (WHERE f.severity = 4), count(*) FILTER (WHERE f.severity = 3),
-                              count(*) FILTER (WHERE f.severity = 2), count(*) FILTER (WHERE f.severity = 1),
-                              count(*) FILTER (WHERE f.severity = 0)
-                            FROM package_set_members m JOIN findings f ON f.package_id = m.package_id WHERE m.set_id = @set)
-                        WHERE id = @set
-                        """,
-                        new { revision, now = now.ToUnixTimeMilliseconds(), set });
-                }
-
+                foreach (var set in sets) Count(connection, set, revision, now, isOver: false);
                 return sets.Count;
             },
             cancellationToken);
+
+    /// <summary>Brings the counts of a set up to date that has too many findings; those of its packages that are not matched have failed.</summary>
+    public async Task CloseAsync(long set, string revision, DateTimeOffset now, CancellationToken cancellationToken) =>
+        await store.WriteAsync(
+            connection =>
+            {
+                Count(connection, set, revision, now, isOver: true);
+                return 0;
+            },
+            cancellationToken);
+
+    static void Count(SqliteConnection connection, long set, string revision, DateTimeOffset now, bool isOver) =>
+        connection.Execute(
+            """
+            UPDATE package_sets SET matched_revision = @revision, matched_at = @now, is_over = @isOver,
+              failed = (SELECT count(*) FROM package_set_members m JOIN packages p ON p.id = m.package_id
+                WHERE m.set_id = @set AND (p.failed = 1 OR p.matched_revision IS NOT @revision)),
+              (critical, important, moderate, low, unknown) = (
+                SELECT count(*) FILTER (WHERE f.severity = 4), count(*) FILTER (WHERE f.severity = 3),
+                  count(*) FILTER (WHERE f.severity = 2), count(*) FILTER (WHERE f.severity = 1),
+                  count(*) FILTER (WHERE f.severity = 0)
+                FROM package_set_members m JOIN findings f ON f.package_id = m.package_id WHERE m.set_id = @set)
+            WHERE id = @set
+            """,
+            new { revision, now = now.ToUnixTimeMilliseconds(), set, isOver });
 
     /// <summary>Writes from the given package and finding on, until all is written or the transaction has enough.</summary>
     /// <returns>Where to go on.</returns>

@@ -14,12 +14,24 @@ namespace Guestmark.Central.Findings;
 /// </summary>
 /// <remarks>
 /// A package that the matcher throws on is marked as failed, which its machines show, and keeps the findings it had. It is tried again with
-/// the next revision, or by the next process, and keeps no other from being matched.
+/// the next revision, or by the next process, and keeps no other from being matched. A package with more than
+/// <see cref="FindingsPerPackageMax"/> findings counts as one, and a set with more than <see cref="FindingsPerSetMax"/> is left there: a
+/// guest can make up a report of 20,000 versions of the kernel, which have 2 million findings. For the same reason the sets take
+/// turns, a batch each, the smallest first.
 /// </remarks>
 public sealed partial class PackageMatching : BackgroundService
 {
-    /// <summary>Packages that are read at a time.</summary>
-    const int BatchSize = 256;
+    /// <summary>The packages of the Debian and AlmaLinux kernels have 102 to 1,500.</summary>
+    internal const int FindingsPerPackageMax = 5_000;
+
+    /// <summary>A hundred times what a server of five years ago has. The package that goes over it is the last that is matched for its set.</summary>
+    internal const int FindingsPerSetMax = 200_000;
+
+    /// <summary>Packages of one set that are matched at a time: of the costliest in half a second, for which the other sets wait.</summary>
+    const int BatchSize = 64;
+
+    /// <summary>Sets that take turns.</summary>
+    const int TurnsMax = 64;
 
     /// <summary>Package sets that are counted in one transaction, for which ingest waits.</summary>
     const int SetBatchSize = 16;
@@ -57,6 +69,9 @@ public sealed partial class PackageMatching : BackgroundService
     /// </summary>
     public AdvisoryDatabase? Database => _database;
 
+    /// <summary><see cref="FindingsPerSetMax"/>, or less where a test does not want to wait for as many.</summary>
+    internal int FindingsPerSet { get; set; } = FindingsPerSetMax;
+
     /// <summary>
     /// Matches against <paramref name="database"/> from now on. Packages that were matched with the same revision are left alone, so a
     /// restart with the same database costs nothing. The previous one is not disposed of: requests may still read it.
@@ -93,6 +108,7 @@ public sealed partial class PackageMatching : BackgroundService
 
     async Task MatchUntilDoneAsync(CancellationToken cancellationToken)
     {
+        var turns = new Dictionary<long, int>();
         while (_database is { } database)
         {
             if (!_failedAreReleased)
@@ -102,15 +118,44 @@ public sealed partial class PackageMatching : BackgroundService
             }
 
             var revision = Matcher.RevisionOf(database);
-            var pending = await _findings.PendingPackagesAsync(revision, BatchSize, cancellationToken);
-            if (pending.Count > 0)
+            var sets = await _findings.PendingSetsAsync(revision, TurnsMax, cancellationToken);
+            if (sets.Count == 0)
             {
-                await MatchAsync(database, revision, pending, cancellationToken);
+                if (ReferenceEquals(database, _database)) return;
+                continue;
             }
-            else if (await _findings.CountSetsAsync(revision, _time.GetUtcNow(), SetBatchSize, cancellationToken) == 0
-                && ReferenceEquals(database, _database))
+
+            // The first of those with the fewest turns is the smallest of them.
+            var set = sets.MinBy(id => turns.GetValueOrDefault(id));
+            turns[set] = turns.GetValueOrDefault(set) + 1;
+            if (turns.Count > 2 * TurnsMax) turns = turns.Where(turn => sets.Contains(turn.Key)).ToDictionary();
+            await MatchBatchAsync(set, database, revision, cancellationToken);
+        }
+    }
+
+    async Task MatchBatchAsync(long set, AdvisoryDatabase database, string revision, CancellationToken cancellationToken)
+    {
+        var pending = await _findings.PendingPackagesAsync(set, revision, BatchSize, cancellationToken);
+        if (pending.Count > 0)
+        {
+            var left = FindingsPerSet - await _findings.FindingCountAsync(set, revision, cancellationToken);
+            if (left >= 0)
             {
+                await MatchAsync(database, revision, pending, left, cancellationToken);
+            }
+            else
+            {
+                await _findings.CloseAsync(set, revision, _time.GetUtcNow(), cancellationToken);
+                LogTooManyFindings(set, FindingsPerSet);
                 return;
+            }
+        }
+
+        // Only the last batch is short. All sets whose packages are matched are counted, which other sets may have had as well.
+        if (pending.Count < BatchSize)
+        {
+            while (await _findings.CountSetsAsync(revision, _time.GetUtcNow(), SetBatchSize, cancellationToken) == SetBatchSize)
+            {
             }
         }
     }
@@ -133,7 +178,8 @@ public sealed partial class PackageMatching : BackgroundService
         }
     }
 
-    async Task MatchAsync(AdvisoryDatabase database, string revision, List<PendingPackage> pending, CancellationToken cancellationToken)
+    /// <summary>Matches packages until they have more than <paramref name="left"/> findings.</summary>
+    async Task MatchAsync(AdvisoryDatabase database, string revision, List<PendingPackage> pending, long left, CancellationToken cancellationToken)
     {
         var match = _matcherOf(database);
         var matched = new List<MatchedPackage>(pending.Count);
@@ -144,8 +190,11 @@ public sealed partial class PackageMatching : BackgroundService
             {
                 var findings = new List<Finding>();
                 match(os, package, findings);
+                if (findings.Count > FindingsPerPackageMax)
+                    throw new InvalidOperationException($"{findings.Count} findings apply to the package, the limit is {FindingsPerPackageMax}");
                 matched.Add(new MatchedPackage(id, MatchedFinding.Of(findings)));
                 findingCount += findings.Count;
+                left -= findings.Count;
             }
             catch (Exception e)
             {
@@ -154,7 +203,8 @@ public sealed partial class PackageMatching : BackgroundService
                 if (failed++ == 0) LogPackageFailed(e, id);
             }
 
-            // Memory is bounded in findings too: 256 packages may have a million.
+            if (left < 0) break;
+            // Memory is bounded in findings too: a batch of packages may have 320,000.
             if (findingCount >= FindingStore.FindingsPerTransactionMax) await StoreAsync();
         }
 
@@ -175,6 +225,11 @@ public sealed partial class PackageMatching : BackgroundService
 
     [LoggerMessage(6102, LogLevel.Error, "Package {PackageId} could not be matched", EventName = "PackageMatchingFailed")]
     partial void LogPackageFailed(Exception e, long packageId);
+
+    [LoggerMessage(6104, LogLevel.Warning,
+        "Package set {SetId} has more than {Limit} findings: the rest of its packages is not matched, and its machines show the matching state 'failed'",
+        EventName = "TooManyFindings")]
+    partial void LogTooManyFindings(long setId, int limit);
 
     [LoggerMessage(6103, LogLevel.Error,
         "{Failed} of {Packages} packages could not be matched: their machines show the matching state 'failed' until the next revision or restart",

@@ -20,7 +20,7 @@ public sealed partial class CentralEventSink(
     {
         if (events.Count == 0) return [];
         var decoded = new List<DecodedEvent>(events.Count);
-        foreach (var stamped in events) decoded.Add(DecodedEvent.Decode(stamped, options.PackagesPerReportMax));
+        foreach (var stamped in events) decoded.Add(DecodedEvent.Decode(stamped));
 
         var writer = await store.WriteAsync(
             connection =>

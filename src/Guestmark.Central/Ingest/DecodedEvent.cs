@@ -32,12 +32,15 @@ sealed record DecodedEvent
     /// <summary>Set for an inventory report.</summary>
     public PackageSet? Packages { get; private init; }
 
+    /// <summary>What the report could not read, as <see cref="StoredProblems"/> writes it.</summary>
+    public string Problems { get; private init; } = "";
+
     /// <summary>Set for a lifecycle event.</summary>
     public VmLifecycle? Lifecycle { get; private init; }
 
     public long TimeMilliseconds => Event.Time.ToUnixTimeMilliseconds();
 
-    public static DecodedEvent Decode(StampedEvent stamped, int packagesMax)
+    public static DecodedEvent Decode(StampedEvent stamped)
     {
         if (stamped.Position.Stream.Length > StreamLengthMax)
             return Refuse(RefusalReason.BadPosition, $"stream has {stamped.Position.Stream.Length} characters, the limit is {StreamLengthMax}");
@@ -57,14 +60,13 @@ sealed record DecodedEvent
                 case EventTypes.InventoryReport:
                     var report = Reports.ParseFrom(stamped.Data.Span);
                     var count = report.IndexReport?.IndexV4?.Contents?.Packages.Count ?? 0;
-                    if (count > packagesMax)
+                    if (count > ReportValidator.PackagesMax)
                     {
-                        return Refuse(
-                            RefusalReason.TooLarge,
-                            $"the report has {count} packages, the limit is {packagesMax} ({nameof(CentralOptions.PackagesPerReportMax)})");
+                        return Refuse(RefusalReason.TooLarge, $"the report has {count} packages, the limit is {ReportValidator.PackagesMax}");
                     }
 
-                    return decoded with { Packages = PackageSet.Of(InventoryReports.Read(report)) };
+                    var inventory = InventoryReports.Read(report);
+                    return decoded with { Packages = PackageSet.Of(inventory), Problems = StoredProblems.Of(inventory.Problems) };
                 case EventTypes.VmLifecycle:
                     return decoded with { Lifecycle = VmLifecycle.Parser.ParseFrom(stamped.Data.Span) };
                 default:

@@ -138,10 +138,11 @@ sealed class EventWriter(SqliteConnection connection, CentralOptions options, Da
         {
             connection.Execute(
                 """
-                UPDATE machines SET set_id = @setId, last_report = @time, os_pretty_name = @OsPrettyName, cluster = @Cluster, node = @Node
+                UPDATE machines SET set_id = @setId, last_report = @time, os_pretty_name = @OsPrettyName, cluster = @Cluster, node = @Node,
+                  problems = @Problems
                 WHERE id = @Id
                 """,
-                new { setId, time, packages.OsPrettyName, decoded.Cluster, decoded.Node, machine.Id });
+                new { setId, time, packages.OsPrettyName, decoded.Cluster, decoded.Node, decoded.Problems, machine.Id });
         }
 
         var released = connection.Query<long>(

@@ -70,11 +70,12 @@ static class CentralPages
     {
         var search = SearchOf(q);
         var order = MachineOrder.Parse(sort);
-        var number = NumberOf(page);
+        var total = await machines.CountAsync(search, cancellationToken);
+        var number = NumberOf(page, total);
         var view = new MachinesView
         {
             Rows = await machines.SearchAsync(search, order, PageSize, OffsetOf(number), cancellationToken),
-            Total = await machines.CountAsync(search, cancellationToken),
+            Total = total,
             Search = search,
             Order = order,
             Page = number,
@@ -97,21 +98,25 @@ static class CentralPages
     {
         if (await machines.FindAsync(id, cancellationToken) is not [var machine]) return NoMachine(id);
         var set = machine.SetId ?? 0;
-        var number = NumberOf(page);
         var search = SearchOf(q);
+        int number;
+        long total;
         MachineContent content;
         switch (tab)
         {
             case "packages":
+                total = await machines.PackageCountAsync(set, search, cancellationToken);
+                number = NumberOf(page, total);
                 content = new PackagesView
                 {
                     Rows = await machines.PackagesAsync(set, search, null, PageSize, OffsetOf(number), cancellationToken),
-                    Total = await machines.PackageCountAsync(set, search, cancellationToken),
+                    Total = total,
                     Search = search,
                     Page = number,
                 };
                 break;
             case "reports":
+                number = NumberOf(page, await machines.ReportCountAsync(machine.Id, cancellationToken));
                 content = new ReportsView
                 {
                     Rows = await machines.ReportsAsync(machine.Id, long.MaxValue, PageSize, OffsetOf(number), cancellationToken),
@@ -119,12 +124,30 @@ static class CentralPages
                 };
                 break;
             default:
-                Severity? only = severity is not null && FindingFilter.TryParseSeverity(severity, out var parsed) ? parsed : null;
+                Severity? only = null;
+                // The empty one is "All severities" of the form.
+                if (!string.IsNullOrEmpty(severity))
+                {
+                    if (!FindingFilter.TryParseSeverity(severity, out var parsed))
+                    {
+                        return Message(
+                            StatusCodes.Status400BadRequest,
+                            $"There is no severity “{ApiProblem.Excerpt(severity)}”",
+                            "Severities are critical, important, moderate, low and unknown.",
+                            $"All findings are at {MachineUrl(machine.Uid)}.",
+                            signedIn: true);
+                    }
+
+                    only = parsed;
+                }
+
                 var filter = new FindingFilter(only, string.IsNullOrEmpty(package) ? null : package, null, null, search);
+                total = await findings.CountAsync(set, filter, cancellationToken);
+                number = NumberOf(page, total);
                 content = new FindingsView
                 {
                     Rows = await findings.ListAsync(set, filter, null, PageSize, OffsetOf(number), cancellationToken),
-                    Total = await findings.CountAsync(set, filter, cancellationToken),
+                    Total = total,
                     Filter = filter,
                     Page = number,
                 };
@@ -163,6 +186,7 @@ static class CentralPages
         {
             Machine = machine,
             State = machine.MatchingWith(matching.Database),
+            HasAdvisories = machine.Os is { } os && matching.Database is { } database && database.Covers(os),
             ReportCount = await machines.ReportCountAsync(machine.Id, cancellationToken),
             Content = content,
         };
@@ -178,8 +202,12 @@ static class CentralPages
     static string? SearchOf(string? text) =>
         text?.Trim() is { Length: > 0 } search ? search[..Math.Min(search.Length, SearchLengthMax)] : null;
 
-    static int NumberOf(string? page) =>
-        int.TryParse(page, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number is >= 1 and <= PageMax ? number : 1;
+    /// <summary>The number of the page; the last when there are fewer, as when rows went away since the link was made.</summary>
+    static int NumberOf(string? page, long total)
+    {
+        var last = Math.Clamp((total + PageSize - 1) / PageSize, 1, PageMax);
+        return int.TryParse(page, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= 1 ? (int)Math.Min(number, last) : 1;
+    }
 
     static int OffsetOf(int page) => (page - 1) * PageSize;
 }

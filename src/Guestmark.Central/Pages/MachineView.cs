@@ -10,6 +10,9 @@ public sealed record MachineView
 
     public required MatchingState State { get; init; }
 
+    /// <summary>Whether any advisory in use is about the machine's operating system.</summary>
+    public required bool HasAdvisories { get; init; }
+
     public required long ReportCount { get; init; }
 
     public required MachineContent Content { get; init; }

@@ -71,7 +71,7 @@ static class SignInEndpoints
     }
 
     public const string SignInRemedy =
-        "Open the link that 'guestmark up' printed when it started. If it was used or is too old, restart it for a new one, or POST to " +
+        "Open the link that 'guestmark up' or 'guestmark central' printed when it started. If it was used or is too old, restart it for a new one, or POST to " +
         "/api/v1/sign-in-links with the API token.";
 
     static Task SignInRequired(HttpContext context)
@@ -88,6 +88,6 @@ static class SignInEndpoints
             StatusCodes.Status401Unauthorized,
             "Sign-in is required",
             "Send 'Authorization: Bearer TOKEN' with the content of the file 'api-token' in Central's data directory, or sign in with the link that " +
-            "'guestmark up' prints.").ExecuteAsync(context);
+            "'guestmark up' or 'guestmark central' prints.").ExecuteAsync(context);
     }
 }

@@ -18,15 +18,17 @@ public sealed class CentralStore : IDisposable
     const string MigrationPrefix = "migrations/";
 
     readonly SemaphoreSlim _writing = new(1, 1);
-    readonly SqliteConnection _writer;
+    readonly string _writerConnectionString;
     readonly string _path;
     readonly string _readerConnectionString;
+    SqliteConnection? _writer;
     bool _disposed;
 
-    CentralStore(string path, SqliteConnection writer, string readerConnectionString)
+    CentralStore(string path, SqliteConnection writer, string writerConnectionString, string readerConnectionString)
     {
         _path = path;
         _writer = writer;
+        _writerConnectionString = writerConnectionString;
         _readerConnectionString = readerConnectionString;
     }
 
@@ -39,8 +41,7 @@ public sealed class CentralStore : IDisposable
         var writer = new SqliteConnection(text.ToString());
         try
         {
-            writer.Open();
-            writer.Execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+            OpenWriter(writer);
             Migrate(writer, path);
             ReadEveryTable(writer);
         }
@@ -57,9 +58,12 @@ public sealed class CentralStore : IDisposable
             throw;
         }
 
+        // A file that was removed meanwhile is not made anew, without tables, by opening it again.
+        text.Mode = SqliteOpenMode.ReadWrite;
+        var reopened = text.ToString();
         text.Mode = SqliteOpenMode.ReadOnly;
         text.Pooling = true;
-        return new CentralStore(path, writer, text.ToString());
+        return new CentralStore(path, writer, reopened, text.ToString());
     }
 
     /// <summary>Runs <paramref name="body"/> in a transaction of its own and commits it. When it throws nothing is changed.</summary>
@@ -67,13 +71,16 @@ public sealed class CentralStore : IDisposable
     public async ValueTask<T> WriteAsync<T>(Func<SqliteConnection, T> body, CancellationToken cancellationToken)
     {
         await _writing.WaitAsync(cancellationToken);
+        var committed = false;
         try
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
+            _writer ??= OpenWriter(new SqliteConnection(_writerConnectionString));
             // Not deferred: the lock is taken at the start, so that a read cannot be overtaken before the write that depends on it.
-            using var transaction = _writer.BeginTransaction(deferred: false);
+            _writer.Execute("BEGIN IMMEDIATE");
             var result = body(_writer);
-            transaction.Commit();
+            _writer.Execute("COMMIT");
+            committed = true;
             return result;
         }
         catch (SqliteException e) when (IsDamage(e))
@@ -82,6 +89,9 @@ public sealed class CentralStore : IDisposable
         }
         finally
         {
+            // SQLite may have rolled back by itself, as it does on a full disk (https://www.sqlite.org/lang_transaction.html, "Response To
+            // Errors Within A Transaction"), or not. A closed connection has no transaction in either case.
+            if (!committed) DiscardWriter();
             _writing.Release();
         }
     }
@@ -127,9 +137,38 @@ public sealed class CentralStore : IDisposable
         if (_disposed) return;
         _writing.Wait();
         _disposed = true;
-        _writer.Dispose();
+        DiscardWriter();
         using (var pooled = new SqliteConnection(_readerConnectionString)) SqliteConnection.ClearPool(pooled);
         _writing.Release();
+    }
+
+    static SqliteConnection OpenWriter(SqliteConnection connection)
+    {
+        try
+        {
+            connection.Open();
+            connection.Execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+            return connection;
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    void DiscardWriter()
+    {
+        try
+        {
+            _writer?.Dispose();
+        }
+        catch (SqliteException)
+        {
+            // Nothing is lost: what was committed is in the log beside the file, which the next connection reads.
+        }
+
+        _writer = null;
     }
 
     /// <summary>SQLITE_CORRUPT and SQLITE_NOTADB (https://www.sqlite.org/rescode.html).</summary>

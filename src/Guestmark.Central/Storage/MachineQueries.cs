@@ -6,10 +6,10 @@ sealed class MachineQueries(CentralStore store)
     const string Machines =
         """
         SELECT m.id AS Id, m.uid AS Uid, m.name AS Name, m.namespace AS Namespace, m.cluster AS Cluster, m.node AS Node, m.state AS State,
-          m.first_seen AS FirstSeen, m.last_report AS LastReport, m.os_pretty_name AS OsPrettyName, m.set_id AS SetId,
+          m.first_seen AS FirstSeen, m.last_report AS LastReport, m.os_pretty_name AS OsPrettyName, m.set_id AS SetId, m.problems AS ProblemLines,
           d.os_id AS OsId, d.os_version_id AS OsVersionId, coalesce(s.package_count, 0) AS PackageCount,
           coalesce(s.critical, 0) AS Critical, coalesce(s.important, 0) AS Important, coalesce(s.moderate, 0) AS Moderate,
-          coalesce(s.low, 0) AS Low, coalesce(s.unknown, 0) AS Unknown, coalesce(s.failed, 0) AS FailedPackages,
+          coalesce(s.low, 0) AS Low, coalesce(s.unknown, 0) AS Unknown, coalesce(s.failed, 0) AS FailedPackages, coalesce(s.is_over, 0) AS IsOver,
           s.matched_revision AS MatchedRevision, s.matched_at AS MatchedAt
         FROM machines m LEFT JOIN package_sets s ON s.id = m.set_id LEFT JOIN distributions d ON d.id = s.distribution_id
 

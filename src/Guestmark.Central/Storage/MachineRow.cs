@@ -1,3 +1,4 @@
+using Guestmark.Central.Findings;
 using Guestmark.Events;
 using Guestmark.Inventory;
 using Guestmark.Vulnerabilities;
@@ -49,10 +50,24 @@ public sealed class MachineRow
     /// <summary>Packages of the last report that the matcher failed on.</summary>
     public long FailedPackages { get; init; }
 
+    /// <summary>1 when matching stopped because the packages have too many findings.</summary>
+    public long IsOver { get; init; }
+
+    /// <summary>Why the state is <see cref="MatchingState.Failed"/>, if it is.</summary>
+    public string FailureReason => IsOver == 1
+        ? $"The packages have more than {PackageMatching.FindingsPerSetMax} findings: {FailedPackages} of them were not compared with the advisories."
+        : $"{FailedPackages} of the packages could not be compared with the advisories.";
+
     /// <summary><see cref="Matcher.RevisionOf"/> of the advisories that the findings are of.</summary>
     public string? MatchedRevision { get; init; }
 
     public long? MatchedAt { get; init; }
+
+    /// <summary>Lines of <see cref="StoredProblems.Of"/>.</summary>
+    public string ProblemLines { get; init; } = "";
+
+    /// <summary>What the last report could not read. Empty when it is complete.</summary>
+    public IReadOnlyList<string> Problems => ProblemLines.Length == 0 ? [] : ProblemLines.Split('\n');
 
     public long FindingCount => Critical + Important + Moderate + Low + Unknown;
 
@@ -79,9 +94,10 @@ public sealed class MachineRow
     {
         { SetId: null } => MatchingState.NoReport,
         _ when database is null => MatchingState.Pending,
-        _ when !database.Covers(Os!) => MatchingState.NoAdvisories,
+        { ProblemLines: "" } when !database.Covers(Os!) => MatchingState.NoAdvisories,
         _ when MatchedRevision != Matcher.RevisionOf(database) => MatchingState.Pending,
         { FailedPackages: > 0 } => MatchingState.Failed,
+        { ProblemLines.Length: > 0 } => MatchingState.Incomplete,
         _ => MatchingState.Matched,
     };
 }
@@ -101,4 +117,7 @@ public enum MatchingState
 
     /// <summary>The matcher failed on some packages: their findings, if any, are those of an earlier match.</summary>
     Failed,
+
+    /// <summary>The last report is incomplete: what it lacks has no findings, whether or not it is affected.</summary>
+    Incomplete,
 }

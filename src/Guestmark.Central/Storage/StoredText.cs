@@ -12,13 +12,16 @@ static class StoredText
         [.. Enumerable.Range(0, 0x20).Concat(Enumerable.Range(0x7f, 0x21)).Select(c => (char)c)]);
 
     /// <summary>Cuts at <see cref="LengthMax"/> and puts U+FFFD in place of control characters.</summary>
-    public static string Bound(string? text)
+    public static string Bound(string? text) => Bound(text, LengthMax);
+
+    /// <summary>As <see cref="Bound(string?)"/>, but cuts at <paramref name="lengthMax"/>.</summary>
+    public static string Bound(string? text, int lengthMax)
     {
         if (text is null) return "";
-        if (text.Length > LengthMax)
+        if (text.Length > lengthMax)
         {
             // The ellipsis takes the last place; a surrogate pair is not cut in half.
-            var length = LengthMax - 1;
+            var length = lengthMax - 1;
             if (char.IsHighSurrogate(text[length - 1])) length--;
             text = string.Concat(text.AsSpan(0, length), "…");
         }

@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 const [patternfly, pages, output] = process.argv.slice(2);
 const sheets = [
   'patternfly-base.css',
+  'components/Alert/alert.css',
   'components/Breadcrumb/breadcrumb.css',
   'components/Button/button.css',
   'components/Card/card.css',

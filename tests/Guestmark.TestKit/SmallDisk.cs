@@ -1,9 +1,9 @@
 using System.Diagnostics;
 
-namespace Guestmark.Spool.Tests;
+namespace Guestmark.TestKit;
 
 /// <summary>A file system in memory that is soon full.</summary>
-static class SmallDisk
+public static class SmallDisk
 {
     public static Task MountAsync(string path, string size)
     {
@@ -18,6 +18,6 @@ static class SmallDisk
         using var process = Process.Start(new ProcessStartInfo(program, arguments) { UseShellExecute = false, RedirectStandardError = true })!;
         var error = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();
-        Assert.True(process.ExitCode == 0, error);
+        if (process.ExitCode != 0) throw new InvalidOperationException($"{program} {string.Join(' ', arguments)}: {error}");
     }
 }
