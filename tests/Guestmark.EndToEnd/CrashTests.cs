@@ -35,7 +35,7 @@ public sealed class CrashTests : IDisposable
         var processes = new Dictionary<string, GuestmarkProcess>();
         try
         {
-            foreach (var role in new[] { "central", "sensor", "node" }) processes[role] = await StartAsync(role);
+            foreach (var role in new[] { "central", "sensor", "node" }) await StartAsync(role, processes);
 
             var acknowledged = new ConcurrentBag<string>();
             var unanswered = new ConcurrentBag<string>();
@@ -48,7 +48,7 @@ public sealed class CrashTests : IDisposable
                 processes.Remove(role, out var killed);
                 await killed!.KillAsync();
                 await killed.DisposeAsync();
-                processes[role] = await StartAsync(role);
+                await StartAsync(role, processes);
             }
 
             await Task.WhenAll(pushing);
@@ -69,7 +69,8 @@ public sealed class CrashTests : IDisposable
         }
     }
 
-    async Task<GuestmarkProcess> StartAsync(string role)
+    /// <summary>Starts a role and puts it among the processes before waiting for it, so that a failed start leaves none behind.</summary>
+    async Task StartAsync(string role, Dictionary<string, GuestmarkProcess> processes)
     {
         string[] arguments = role switch
         {
@@ -82,8 +83,8 @@ public sealed class CrashTests : IDisposable
             ],
         };
         var process = GuestmarkProcess.Start("guestmark", [role, "--certs", _folder.File($"certs/{role}"), "--data", _folder.File(role), .. arguments]);
+        processes[role] = process;
         await process.WaitForLineAsync(role == "node" ? "listening for" : role == "sensor" ? "nodes connect to" : "sign in at");
-        return process;
     }
 
     /// <summary>Sends reports until the given number is acknowledged. Each attempt has a marker of its own, so it can be told apart in Central.</summary>
