@@ -8,6 +8,9 @@ static class Damage
 {
     static readonly uint[] Extremes = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff];
 
+    /// <summary>How many damaged inputs a test tries: few in every run, and as many as GUESTMARK_FUZZ_INPUTS says when that is set.</summary>
+    public static int Inputs(int usual) => int.TryParse(Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS"), out var inputs) ? inputs : usual;
+
     /// <summary>A damaged copy.</summary>
     /// <param name="focus">Half of the damage falls into so many bytes at the front.</param>
     public static byte[] Mutate(byte[] original, Random random, int focus)

@@ -1,3 +1,4 @@
+using Guestmark.Inventory.Rpm;
 namespace Guestmark.Inventory.Tests;
 
 public sealed class InventoryScannerTests
@@ -165,5 +166,5 @@ public sealed class InventoryScannerTests
     [InlineData("", null, null)]
     [InlineData(null, null, null)]
     public void Source_names_are_split(string? sourceRpm, string? name, string? version) =>
-        Assert.Equal((name, version), InventoryScanner.SourceOf(sourceRpm));
+        Assert.Equal((name, version), RpmPackages.SourceOf(sourceRpm));
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Guestmark.Inventory.Sqlite;
 
 namespace Guestmark.Inventory.Rpm;
 

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Guestmark.Inventory;
+namespace Guestmark.Inventory.Os;
 
 /// <summary>Decodes os-release: https://www.freedesktop.org/software/systemd/man/latest/os-release.html.</summary>
 /// <remarks>
@@ -17,6 +17,19 @@ static class OsReleaseFile
 
     // One more than is kept, so that the cut falls between characters.
     const int ValueCharsMax = OsRelease.TextCharsMax + 1;
+
+    static readonly string[] Paths = ["etc/os-release", "usr/lib/os-release"];
+
+    /// <summary>The operating system of a machine. Absent is no problem: every package is still known, and that nothing can be matched is said where it matters.</summary>
+    public static OsRelease Read(InventoryScan scan)
+    {
+        foreach (var path in Paths)
+        {
+            if (scan.TryRead(path, BytesMax) is { } file) return Read(file);
+        }
+
+        return OsRelease.Unknown;
+    }
 
     /// <summary>Decodes a file. Names that are absent become empty.</summary>
     public static OsRelease Read(ReadOnlySpan<byte> file)

@@ -1,8 +1,9 @@
+using Guestmark.Inventory.Os;
 using System.Text;
 using System.Text.Json;
 using Guestmark.TestKit;
 
-namespace Guestmark.Inventory.Tests;
+namespace Guestmark.Inventory.Tests.Os;
 
 public sealed class OsReleaseFileTests
 {

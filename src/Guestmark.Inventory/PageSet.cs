@@ -1,4 +1,4 @@
-namespace Guestmark.Inventory.Rpm;
+namespace Guestmark.Inventory;
 
 /// <summary>Pages of a database that were visited. A page that comes up twice is a loop or belongs to two values: both are damage.</summary>
 sealed class PageSet(uint pageCount)

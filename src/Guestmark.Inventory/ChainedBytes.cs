@@ -1,4 +1,4 @@
-namespace Guestmark.Inventory.Rpm;
+namespace Guestmark.Inventory;
 
 /// <summary>
 /// A value that a database keeps on a chain of pages. It is joined from the front only as far as somebody reads: what rpm needs to

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Guestmark.Inventory;
+namespace Guestmark.Inventory.Dpkg;
 
 /// <summary>What is installed by one dpkg status file, and which stanzas could not be understood.</summary>
 sealed record DpkgContents(IReadOnlyList<Package> Packages, IReadOnlyList<string> Problems);

@@ -1,7 +1,8 @@
 using System.Buffers.Binary;
 using System.Text;
+using Guestmark.Inventory.Rpm;
 
-namespace Guestmark.Inventory.Rpm;
+namespace Guestmark.Inventory.Sqlite;
 
 /// <summary>Reads <c>rpmdb.sqlite</c> of rpm 4.16 and later, with the committed pages of its write-ahead log.</summary>
 /// <remarks>

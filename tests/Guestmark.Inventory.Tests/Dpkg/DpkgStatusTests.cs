@@ -1,6 +1,6 @@
 using Guestmark.TestKit;
 
-namespace Guestmark.Inventory.Tests;
+namespace Guestmark.Inventory.Tests.Dpkg;
 
 public sealed class DpkgStatusTests
 {

@@ -1,8 +1,9 @@
 using System.Buffers.Binary;
 using System.Text;
+using Guestmark.Inventory.Tests.Rpm;
 using Guestmark.TestKit;
 
-namespace Guestmark.Inventory.Tests.Rpm;
+namespace Guestmark.Inventory.Tests.Sqlite;
 
 /// <summary>Files that SQLite itself writes: logs, page sizes and tree depths that the real databases lack.</summary>
 public sealed class SqliteDatabaseTests : IDisposable

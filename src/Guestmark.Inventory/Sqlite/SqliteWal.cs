@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 
-namespace Guestmark.Inventory.Rpm;
+namespace Guestmark.Inventory.Sqlite;
 
 /// <summary>
 /// The write-ahead log beside an SQLite database (<c>-wal</c>): pages that transactions have committed and that are not yet in the
