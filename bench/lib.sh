@@ -26,8 +26,12 @@ start_server() {
 
 # compare METRIC GOAL ROUNDS OURS PEER : runs two commands in alternation, after a round that does not count. Each prints one number, more
 # is better, and fails when its output was wrong. Prints the medians, the median of the pairwise ratios and their range.
-compare() {
-  local metric=$1 goal=$2 rounds=$3 ours_command=$4 peer_command=$5 round ours_value peer_value lines=
+# compare_least: the same where less is better.
+compare() { compare_by most "$@"; }
+compare_least() { compare_by least "$@"; }
+
+compare_by() {
+  local better=$1 metric=$2 goal=$3 rounds=$4 ours_command=$5 peer_command=$6 round ours_value peer_value lines=
   for ((round = 0; round <= rounds; round++)); do
     ours_value=$(eval "$ours_command") && peer_value=$(eval "$peer_command") || {
       echo "error: $metric: a run failed" >&2
@@ -36,7 +40,7 @@ compare() {
     echo "  round $round: ours $ours_value, peer $peer_value$([ "$round" -eq 0 ] && echo ' (not counted)')" >&2
     [ "$round" -eq 0 ] || lines+="$ours_value $peer_value"$'\n'
   done
-  printf %s "$lines" | awk -v metric="$metric" -v goal="$goal" '
+  printf %s "$lines" | awk -v metric="$metric" -v goal="$goal" -v better="$better" '
     function median(values, n,   i, j, t) {
       for (i = 2; i <= n; i++) for (j = i; j > 1 && values[j - 1] > values[j]; j--) { t = values[j]; values[j] = values[j - 1]; values[j - 1] = t }
       return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
@@ -44,6 +48,25 @@ compare() {
     { n++; ours[n] = $1; peer[n] = $2; ratio[n] = $1 / $2 }
     END {
       middle = median(ratio, n)
-      printf "%s ours=%.0f peer=%.0f ratio=%.2f [%.2f…%.2f] goal=%s %s\n", metric, median(ours, n), median(peer, n), middle, ratio[1], ratio[n], goal, (middle >= goal ? "ok" : "short")
+      printf "%s ours=%.0f peer=%.0f ratio=%.2f [%.2f…%.2f] goal=%s %s\n", metric, median(ours, n), median(peer, n), middle, ratio[1], ratio[n], goal, ((better == "most" ? middle >= goal : middle <= goal) ? "ok" : "short")
     }'
+}
+
+# publish_agent : builds the agent that goes into guests and sets $agent to it.
+publish_agent() {
+  local framework
+  framework=$(sed -n 's/.*<AotFramework>\(.*\)<.*/\1/p' "$root/Directory.Build.props")
+  dotnet publish "$root/src/Guestmark.Agent" -f "$framework" -r linux-x64 -c Release --nologo -v quiet >&2 || return 1
+  agent=$root/artifacts/publish/Guestmark.Agent/release_${framework}_linux-x64/guestmark-agent
+}
+
+# record NAME : replaces the block NAME of docs/specification.md by standard input.
+record() {
+  local file=$root/docs/specification.md text
+  text=$(cat)
+  grep -q "<!-- $1 -->" "$file" || { echo "error: docs/specification.md has no block '$1'" >&2; return 1; }
+  TEXT=$text awk -v name="$1" '
+    $0 == "<!-- " name " -->" { print; print ENVIRON["TEXT"]; skipping = 1; next }
+    $0 == "<!-- end of " name " -->" { skipping = 0 }
+    !skipping { print }' "$file" >"$file.new" && mv "$file.new" "$file"
 }
