@@ -48,17 +48,29 @@ sealed partial class GuestRoot : IDisposable
             if (!found) return null;
             if (name is null) return "is a folder, not a regular file";
 
-            if (!Native.TryStatus(folders.Current, name, out var status)) return Native.LastError().Text;
-            if (!status.IsRegularFile) return "is not a regular file";
-            var handle = Native.Open(folders.Current, name, Native.OpenNonBlocking | Native.OpenNoFollow);
-            if (handle is null) return Native.LastError().Text;
-            if (!Native.TryStatus(handle, "", out status) || !status.IsRegularFile)
-            {
-                handle.Dispose();
-                return "changed while it was opened";
-            }
+            return GuestFolder.TryOpenFile(folders.Current, folders.Path, name, out file);
+        }
+        finally
+        {
+            folders.Clear();
+        }
+    }
 
-            file = new GuestFile(handle, folders.Path + "/" + name, status);
+    /// <summary>Opens a folder for listing, and for what lies in it.</summary>
+    /// <param name="folder">Null when there is an error, and when nothing has that name.</param>
+    /// <returns>What is wrong; null on success and when nothing has that name.</returns>
+    public string? TryOpenFolder(string path, out GuestFolder? folder)
+    {
+        folder = null;
+        var folders = new FolderStack(_root);
+        try
+        {
+            if (Walk(path, folders, out var last, out var found) is { } error) return error;
+            if (!found) return null;
+            if (last is not null) return "is not a folder";
+            var handle = Native.Open(folders.Current, ".", Native.OpenFolder);
+            if (handle is null) return Native.LastError().Text;
+            folder = new GuestFolder(handle, folders.Path);
             return null;
         }
         finally
@@ -84,34 +96,27 @@ sealed partial class GuestRoot : IDisposable
 
     /// <summary>Names in a folder, sorted, at most <see cref="FolderEntriesMax"/>.</summary>
     /// <param name="names">Null when there is an error, and when there is no such folder.</param>
+    /// <param name="foldersOnly">Whether only folders are wanted; a symbolic link is none.</param>
     /// <returns>What is wrong; null on success and when there is no such folder.</returns>
-    public string? TryList(string path, out IReadOnlyList<string>? names)
+    public string? TryList(string path, out IReadOnlyList<string>? names, bool foldersOnly = false)
     {
         names = null;
-        var folders = new FolderStack(_root);
-        try
+        if (TryOpenFolder(path, out var opened) is { } error) return error;
+        if (opened is null) return null;
+        using var folder = opened;
+        var found = new List<string>();
+        using var entries = folder.Entries();
+        while (entries.MoveNext())
         {
-            if (Walk(path, folders, out var last, out var found) is { } error) return error;
-            if (!found) return null;
-            if (last is not null) return "is not a folder";
-            using var folder = Native.Open(folders.Current, ".", Native.OpenFolder);
-            if (folder is null) return Native.LastError().Text;
-            // By the descriptor: a path would be walked anew by the kernel, along links that may have changed since.
-            var entries = Directory.EnumerateFileSystemEntries($"/proc/self/fd/{folder.DangerousGetHandle()}").Select(entry => Path.GetFileName(entry))
-                .Take(FolderEntriesMax + 1).ToList();
-            if (entries.Count > FolderEntriesMax) return $"has more than {FolderEntriesMax} entries";
-            entries.Sort(StringComparer.Ordinal);
-            names = entries;
-            return null;
+            if (foldersOnly && !folder.IsFolder(entries)) continue;
+            if (found.Count == FolderEntriesMax) return $"has more than {FolderEntriesMax} entries";
+            found.Add(Encoding.UTF8.GetString(entries.Name));
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return e.Message;
-        }
-        finally
-        {
-            folders.Clear();
-        }
+
+        if (entries.Error is { } unread) return unread;
+        found.Sort(StringComparer.Ordinal);
+        names = found;
+        return null;
     }
 
     public void Dispose() => _root.Dispose();
@@ -217,6 +222,17 @@ sealed partial class GuestRoot : IDisposable
         static readonly bool ArmOrPower =
             RuntimeInformation.ProcessArchitecture is Architecture.Arm or Architecture.Armv6 or Architecture.Arm64 or Architecture.Ppc64le;
 
+        // asm/unistd.h of each architecture that .NET runs on.
+        static nint GetDirectoryEntries => RuntimeInformation.ProcessArchitecture switch
+        {
+            Architecture.X64 => 217,
+            Architecture.Ppc64le => 202,
+            Architecture.S390x or Architecture.X86 => 220,
+            Architecture.Arm or Architecture.Armv6 => 217,
+            // asm-generic/unistd.h: Arm64, RISC-V, LoongArch.
+            _ => 61,
+        };
+
         public static int OpenNoFollow => ArmOrPower ? 0x8000 : 0x2_0000;
 
         public static int OpenFolder => ArmOrPower ? 0x4000 : 0x1_0000;
@@ -229,6 +245,18 @@ sealed partial class GuestRoot : IDisposable
             var descriptor = openat(Descriptor(folder), path, flags | OpenCloseOnExec, 0);
             GC.KeepAlive(folder);
             return descriptor < 0 ? null : new SafeFileHandle(descriptor, ownsHandle: true);
+        }
+
+        /// <summary>getdents64(2): the next entries of a folder that is open for reading.</summary>
+        /// <remarks>
+        /// By its number: glibc has a function for it from 2.30 on, and that of RHEL 8 is 2.28. Not through /proc/self/fd, which may not be mounted.
+        /// </remarks>
+        /// <returns>Bytes that were filled; 0 at the end; negative for an error.</returns>
+        public static int ReadFolder(SafeFileHandle folder, Span<byte> entries)
+        {
+            var length = syscall(GetDirectoryEntries, Descriptor(folder), entries, (nuint)entries.Length);
+            GC.KeepAlive(folder);
+            return (int)length;
         }
 
         public static int ReadLink(SafeFileHandle folder, string path, Span<byte> target)
@@ -271,6 +299,9 @@ sealed partial class GuestRoot : IDisposable
         [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
         private static partial int openat(int folder, string path, int flags, int mode);
 
+        [LibraryImport("libc", SetLastError = true)]
+        private static partial nint syscall(nint number, nint folder, Span<byte> entries, nuint size);
+
         [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
         private static partial nint readlinkat(int folder, string path, Span<byte> buffer, nuint size);
 
@@ -292,6 +323,9 @@ readonly record struct FileStatus(ushort Mode, ulong Device, ulong Inode, long S
     public bool IsFolder => (Mode & TypeMask) == 0x4000;
 
     public bool IsLink => (Mode & TypeMask) == 0xa000;
+
+    /// <summary>Whether anybody may execute it.</summary>
+    public bool IsExecutable => (Mode & 0x49) != 0;
 }
 
 /// <summary>An open regular file of a guest.</summary>

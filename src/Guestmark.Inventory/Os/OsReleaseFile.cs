@@ -18,6 +18,7 @@ static class OsReleaseFile
     // One more than is kept, so that the cut falls between characters.
     const int ValueCharsMax = OsRelease.TextCharsMax + 1;
 
+    /// <summary>Where the file is, the one that wins first. One may be a link to the other.</summary>
     public static readonly string[] Paths = ["etc/os-release", "usr/lib/os-release"];
 
     /// <summary>The operating system of a machine. Absent is no problem: every package is still known, and that nothing can be matched is said where it matters.</summary>

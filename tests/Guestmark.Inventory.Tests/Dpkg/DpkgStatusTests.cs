@@ -62,6 +62,7 @@ public sealed class DpkgStatusTests
             Architecture = "amd64",
             SourceName = "gcc-5",
             SourceVersion = "5.1.1-12ubuntu1",
+            Vendor = "Ubuntu Core developers <ubuntu-devel-discuss@lists.ubuntu.com>",
             Database = Status,
         }, inventory.Packages.Single(package => package.Name == "libgcc1"));
     }
