@@ -1,84 +1,75 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text;
 
 namespace Guestmark.Agent;
 
-/// <summary>A span of time as Go's <c>time.ParseDuration</c> writes it: <c>30s</c>, <c>1h30m</c>, <c>1.5h</c>, <c>250ms</c>.</summary>
-/// <remarks>
-/// The agents that this one replaces take their durations so, and unit files are written for them. Numbers without a unit are
-/// refused, except 0, as Go does; so are negative ones, which no option of an agent has a use for.
-/// </remarks>
+/// <summary>Durations as the original agent takes them (Go's time.ParseDuration): <c>4h</c>, <c>1h30m</c>, <c>30s</c>, <c>500ms</c>. A bare number is seconds.</summary>
 static class Duration
 {
-    /// <summary>Go's longest, 2^63 - 1 nanoseconds, in ticks of 100 ns.</summary>
-    const long TicksMax = long.MaxValue / 100;
-
-    /// <returns>False when <paramref name="text"/> is no duration, or is longer than 292 years.</returns>
-    public static bool TryParse(ReadOnlySpan<char> text, out TimeSpan value)
-    {
-        value = default;
-        if (text is "0") return true;
-        if (text.StartsWith('+')) text = text[1..];
-        if (text.IsEmpty) return false;
-        var ticks = 0m;
-        while (!text.IsEmpty)
-        {
-            var digits = text.IndexOfAnyExcept("0123456789.");
-            // 18 digits are more than the longest duration has in its smallest unit, and fit a decimal.
-            if (digits is < 1 or > 40) return false;
-            if (!decimal.TryParse(text[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)) return false;
-            text = text[digits..];
-            var unitLength = text.IndexOfAny("0123456789.");
-            if (unitLength < 0) unitLength = text.Length;
-            if (TicksPer(text[..unitLength]) is not { } unit || number > TicksMax / unit) return false;
-            ticks += number * unit;
-            if (ticks > TicksMax) return false;
-            text = text[unitLength..];
-        }
-
-        value = new TimeSpan((long)ticks);
-        return true;
-    }
-
-    /// <summary>The shortest text that <see cref="TryParse"/> reads back: <c>4h</c>, <c>1h30m</c>, <c>0s</c>.</summary>
-    public static string Format(TimeSpan value)
-    {
-        var text = new StringBuilder();
-        if (value.TotalHours >= 1) text.Append(CultureInfo.InvariantCulture, $"{(long)value.TotalHours}h");
-        if (value.Minutes > 0) text.Append(CultureInfo.InvariantCulture, $"{value.Minutes}m");
-        var seconds = value.Seconds + (decimal)(value.Ticks % TimeSpan.TicksPerSecond) / TimeSpan.TicksPerSecond;
-        if (seconds > 0 || text.Length == 0) text.Append(CultureInfo.InvariantCulture, $"{seconds:0.#######}s");
-        return text.ToString();
-    }
+    static readonly (string Unit, double Seconds)[] Units = [("ms", 0.001), ("h", 3600), ("m", 60), ("s", 1)];
 
     /// <summary>An option that takes a duration between two bounds.</summary>
-    public static Option<TimeSpan> Option(string name, string description, TimeSpan usual, TimeSpan min, TimeSpan max) => new(name)
+    public static Option<TimeSpan> Option(string name, string description, string defaultText, TimeSpan least, TimeSpan most)
     {
-        Description = $"{description} ({Format(min)} to {Format(max)}) [default: {Format(usual)}]",
-        HelpName = "DURATION",
-        DefaultValueFactory = _ => usual,
-        CustomParser = result => Parse(result, name, min, max),
-    };
-
-    static TimeSpan Parse(ArgumentResult result, string name, TimeSpan min, TimeSpan max)
-    {
-        var text = result.Tokens[0].Value;
-        if (!TryParse(text, out var value)) result.AddError($"{name} {text}: write a number with its unit, for example 30s, 10m, 4h or 1h30m");
-        else if (value < min || value > max) result.AddError($"{name} {text}: must be {Format(min)} to {Format(max)}");
-        return value;
+        var option = new Option<TimeSpan>(name)
+        {
+            Description = description,
+            HelpName = "DURATION",
+            DefaultValueFactory = _ => Parse(defaultText)!.Value,
+            CustomParser = result =>
+            {
+                var text = result.Tokens[0].Value;
+                if (Parse(text) is not { } value) result.AddError($"{name} {text}: write a duration such as 30s, 10m or 1h30m");
+                else if (value < least || value > most) result.AddError($"{name} {text}: must be {Format(least)} to {Format(most)}");
+                else return value;
+                return default;
+            },
+        };
+        return option;
     }
 
-    static decimal? TicksPer(ReadOnlySpan<char> unit) => unit switch
+    /// <returns>Null when the text is no duration.</returns>
+    public static TimeSpan? Parse(string text)
     {
-        "ns" => 0.01m,
-        // Both signs that Unicode has for micro: U+00B5 and U+03BC.
-        "us" or "\u00b5s" or "\u03bcs" => 10,
-        "ms" => TimeSpan.TicksPerMillisecond,
-        "s" => TimeSpan.TicksPerSecond,
-        "m" => TimeSpan.TicksPerMinute,
-        "h" => TimeSpan.TicksPerHour,
-        _ => null,
-    };
+        if (uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var bare)) return TimeSpan.FromSeconds(bare);
+        var rest = text.AsSpan();
+        if (rest.IsEmpty) return null;
+        var seconds = 0.0;
+        while (!rest.IsEmpty)
+        {
+            var digits = rest.IndexOfAnyExcept("0123456789.");
+            if (digits <= 0 || !double.TryParse(rest[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)) return null;
+            rest = rest[digits..];
+            var matched = false;
+            foreach (var (unit, unitSeconds) in Units)
+            {
+                if (!rest.StartsWith(unit, StringComparison.Ordinal)) continue;
+                seconds += number * unitSeconds;
+                rest = rest[unit.Length..];
+                matched = true;
+                break;
+            }
+
+            if (!matched) return null;
+        }
+
+        return seconds <= TimeSpan.MaxValue.TotalSeconds / 2 ? TimeSpan.FromSeconds(seconds) : null;
+    }
+
+    /// <summary>The shortest text that <see cref="Parse"/> takes back: <c>1h30m</c>.</summary>
+    public static string Format(TimeSpan duration)
+    {
+        if (duration < TimeSpan.FromSeconds(1)) return duration == TimeSpan.Zero ? "0s" : string.Create(CultureInfo.InvariantCulture, $"{duration.TotalMilliseconds}ms");
+        var text = new StringBuilder();
+        Append((long)duration.TotalHours, "h");
+        Append(duration.Minutes, "m");
+        Append(duration.Seconds, "s");
+        return text.ToString();
+
+        void Append(long number, string unit)
+        {
+            if (number > 0) text.Append(number).Append(unit);
+        }
+    }
 }

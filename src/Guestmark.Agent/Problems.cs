@@ -6,6 +6,8 @@ namespace Guestmark.Agent;
 /// <summary>What could not be read, told on standard error and in the exit code.</summary>
 static class Problems
 {
+    public static string Count(int number, string thing) => number == 1 ? $"1 {thing}" : $"{number} {thing}s";
+
     public static int Report(GuestInventory inventory)
     {
         if (inventory.Os.IsUnknown)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Guestmark.Agent;
+using Guestmark.Agent.Reporting;
 using Guestmark.CommandLine;
 
 var root = new RootCommand("Reports what is installed in this machine to its host. Without a command: scans once and sends the report.")
@@ -7,7 +8,8 @@ var root = new RootCommand("Reports what is installed in this machine to its hos
     ScanCommand.Create(),
 }.WithExamples(
     """
-    guestmark-agent --socket /run/vm/vsock.sock_818
+    guestmark-agent
+    guestmark-agent --daemon --index-interval 4h
     guestmark-agent --socket /run/vm/vsock.sock_818 --host-path /mnt/guest --distro almalinux:8
     guestmark-agent scan --output json
     """);

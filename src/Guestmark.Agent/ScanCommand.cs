@@ -21,7 +21,7 @@ static class ScanCommand
         options.AddTo(command);
         command.SetAction((parsed, cancellationToken) =>
         {
-            var inventory = options.Scan(parsed, cancellationToken);
+            var inventory = InventoryScanner.Scan(options.Read(parsed), cancellationToken);
             if (parsed.GetRequiredValue(output) == "json")
             {
                 using var standardOutput = Console.OpenStandardOutput();
@@ -54,7 +54,7 @@ static class ScanCommand
         PrintRow(output, widths, i => columns[i].Title);
         foreach (var package in inventory.Packages) PrintRow(output, widths, i => columns[i].Value(package));
         output.WriteLine();
-        output.WriteLine($"{inventory.Packages.Count} packages, {TerminalText.Printable(inventory.Os.ToString())}");
+        output.WriteLine($"{Problems.Count(inventory.Packages.Count, "package")}, {TerminalText.Printable(inventory.Os.ToString())}");
     }
 
     static void PrintRow(StreamWriter output, int[] widths, Func<int, string> value)

@@ -29,11 +29,11 @@ sealed class ScanOptions
     }
 
     /// <exception cref="CommandException">The root is not there.</exception>
-    public GuestInventory Scan(ParseResult parsed, CancellationToken cancellationToken)
+    public InventoryScanOptions Read(ParseResult parsed)
     {
         var root = parsed.GetRequiredValue(_hostPath);
         if (!Directory.Exists(root)) throw new CommandException($"--host-path {root}: no such folder; name the root of the machine's files");
-        return InventoryScanner.Scan(new InventoryScanOptions { HostPath = root, Os = parsed.GetValue(_distro) }, cancellationToken);
+        return new InventoryScanOptions { HostPath = root, Os = parsed.GetValue(_distro) };
     }
 
     static OsRelease? ParseDistro(ArgumentResult result)

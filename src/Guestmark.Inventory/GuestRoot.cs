@@ -67,6 +67,21 @@ sealed partial class GuestRoot : IDisposable
         }
     }
 
+    /// <summary>The state of a file or folder. Null when nothing has that name, and when it cannot be reached.</summary>
+    public FileStatus? StatusOf(string path)
+    {
+        var folders = new FolderStack(_root);
+        try
+        {
+            if (Walk(path, folders, out var name, out var found) is not null || !found) return null;
+            return Native.TryStatus(folders.Current, name ?? "", out var status) ? status : null;
+        }
+        finally
+        {
+            folders.Clear();
+        }
+    }
+
     /// <summary>Names in a folder, sorted, at most <see cref="FolderEntriesMax"/>.</summary>
     /// <param name="names">Null when there is an error, and when there is no such folder.</param>
     /// <returns>What is wrong; null on success and when there is no such folder.</returns>
@@ -268,6 +283,9 @@ sealed partial class GuestRoot : IDisposable
 readonly record struct FileStatus(ushort Mode, ulong Device, ulong Inode, long Size, long ModifiedSeconds, uint ModifiedNanoseconds)
 {
     const int TypeMask = 0xf000;
+
+    /// <summary>Milliseconds since 1970.</summary>
+    public long ModifiedMilliseconds => (ModifiedSeconds * 1000) + (ModifiedNanoseconds / 1_000_000);
 
     public bool IsRegularFile => (Mode & TypeMask) == 0x8000;
 

@@ -29,6 +29,9 @@ public static class InventoryScanner
     /// <summary>Packages that are taken at most: as many as a report may have.</summary>
     public const int PackagesMax = Wire.Reports.ReportValidator.PackagesMax;
 
+    /// <summary>Files and folders, from the root of the machine, whose state decides what <see cref="Scan"/> gives.</summary>
+    public static IReadOnlyList<string> Paths { get; } = [.. OsReleaseFile.Paths, .. RpmPackages.Paths, .. DpkgPackages.Paths];
+
     /// <summary>Reads what is installed. What cannot be read becomes a problem of the inventory; the rest is still reported.</summary>
     /// <exception cref="OperationCanceledException">The caller does not want the inventory any more.</exception>
     public static GuestInventory Scan(InventoryScanOptions options, CancellationToken cancellation)

@@ -110,8 +110,11 @@ sealed class GuestScans(UpSetup setup, CentralClient api, Progress progress, Tim
     {
         yield return "--host-path";
         yield return guest.Folder;
+        var socket = $"{guest.SocketBase(setup.Sockets)}_{UpSetup.PushPort}";
         yield return "--socket";
-        yield return $"{guest.SocketBase(setup.Sockets)}_{UpSetup.PushPort}";
+        yield return socket;
+        yield return "--lock-file";
+        yield return socket + ".lock";
         if (guest.Distro is null) yield break;
         yield return "--distro";
         yield return guest.Distro;

@@ -16,9 +16,10 @@ public sealed class GuestmarkProcess : IAsyncDisposable
 
     GuestmarkProcess(string program, IEnumerable<string> arguments)
     {
-        // The same configuration as the tests: artifacts/bin/<project>/release.
-        var configuration = new DirectoryInfo(AppContext.BaseDirectory).Name;
-        var start = new ProcessStartInfo(Path.Combine(Repository.Root, "artifacts", "bin", "Guestmark", configuration, program))
+        // Beside the tests that reference it, else of the same configuration as the tests: artifacts/bin/<project>/release.
+        var path = Path.Combine(AppContext.BaseDirectory, program);
+        if (!File.Exists(path)) path = Path.Combine(Repository.Root, "artifacts", "bin", "Guestmark", new DirectoryInfo(AppContext.BaseDirectory).Name, program);
+        var start = new ProcessStartInfo(path)
         {
             UseShellExecute = false,
             RedirectStandardOutput = true,
@@ -33,6 +34,8 @@ public sealed class GuestmarkProcess : IAsyncDisposable
         _process.BeginOutputReadLine();
         _process.BeginErrorReadLine();
     }
+
+    public int Id => _process.Id;
 
     public string Output
     {

@@ -6,6 +6,8 @@ static class DpkgPackages
     public const string StatusFile = "var/lib/dpkg/status";
     public const string StatusFolder = "var/lib/dpkg/status.d";
 
+    public static IReadOnlyList<string> Paths { get; } = [StatusFile, StatusFolder];
+
     // Enough to see that a whole folder is wrong.
     const int ProblemsMax = 1000;
 

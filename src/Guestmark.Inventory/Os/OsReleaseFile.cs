@@ -18,7 +18,7 @@ static class OsReleaseFile
     // One more than is kept, so that the cut falls between characters.
     const int ValueCharsMax = OsRelease.TextCharsMax + 1;
 
-    static readonly string[] Paths = ["etc/os-release", "usr/lib/os-release"];
+    public static readonly string[] Paths = ["etc/os-release", "usr/lib/os-release"];
 
     /// <summary>The operating system of a machine. Absent is no problem: every package is still known, and that nothing can be matched is said where it matters.</summary>
     public static OsRelease Read(InventoryScan scan)

@@ -12,6 +12,9 @@ static class RpmPackages
     // rpm's order of backends (lib/backend/dbi.c): sqlite, ndb, bdb.
     public static readonly string[] FileNames = ["rpmdb.sqlite", "Packages.db", "Packages"];
 
+    public static IReadOnlyList<string> Paths { get; } =
+        [.. from folder in Folders from name in (string[])[.. FileNames, "rpmdb.sqlite-wal"] select folder + "/" + name];
+
     /// <summary>Reads the one database of each folder that rpm uses.</summary>
     /// <remarks>
     /// After a change of backend the old file may stay beside the new one, and its packages are those of the day of the change. rpm

@@ -1,17 +1,16 @@
-using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Guestmark.TestKit;
 using Guestmark.Wire.Framing;
 using Guestmark.Wire.Reports;
 
-namespace Guestmark.Agent.Tests;
+namespace Guestmark.Agent.Tests.Reporting;
 
 /// <summary>Establishes what the agent does with each answer of a host, and what it tells its user, as a real process.</summary>
-public sealed class AgentTests : IDisposable
+public sealed class PushTests : IDisposable
 {
     readonly TemporaryFolder _folder = new();
 
-    public AgentTests()
+    public PushTests()
     {
         Directory.CreateDirectory(_folder.File("guest/etc"));
         Directory.CreateDirectory(_folder.File("guest/var/lib/dpkg"));
@@ -29,7 +28,7 @@ public sealed class AgentTests : IDisposable
         var host = HostAsync(PushStatus.Stored);
         var (exitCode, output, error) = await PushAsync();
         Assert.Equal((0, ""), (exitCode, output));
-        Assert.Contains("delivered 1 packages of debian 12", error, StringComparison.Ordinal);
+        Assert.Contains("delivered 1 package of debian 12", error, StringComparison.Ordinal);
         var report = VMReport.Parser.ParseFrom(Assert.Single(await host));
         Assert.Equal("bash", Assert.Single(report.IndexReport.IndexV4.Contents.Packages).Value.Name);
     }
@@ -70,7 +69,7 @@ public sealed class AgentTests : IDisposable
         Assert.Equal(1, exitCode);
         Assert.Contains(SocketPath, error, StringComparison.Ordinal);
         Assert.Contains("no such socket", error, StringComparison.Ordinal);
-        Assert.Contains("within 1 seconds", error, StringComparison.Ordinal);
+        Assert.Contains("within 1s", error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -96,7 +95,7 @@ public sealed class AgentTests : IDisposable
         (exitCode, output, _) = await GuestmarkProcess.RunAsync("guestmark-agent", "scan", "--host-path", _folder.File("guest"));
         Assert.Equal(0, exitCode);
         Assert.Contains("bash  5.2.15-2+b7  amd64", output, StringComparison.Ordinal);
-        Assert.Contains("1 packages, debian 12", output, StringComparison.Ordinal);
+        Assert.Contains("1 package, debian 12", output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -128,8 +127,8 @@ public sealed class AgentTests : IDisposable
     [InlineData("--socket")]
     [InlineData("--distro", "nonsense", "--socket", "/x")]
     [InlineData("--timeout", "0", "--socket", "/x")]
+    [InlineData("--index-interval", "9m", "--socket", "/x")]
     [InlineData("scan", "--output", "yaml")]
-    [InlineData]
     public async Task Wrong_usage_ends_with_2(params string[] arguments)
     {
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark-agent", arguments);
@@ -138,35 +137,7 @@ public sealed class AgentTests : IDisposable
     }
 
     Task<(int ExitCode, string Output, string Error)> PushAsync(params string[] arguments) =>
-        GuestmarkProcess.RunAsync("guestmark-agent", ["--host-path", _folder.File("guest"), "--socket", SocketPath, .. arguments]);
+        GuestmarkProcess.RunAsync("guestmark-agent", ["--host-path", _folder.File("guest"), "--socket", SocketPath, "--lock-file", _folder.File("lock"), .. arguments]);
 
-    /// <summary>A host that answers each connection's message with the next status, or closes without an answer where there is none.</summary>
-    /// <returns>The bodies that came.</returns>
-    Task<List<byte[]>> HostAsync(params PushStatus?[] answers)
-    {
-        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        listener.Bind(new UnixDomainSocketEndPoint(SocketPath));
-        listener.Listen();
-        return Task.Run(async () =>
-        {
-            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-            var bodies = new List<byte[]>();
-            foreach (var answer in answers)
-            {
-                using var connection = await listener.AcceptAsync(limit.Token);
-                await using var stream = new NetworkStream(connection);
-                var header = new byte[PushFrame.HeaderBytes];
-                await stream.ReadExactlyAsync(header, limit.Token);
-                var body = new byte[BitConverter.ToUInt32(header)];
-                await stream.ReadExactlyAsync(body, limit.Token);
-                bodies.Add(body);
-                if (answer is not { } status) continue;
-                PushFrame.WriteStatus(header, status);
-                await stream.WriteAsync(header, limit.Token);
-            }
-
-            listener.Dispose();
-            return bodies;
-        });
-    }
+    Task<List<byte[]>> HostAsync(params PushStatus?[] answers) => PushHost.RunAsync(SocketPath, answers);
 }

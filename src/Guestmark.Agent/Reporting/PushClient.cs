@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using Guestmark.Wire.Framing;
 
-namespace Guestmark.Agent;
+namespace Guestmark.Agent.Reporting;
 
 /// <summary>What came of one attempt: the host's answer, or why there is none.</summary>
 readonly record struct PushOutcome(PushStatus? Status, string? Problem);
@@ -10,26 +10,30 @@ readonly record struct PushOutcome(PushStatus? Status, string? Problem);
 static class PushClient
 {
     /// <summary>Sends one report on a connection of its own and waits for the answer. Failures of the channel are returned, not thrown.</summary>
-    public static async Task<PushOutcome> SendAsync(string socketPath, byte[] report, CancellationToken cancellationToken)
+    public static async Task<PushOutcome> SendAsync(HostChannel channel, byte[] report, CancellationToken cancellationToken)
     {
-        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        Socket socket;
         try
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), cancellationToken);
-        }
-        catch (ArgumentOutOfRangeException)
-        {
-            return new(null, "the path is too long for a Unix socket, which has at most 107 bytes; use a shorter one");
+            socket = channel.CreateSocket();
         }
         catch (SocketException e)
         {
-            return new(null, e.SocketErrorCode switch
-            {
-                SocketError.ConnectionRefused => "nobody listens there; is the node running?",
-                SocketError.AddressNotAvailable => "there is no such socket; is the node running, and is this the socket of this machine?",
-                SocketError.AccessDenied => "no permission to connect; run as the socket's owner",
-                _ => e.Message,
-            });
+            return new(null, channel.Describe(e));
+        }
+
+        using (socket) return await SendAsync(socket, channel, report, cancellationToken);
+    }
+
+    static async Task<PushOutcome> SendAsync(Socket socket, HostChannel channel, byte[] report, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await socket.ConnectAsync(channel.Address, cancellationToken);
+        }
+        catch (SocketException e)
+        {
+            return new(null, channel.Describe(e));
         }
 
         var header = new byte[PushFrame.HeaderBytes];

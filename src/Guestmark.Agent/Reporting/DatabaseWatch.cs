@@ -1,0 +1,111 @@
+using System.Runtime.InteropServices;
+
+namespace Guestmark.Agent.Reporting;
+
+/// <summary>Notices that something changed in the folders of the package databases (inotify(7)).</summary>
+/// <remarks>
+/// What changed is not looked at: the databases' fingerprint tells. Events come by the thousand while a transaction writes; the
+/// thread therefore waits <see cref="Pause"/> after each look, while the kernel's queue fills and, when it is full, drops.
+/// </remarks>
+sealed partial class DatabaseWatch : IDisposable
+{
+    static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
+
+    const int NonBlockingCloseOnExec = 0x800 | 0x8_0000;
+    // MODIFY, MOVED_FROM, MOVED_TO, CREATE, DELETE, and only folders.
+    const uint Changes = 0x2 | 0x40 | 0x80 | 0x100 | 0x200 | 0x100_0000;
+    const short PollIn = 1;
+
+    readonly int _inotify;
+    readonly int _stop;
+    readonly Thread _thread;
+    readonly SemaphoreSlim _changed = new(0, 1);
+
+    DatabaseWatch(int inotify, int stop)
+    {
+        _inotify = inotify;
+        _stop = stop;
+        _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "database watch" };
+        _thread.Start();
+    }
+
+    /// <returns>Null with <paramref name="error"/> when the kernel gives no watch; then only the interval finds changes.</returns>
+    public static DatabaseWatch? TryStart(out string? error)
+    {
+        error = null;
+        var inotify = inotify_init1(NonBlockingCloseOnExec);
+        if (inotify < 0)
+        {
+            error = Marshal.GetLastPInvokeErrorMessage();
+            return null;
+        }
+
+        var stop = eventfd(0, NonBlockingCloseOnExec);
+        if (stop >= 0) return new DatabaseWatch(inotify, stop);
+        error = Marshal.GetLastPInvokeErrorMessage();
+        close(inotify);
+        return null;
+    }
+
+    /// <summary>Watches a folder. One that is watched already, or that is not there, changes nothing.</summary>
+    public void Watch(string folder) => inotify_add_watch(_inotify, folder, Changes);
+
+    /// <summary>Completes when something changed since the last time.</summary>
+    public Task ChangedAsync(CancellationToken cancellationToken) => _changed.WaitAsync(cancellationToken);
+
+    public void Dispose()
+    {
+        Span<byte> one = [1, 0, 0, 0, 0, 0, 0, 0];
+        write(_stop, one, (nuint)one.Length);
+        _thread.Join();
+        close(_inotify);
+        close(_stop);
+        _changed.Dispose();
+    }
+
+    void Run()
+    {
+        Span<PollDescriptor> descriptors = [new() { Descriptor = _stop, Events = PollIn }, new() { Descriptor = _inotify, Events = PollIn }];
+        Span<byte> events = stackalloc byte[16 * 1024];
+        while (true)
+        {
+            poll(descriptors, (nuint)descriptors.Length, -1);
+            if (descriptors[0].Returned != 0) return;
+            while (read(_inotify, events, (nuint)events.Length) > 0)
+            {
+            }
+
+            if (_changed.CurrentCount == 0) _changed.Release();
+            poll(descriptors, 1, (int)Pause.TotalMilliseconds);
+            if (descriptors[0].Returned != 0) return;
+        }
+    }
+
+    struct PollDescriptor
+    {
+        public int Descriptor;
+        public short Events;
+        public short Returned;
+    }
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int inotify_init1(int flags);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int inotify_add_watch(int inotify, string folder, uint mask);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int eventfd(uint value, int flags);
+
+    [LibraryImport("libc")]
+    private static partial int poll(Span<PollDescriptor> descriptors, nuint count, int milliseconds);
+
+    [LibraryImport("libc")]
+    private static partial nint read(int descriptor, Span<byte> buffer, nuint size);
+
+    [LibraryImport("libc")]
+    private static partial nint write(int descriptor, ReadOnlySpan<byte> buffer, nuint size);
+
+    [LibraryImport("libc")]
+    private static partial int close(int descriptor);
+}

@@ -1,0 +1,181 @@
+using System.CommandLine;
+using Google.Protobuf;
+using Guestmark.CommandLine;
+using Guestmark.Inventory;
+using Guestmark.Wire.Framing;
+
+namespace Guestmark.Agent.Reporting;
+
+/// <summary>The agent without a command: sends the report to the host, once or, with <c>--daemon</c>, at each change.</summary>
+static class PushCommand
+{
+    const int PortDefault = 818;
+
+    static readonly TimeSpan IntervalMin = TimeSpan.FromMinutes(10);
+    static readonly TimeSpan RetryDelayMin = TimeSpan.FromMilliseconds(200);
+    static readonly TimeSpan RetryDelayMax = TimeSpan.FromSeconds(5);
+
+    public static void Configure(RootCommand command)
+    {
+        var options = new ScanOptions();
+        options.AddTo(command);
+        var daemon = new Option<bool>("--daemon") { Description = "Stay, and report at each change of the package databases and after each interval" };
+        var interval = Duration.Option("--index-interval", "With --daemon: time between two reports when nothing changes", "4h", IntervalMin, TimeSpan.FromDays(7));
+        var initialDelay = Duration.Option(
+            "--max-initial-report-delay", "With --daemon: the first report comes after a random part of this", "20m", TimeSpan.Zero, TimeSpan.FromDays(1));
+        var port = new Option<uint>("--port") { Description = "The host's AF_VSOCK port", HelpName = "PORT", DefaultValueFactory = _ => PortDefault };
+        var socket = new Option<string?>("--socket") { Description = "A Unix socket that leads to the host, instead of AF_VSOCK", HelpName = "PATH" };
+        var timeout = Duration.Option("--timeout", "Time to deliver a report; with --daemon, of one attempt", "30s", TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
+        var verbose = new Option<bool>("--verbose") { Description = "Print each inventory to standard output as JSON, and what is done to standard error" };
+        var lockFile = new Option<string?>("--lock-file") { Description = $"Held while reporting [default: one for each channel in {AgentLock.Folder}]", HelpName = "PATH" };
+        command.Options.Add(daemon);
+        command.Options.Add(interval);
+        command.Options.Add(initialDelay);
+        command.Options.Add(port);
+        command.Options.Add(socket);
+        command.Options.Add(timeout);
+        command.Options.Add(verbose);
+        command.Options.Add(lockFile);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var channel = Channel(parsed.GetValue(socket), parsed.GetRequiredValue(port));
+            using var held = TakeLock(parsed.GetValue(lockFile) ?? LockFileOf(channel), channel);
+            var isVerbose = parsed.GetValue(verbose);
+            if (!parsed.GetValue(daemon)) return await PushOnceAsync(channel, options.Read(parsed), parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
+
+            var schedule = new ReportSchedule { Interval = parsed.GetRequiredValue(interval), InitialDelayMax = parsed.GetRequiredValue(initialDelay) };
+            await StayAsync(channel, options.Read(parsed), schedule, parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
+            return ExitCode.Done;
+        });
+    }
+
+    static HostChannel Channel(string? socket, uint port)
+    {
+        if (socket is null) return HostChannel.Vsock(port);
+        try
+        {
+            return HostChannel.Unix(socket);
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            throw new CommandException($"--socket {socket}: the path is too long for a Unix socket, which has at most 107 bytes; use a shorter one");
+        }
+    }
+
+    /// <summary>A lock of the channel: agents that read the trees of different guests on one host have channels of their own.</summary>
+    static string LockFileOf(HostChannel channel) =>
+        Path.Combine(AgentLock.Folder, channel.Name.Replace('/', '-') + ".lock");
+
+    static AgentLock? TakeLock(string file, HostChannel channel)
+    {
+        var held = AgentLock.TryTake(file, out var holder, out var unavailable);
+        if (holder is not null)
+            throw new CommandException($"process {holder} already reports on {channel.Name} (it holds {file}); stop it, or leave the reporting to it");
+        // Two agents would only send each report twice: no reason to send none.
+        if (unavailable is not null) Console.Error.WriteLine($"note: {file} cannot be locked: {unavailable}; make sure that no second agent runs, or name another file with --lock-file");
+        return held;
+    }
+
+    static async Task<int> PushOnceAsync(
+        HostChannel channel, InventoryScanOptions options, TimeSpan timeout, bool isVerbose, CancellationToken cancellationToken)
+    {
+        var inventory = InventoryScanner.Scan(options, cancellationToken);
+        if (isVerbose) PrintJson(inventory);
+        var report = InventoryReports.Write(inventory).ToByteArray();
+        await DeliverAsync(channel, report, timeout, TimeProvider.System, cancellationToken);
+        await Console.Error.WriteLineAsync(TerminalText.Printable(
+            $"delivered {Problems.Count(inventory.Packages.Count, "package")} of {inventory.Os} ({report.Length} bytes)"));
+        return Problems.Report(inventory);
+    }
+
+    static async Task StayAsync(
+        HostChannel channel, InventoryScanOptions options, ReportSchedule schedule, TimeSpan timeout, bool isVerbose, CancellationToken cancellationToken)
+    {
+        var time = TimeProvider.System;
+        using var watch = DatabaseWatch.TryStart(out var watchError);
+        if (watch is null) Tell($"changes are only found after each interval: {watchError}");
+        var loop = new ReportLoop(
+            schedule,
+            cancellation =>
+            {
+                // Anew each time: folders come and go with the packages that own them.
+                if (watch is not null) WatchFolders(watch, options.HostPath);
+                var inventory = InventoryScanner.Scan(options, cancellation);
+                if (isVerbose) PrintJson(inventory);
+                Problems.Report(inventory);
+                return InventoryReports.Write(inventory).ToByteArray();
+            },
+            () => InventoryFingerprint.Take(options, time),
+            async (report, cancellation) =>
+            {
+                using var deadline = new CancellationTokenSource(timeout, time);
+                using var trying = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
+                try
+                {
+                    return await PushClient.SendAsync(channel, report, trying.Token);
+                }
+                catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+                {
+                    return new PushOutcome(null, $"no answer within {Duration.Format(timeout)}");
+                }
+            },
+            watch is null ? null : watch.ChangedAsync,
+            time,
+            Tell);
+        try
+        {
+            await loop.RunAsync(cancellationToken);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // Stopping is what was asked for.
+        }
+
+        void Tell(string line) => Console.Error.WriteLine(TerminalText.Printable($"{channel.Name}: {line}"));
+    }
+
+    static void WatchFolders(DatabaseWatch watch, string hostPath)
+    {
+        foreach (var path in InventoryScanner.Paths)
+        {
+            // A path may be a folder of files itself, or a file that is replaced in its folder.
+            watch.Watch(Path.Join(hostPath, path));
+            watch.Watch(Path.Join(hostPath, Path.GetDirectoryName(path)));
+        }
+    }
+
+    static void PrintJson(GuestInventory inventory)
+    {
+        using var output = Console.OpenStandardOutput();
+        InventoryJson.Write(inventory, output);
+        output.Write("\n"u8);
+    }
+
+    /// <summary>Sends until the host has stored the report, it says that it never will, or the time is over.</summary>
+    static async Task DeliverAsync(HostChannel channel, byte[] report, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(timeout, time);
+        using var trying = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        var delay = RetryDelayMin;
+        var problem = "no answer from the host";
+        string? told = null;
+        try
+        {
+            while (true)
+            {
+                var outcome = await PushClient.SendAsync(channel, report, trying.Token);
+                if (outcome.Status == PushStatus.Stored) return;
+                problem = outcome.Problem ?? outcome.Status!.Value.Describe();
+                if (outcome.Status is { } status && !status.IsTransient()) throw new CommandException($"{channel.Name}: {problem}");
+                if (problem != told) await Console.Error.WriteLineAsync($"{channel.Name}: {problem}; trying again for up to {Duration.Format(timeout)}");
+                told = problem;
+                await Task.Delay(delay * (0.5 + Random.Shared.NextDouble()), time, trying.Token);
+                delay = delay * 2 < RetryDelayMax ? delay * 2 : RetryDelayMax;
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new CommandException($"{channel.Name}: not delivered within {Duration.Format(timeout)}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+
+namespace Guestmark.Wire.Sockets;
+
+/// <summary>An address of AF_VSOCK (vsock(7)): a machine by its context id, and a port of it.</summary>
+/// <remarks>
+/// System.Net.Sockets does not know the family, but passes an address on that an end point wrote itself.
+/// <code>struct sockaddr_vm: u16 family = 40 @0, u16 reserved @2, u32 port @4, u32 cid @8, u8 flags @12, 3 bytes of padding; host byte order</code>
+/// </remarks>
+public sealed partial class VsockEndPoint(uint cid, uint port) : EndPoint
+{
+    /// <summary>The host of a guest (VMADDR_CID_HOST).</summary>
+    public const uint CidHost = 2;
+
+    /// <summary>Any context id of this machine (VMADDR_CID_ANY), to listen on.</summary>
+    public const uint CidAny = uint.MaxValue;
+
+    const ushort Family = 40;
+    const int AddressBytes = 16;
+    const int StreamCloseOnExec = 1 | 0x8_0000;
+
+    public uint Cid => cid;
+
+    public uint Port => port;
+
+    /// <summary>
+    /// Unknown and not 40: a socket made of a foreign handle says Unknown and wants the same of its end points, and a
+    /// <see cref="SocketAddress"/> cannot be made with 40. The kernel only sees the bytes.
+    /// </summary>
+    public override AddressFamily AddressFamily => AddressFamily.Unknown;
+
+    /// <summary>A stream socket of the family.</summary>
+    /// <exception cref="SocketException">The kernel has none: the machine has no vsock device, or a sandbox hides it.</exception>
+    public static Socket CreateSocket()
+    {
+        var descriptor = socket(Family, StreamCloseOnExec, 0);
+        if (descriptor < 0) throw new SocketException(Marshal.GetLastPInvokeError(), Marshal.GetLastPInvokeErrorMessage());
+        return new Socket(new SafeSocketHandle(descriptor, ownsHandle: true));
+    }
+
+    public override SocketAddress Serialize()
+    {
+        var address = new SocketAddress(AddressFamily.Unknown, AddressBytes);
+        var bytes = address.Buffer.Span;
+        bytes.Clear();
+        MemoryMarshal.Write(bytes, Family);
+        MemoryMarshal.Write(bytes[4..], port);
+        MemoryMarshal.Write(bytes[8..], cid);
+        return address;
+    }
+
+    /// <summary>The end point of an address that the kernel gave.</summary>
+    /// <exception cref="ArgumentException">The address is of another family.</exception>
+    public override EndPoint Create(SocketAddress socketAddress)
+    {
+        var bytes = socketAddress.Buffer.Span;
+        if (socketAddress.Size < 12 || MemoryMarshal.Read<ushort>(bytes) != Family) throw new ArgumentException("not an address of AF_VSOCK", nameof(socketAddress));
+        return new VsockEndPoint(MemoryMarshal.Read<uint>(bytes[8..]), MemoryMarshal.Read<uint>(bytes[4..]));
+    }
+
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"vsock:{(cid == CidAny ? "any" : cid.ToString(CultureInfo.InvariantCulture))}:{port}");
+
+    public override bool Equals(object? comparand) => comparand is VsockEndPoint other && other.Cid == cid && other.Port == port;
+
+    public override int GetHashCode() => HashCode.Combine(cid, port);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int socket(int family, int type, int protocol);
+}

@@ -1,0 +1,62 @@
+using Guestmark.TestKit;
+using Guestmark.Wire.Framing;
+using Guestmark.Wire.Reports;
+
+namespace Guestmark.Agent.Tests.Reporting;
+
+/// <summary>Establishes that the daemon, as a real process, reports what dpkg changes within seconds, and is alone on its channel.</summary>
+public sealed class DaemonTests : IDisposable
+{
+    readonly TemporaryFolder _folder = new();
+
+    public DaemonTests()
+    {
+        Directory.CreateDirectory(_folder.File("guest/var/lib/dpkg"));
+        File.WriteAllText(Status, Stanza("bash"));
+    }
+
+    string Status => _folder.File("guest/var/lib/dpkg/status");
+
+    string[] Arguments => ["--host-path", _folder.File("guest"), "--socket", _folder.File("host.sock"), "--lock-file", _folder.File("lock")];
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task A_change_is_reported_within_seconds()
+    {
+        var host = PushHost.RunAsync(_folder.File("host.sock"), PushStatus.Stored, PushStatus.Stored);
+        await using var daemon = GuestmarkProcess.Start("guestmark-agent", [.. Arguments, "--daemon", "--max-initial-report-delay", "0s"]);
+        await daemon.WaitForLineAsync("delivered");
+
+        // As dpkg does it: a new file takes the place of the old one.
+        File.WriteAllText(Status + "-new", Stanza("bash") + Stanza("zsh"));
+        File.Move(Status + "-new", Status, overwrite: true);
+
+        var reports = (await host.WaitAsync(TimeSpan.FromSeconds(30))).ConvertAll(VMReport.Parser.ParseFrom);
+        Assert.Equal([1, 2], reports.Select(report => report.IndexReport.IndexV4.Contents.Packages.Count));
+        Assert.Equal(0, await daemon.StopAsync());
+    }
+
+    [Fact]
+    public async Task A_second_agent_on_the_same_channel_ends_and_names_the_first()
+    {
+        var host = PushHost.RunAsync(_folder.File("host.sock"), PushStatus.Stored);
+        await using var daemon = GuestmarkProcess.Start("guestmark-agent", [.. Arguments, "--daemon", "--max-initial-report-delay", "0s"]);
+        await daemon.WaitForLineAsync("delivered");
+        await host;
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark-agent", Arguments);
+        Assert.Equal(1, exitCode);
+        Assert.Contains($"process {daemon.Id} already reports", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_could_not_be_delivered_is_delivered_when_the_host_comes()
+    {
+        await using var daemon = GuestmarkProcess.Start("guestmark-agent", [.. Arguments, "--daemon", "--max-initial-report-delay", "0s"]);
+        await daemon.WaitForLineAsync("kept, and sent again");
+        var reports = await PushHost.RunAsync(_folder.File("host.sock"), PushStatus.Stored).WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.Single(reports);
+    }
+
+    static string Stanza(string package) => $"Package: {package}\nStatus: install ok installed\nVersion: 1\n\n";
+}
