@@ -1,5 +1,7 @@
+using Guestmark.Inventory.Apk;
 using Guestmark.Inventory.Dpkg;
 using Guestmark.Inventory.Os;
+using Guestmark.Inventory.Repositories;
 using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory;
@@ -18,11 +20,14 @@ public sealed record InventoryScanOptions
 
     /// <summary>List what each rpm package provides and requires.</summary>
     public bool Dependencies { get; init; }
+
+    /// <summary>A <c>repository-to-cpe.json</c> on the machine that scans. Null: repositories are named without CPEs.</summary>
+    public string? RepositoryToCpePath { get; init; }
 }
 
 /// <summary>
-/// Reads the package databases of a machine: rpm's Berkeley DB hash and SQLite, dpkg's status. Starts no process, takes no lock,
-/// writes nothing.
+/// Reads the package databases of a machine: those of rpm in all its forms, dpkg's and apk's, and what dnf and yum say of the
+/// repositories. Starts no process, takes no lock, writes nothing.
 /// </summary>
 public static class InventoryScanner
 {
@@ -30,7 +35,15 @@ public static class InventoryScanner
     public const int PackagesMax = Wire.Reports.ReportValidator.PackagesMax;
 
     /// <summary>Files and folders, from the root of the machine, whose state decides what <see cref="Scan"/> gives.</summary>
-    public static IReadOnlyList<string> Paths { get; } = [.. OsReleaseFile.Paths, .. RpmPackages.Paths, .. DpkgPackages.Paths];
+    public static IReadOnlyList<string> Paths { get; } = 
+    [
+        .. OsReleaseFile.Paths,
+        .. RpmPackages.Paths,
+        .. DpkgPackages.Paths,
+        .. ApkPackages.DatabaseFiles,
+        .. PackageRepositories.Paths,
+        .. HostFactsReader.Paths,
+    ];
 
     /// <summary>Reads what is installed. What cannot be read becomes a problem of the inventory; the rest is still reported.</summary>
     /// <exception cref="OperationCanceledException">The caller does not want the inventory any more.</exception>
@@ -51,13 +64,15 @@ public static class InventoryScanner
         var os = options.Os ?? OsReleaseFile.Read(scan);
         RpmPackages.Read(scan);
         DpkgPackages.Read(scan);
+        ApkPackages.Read(scan);
         if (scan.Databases == 0)
         {
             scan.AddProblem(
                 "",
                 $"has no package database: looked for {string.Join(", ", RpmPackages.FileNames)} in "
                 + $"{string.Join(", ", RpmPackages.Folders.Select(folder => "/" + folder))}, "
-                + $"for /{DpkgPackages.StatusFile} and for files in /{DpkgPackages.StatusFolder}. If the machine's file system is mounted elsewhere, give that folder as the host path");
+                + $"for /{DpkgPackages.StatusFile}, files in /{DpkgPackages.StatusFolder}, /{DpkgPackages.OpkgStatusFile} "
+                + $"and {string.Join(", ", ApkPackages.DatabaseFiles.Select(file => "/" + file))}. If the machine's file system is mounted elsewhere, give that folder as the host path");
         }
 
         if (scan.Packages.Count > PackagesMax)
@@ -66,6 +81,15 @@ public static class InventoryScanner
             scan.Packages.RemoveRange(PackagesMax, scan.Packages.Count - PackagesMax);
         }
 
-        return new GuestInventory(os, scan.Packages, scan.Problems);
+        PackageRepositories.Assign(scan, os, MappingOf(options, scan));
+        return new GuestInventory(os, scan.Packages, scan.Problems) { Host = HostFactsReader.Read(scan) };
+    }
+
+    static RepositoryToCpe? MappingOf(InventoryScanOptions options, InventoryScan scan)
+    {
+        if (options.RepositoryToCpePath is not { } path) return null;
+        var mapping = RepositoryToCpe.TryRead(path, out var error);
+        if (error is not null) scan.AddProblem("", $"has packages without CPEs: {error}");
+        return mapping;
     }
 }

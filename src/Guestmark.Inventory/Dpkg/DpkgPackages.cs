@@ -12,6 +12,8 @@ static class DpkgPackages
     public const string StatusFolder = "var/lib/dpkg/status.d";
     public const string OpkgStatusFile = "usr/lib/opkg/status";
 
+    public static IReadOnlyList<string> Paths { get; } = [StatusFile, StatusFolder, OpkgStatusFile];
+
     /// <summary>What is read at most of all status files of a kind. A desktop's has about 10 MB.</summary>
     public const long StatusBytesMax = 256 * 1024 * 1024;
 
