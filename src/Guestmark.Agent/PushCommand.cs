@@ -1,8 +1,8 @@
 using System.CommandLine;
-using Google.Protobuf;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
 using Guestmark.Wire.Framing;
+using Guestmark.Wire.Protobuf;
 
 namespace Guestmark.Agent;
 
@@ -39,7 +39,9 @@ static class PushCommand
                 InventoryJson.Write(inventory, standardOutput);
             }
 
-            var report = InventoryReports.Write(inventory).ToByteArray();
+            var writer = new ProtoWriter();
+            InventoryReports.Write(inventory, writer);
+            var report = writer.Written.ToArray();
             await DeliverAsync(path, report, TimeSpan.FromSeconds(parsed.GetRequiredValue(timeout)), TimeProvider.System, cancellationToken);
             await Console.Error.WriteLineAsync(TerminalText.Printable($"delivered {inventory.Packages.Count} packages of {inventory.Os} ({report.Length} bytes)"));
             return Problems.Report(inventory);
