@@ -1,5 +1,6 @@
 using Guestmark.Inventory;
 using Guestmark.Vulnerabilities;
+using Guestmark.Wire.Protobuf;
 using Guestmark.Wire.Reports;
 
 namespace Guestmark.Central.Tests;
@@ -25,10 +26,17 @@ static class Samples
 
     public static VMReport Report(params Package[] packages) => Report(Alma, packages);
 
-    public static VMReport Report(OsRelease os, params Package[] packages) => InventoryReports.Write(new GuestInventory(os, packages, []));
+    public static VMReport Report(OsRelease os, params Package[] packages) => Report(new GuestInventory(os, packages, []));
+
+    static VMReport Report(GuestInventory inventory)
+    {
+        var writer = new ProtoWriter();
+        InventoryReports.Write(inventory, writer);
+        return VMReport.Parser.ParseFrom(writer.Written.Span);
+    }
 
     /// <summary>A report of the package bash that lacks what the problems, as <c>path: message</c>, name.</summary>
-    public static VMReport Incomplete(params string[] problems) => InventoryReports.Write(new GuestInventory(
+    public static VMReport Incomplete(params string[] problems) => Report(new GuestInventory(
         Alma, [Package("bash")], [.. problems.Select(problem => problem.Split(": ", 2)).Select(parts => new InventoryProblem(parts.Length > 1 ? parts[0] : "", parts[^1]))]));
 
     /// <summary>Package p0, p1, … of which each set has another version of the first.</summary>

@@ -15,14 +15,14 @@ public sealed class ReportValidatorTests
     {
         var body = Report(500).ToByteArray();
         Assert.Null(ReportValidator.Validate(body, out var summary));
-        Assert.Equal(new ReportSummary("42", 500), summary);
+        Assert.Equal(new ReportSummary("42", 500, 1), summary);
     }
 
     [Fact]
     public void An_empty_report_passes_and_claims_nothing()
     {
         Assert.Null(ReportValidator.Validate(new VMReport { IndexReport = new IndexReport() }.ToByteArray(), out var summary));
-        Assert.Equal(new ReportSummary(null, 0), summary);
+        Assert.Equal(new ReportSummary(null, 0, 0), summary);
     }
 
     [Fact]
@@ -33,11 +33,15 @@ public sealed class ReportValidatorTests
         {
             foreach (var field in descriptor.Fields.InFieldNumberOrder())
             {
-                byte[] wrong = field.FieldType switch
+                var isText = field.FieldType is Google.Protobuf.Reflection.FieldType.String or Google.Protobuf.Reflection.FieldType.Message;
+                using var stream = new MemoryStream();
+                using (var output = new CodedOutputStream(stream, leaveOpen: true))
                 {
-                    Google.Protobuf.Reflection.FieldType.String or Google.Protobuf.Reflection.FieldType.Message => [(byte)(field.FieldNumber << 3), 1],
-                    _ => [(byte)((field.FieldNumber << 3) | 1), 1, 2, 3, 4, 5, 6, 7, 8],
-                };
+                    output.WriteTag(field.FieldNumber, isText ? WireFormat.WireType.Varint : WireFormat.WireType.Fixed64);
+                    output.WriteFixed64(1);
+                }
+
+                var wrong = stream.ToArray();
                 var error = ReportValidator.Validate(Wrap(path, wrong), out _);
                 Assert.True(error is not null && error.Contains("wire type", StringComparison.Ordinal), $"{descriptor.FullName}.{field.Name}: {error}");
             }
@@ -70,10 +74,27 @@ public sealed class ReportValidatorTests
     [InlineData(new[] { 1, 2, 5 }, new byte[] { 0x32, 0 })] // distributions
     [InlineData(new[] { 1, 2, 5 }, new byte[] { 0x42, 0 })] // environments
     [InlineData(new[] { 1, 2, 5, 8, 2 }, new byte[] { 0x0a, 0 })] // a package's environments
-    [InlineData(new[] { 1, 2, 5, 8, 2, 1 }, new byte[] { 0x22, 0 })] // repository_ids
     [InlineData(new[] { 1, 2, 5, 5, 2, 4 }, new byte[] { 0x10, 1 })] // v, one by one
     public void Every_list_that_could_grow_in_memory_is_bounded(int[] path, byte[] element) =>
         AssertRefused(path, element, ReportValidator.EntriesMax, "more than 200000 entries");
+
+    [Fact]
+    public void Repositories_and_the_references_to_them_are_bounded()
+    {
+        AssertRefused([1, 2, 5], [0x3a, 0], ReportValidator.RepositoriesMax, "more than 20000 repositories");
+        AssertRefused([1, 2, 5, 8, 2, 1], [0x22, 0], ReportValidator.RepositoryReferencesMax, "more than 500000 references to repositories");
+    }
+
+    [Fact]
+    public void Facts_are_bounded_in_number_and_length()
+    {
+        AssertRefused([], Field(1000, []), ReportValidator.FactsMax, "more than 64 facts");
+        foreach (var field in new[] { 1, 2 })
+        {
+            Assert.Null(ReportValidator.Validate(Wrap([1000], Field(field, new byte[ReportValidator.FactBytesMax])), out _));
+            Assert.StartsWith("fact of more than 4096 bytes", ReportValidator.Validate(Wrap([1000], Field(field, new byte[ReportValidator.FactBytesMax + 1])), out _));
+        }
+    }
 
     static void AssertRefused(int[] path, byte[] element, int limit, string expected)
     {
@@ -149,6 +170,7 @@ public sealed class ReportValidatorTests
         {
             IndexReport = new IndexReport { VsockCid = "42", VmId = "x", IndexV4 = new Scanner.IndexReport { State = "IndexFinished", Success = true, Contents = contents } },
             DiscoveredData = new DiscoveredData { DetectedOs = DetectedOS.Rhel, OsVersion = "8" },
+            Facts = { ["boot_id"] = "b" },
         };
     }
 
@@ -156,6 +178,7 @@ public sealed class ReportValidatorTests
     {
         var package = Scanner.Package.Descriptor;
         yield return ([], VMReport.Descriptor);
+        yield return ([1000], VMReport.Descriptor.FindFieldByNumber(1000).MessageType);
         yield return ([1], IndexReport.Descriptor);
         yield return ([2], DiscoveredData.Descriptor);
         yield return ([1, 2], Scanner.IndexReport.Descriptor);

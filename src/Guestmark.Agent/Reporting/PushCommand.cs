@@ -1,8 +1,8 @@
 using System.CommandLine;
-using Google.Protobuf;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
 using Guestmark.Wire.Framing;
+using Guestmark.Wire.Protobuf;
 
 namespace Guestmark.Agent.Reporting;
 
@@ -81,7 +81,7 @@ static class PushCommand
     {
         var inventory = InventoryScanner.Scan(options, cancellationToken);
         if (isVerbose) PrintJson(inventory);
-        var report = InventoryReports.Write(inventory).ToByteArray();
+        var report = Encode(inventory);
         await DeliverAsync(channel, report, timeout, TimeProvider.System, cancellationToken);
         await Console.Error.WriteLineAsync(TerminalText.Printable(
             $"delivered {Problems.Count(inventory.Packages.Count, "package")} of {inventory.Os} ({report.Length} bytes)"));
@@ -103,7 +103,7 @@ static class PushCommand
                 var inventory = InventoryScanner.Scan(options, cancellation);
                 if (isVerbose) PrintJson(inventory);
                 Problems.Report(inventory);
-                return InventoryReports.Write(inventory).ToByteArray();
+                return Encode(inventory);
             },
             () => InventoryFingerprint.Take(options, time),
             async (report, cancellation) =>
@@ -132,6 +132,13 @@ static class PushCommand
         }
 
         void Tell(string line) => Console.Error.WriteLine(TerminalText.Printable($"{channel.Name}: {line}"));
+    }
+
+    static byte[] Encode(GuestInventory inventory)
+    {
+        var writer = new ProtoWriter();
+        InventoryReports.Write(inventory, writer);
+        return writer.Written.ToArray();
     }
 
     static void WatchFolders(DatabaseWatch watch, string hostPath)

@@ -6,7 +6,8 @@ namespace Guestmark.Wire.Reports;
 /// <summary>What the host needs to know of a report before it stores it: that it is one, and what it claims.</summary>
 /// <param name="ClaimedCid">The guest's idea of its context id; null when it gives none. Compared with the channel, never believed.</param>
 /// <param name="PackageCount">Packages in the report.</param>
-public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount);
+/// <param name="RepositoryCount">Repositories in the report: one for each CPE of each.</param>
+public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount, int RepositoryCount);
 
 /// <summary>
 /// Checks the bytes of a <c>virtualmachine.v1.VMReport</c> without building its objects: a hostile body of 16 MiB could
@@ -15,7 +16,8 @@ public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount
 /// <remarks>
 /// A body that passes decodes with any protobuf decoder within fixed bounds: known fields have their wire type, lengths stay
 /// inside their message, strings are UTF-8, nesting is at most <see cref="DepthMax"/> and there are at most
-/// <see cref="EntriesMax"/> map entries. Unknown fields are allowed, as protobuf demands.
+/// <see cref="EntriesMax"/> map entries and <see cref="RepositoryReferencesMax"/> references to repositories. Unknown fields are
+/// allowed, as protobuf demands.
 /// The wire format (https://protobuf.dev/programming-guides/encoding): a message is a row of fields, each
 /// <code>tag varint = field number &lt;&lt; 3 | wire type; 0 varint, 1 eight bytes, 2 length varint + bytes, 5 four bytes</code>
 /// (3 and 4, groups, are not used by proto3 and refused).
@@ -31,6 +33,18 @@ public static class ReportValidator
     /// <summary>Entries of all maps and lists together: each package is in two maps and its environment is in a list.</summary>
     public const int EntriesMax = 200_000;
 
+    /// <summary>Repositories in one report. All of Red Hat's mapping of 2025 has 10,590 repositories, and one of them up to 31 CPEs.</summary>
+    public const int RepositoriesMax = 20_000;
+
+    /// <summary>Repositories that packages name, together: ten for each of <see cref="PackagesMax"/>.</summary>
+    public const int RepositoryReferencesMax = 500_000;
+
+    /// <summary>Facts about the machine. The agent writes four.</summary>
+    public const int FactsMax = 64;
+
+    /// <summary>Bytes of a fact's name, and of its value. Sixty names of kernels fit.</summary>
+    public const int FactBytesMax = 4096;
+
     /// <summary>A real report nests 6 deep (report, index, contents, map entry, package, source).</summary>
     public const int DepthMax = 16;
 
@@ -38,6 +52,7 @@ public static class ReportValidator
     {
         Unknown,
         VmReport,
+        FactEntry,
         IndexReport,
         DiscoveredData,
         ScannerIndexReport,
@@ -69,7 +84,7 @@ public static class ReportValidator
     {
         var walker = new Walker(body);
         var error = walker.Walk(Message.VmReport, 0, body.Length, depth: 1);
-        summary = error is null ? new ReportSummary(walker.ClaimedCid, walker.Packages) : default;
+        summary = error is null ? new ReportSummary(walker.ClaimedCid, walker.Packages, walker.Repositories) : default;
         return error;
     }
 
@@ -78,6 +93,8 @@ public static class ReportValidator
     {
         (Message.VmReport, 1) => (Kind.Nested, Message.IndexReport),
         (Message.VmReport, 2) => (Kind.Nested, Message.DiscoveredData),
+        (Message.VmReport, 1000) => (Kind.Nested, Message.FactEntry),
+        (Message.FactEntry, 1 or 2) => (Kind.Text, default),
         (Message.IndexReport, 1 or 3) => (Kind.Text, default),
         (Message.IndexReport, 2) => (Kind.Nested, Message.ScannerIndexReport),
         (Message.DiscoveredData, 2) => (Kind.Text, default),
@@ -110,10 +127,14 @@ public static class ReportValidator
     {
         readonly ReadOnlySpan<byte> _body = body;
         int _entries;
+        int _references;
+        int _facts;
 
         public string? ClaimedCid { get; private set; }
 
         public int Packages { get; private set; }
+
+        public int Repositories { get; private set; }
 
         public string? Walk(Message message, int start, int end, int depth)
         {
@@ -159,12 +180,16 @@ public static class ReportValidator
                 case Kind.Text:
                     var text = _body.Slice(start, length);
                     if (!Utf8.IsValid(text)) return $"text at byte {start} is not UTF-8";
-                    if (message == Message.Environment && number == 4 && ++_entries > EntriesMax) return $"more than {EntriesMax} entries";
+                    if (message == Message.FactEntry && length > FactBytesMax) return $"fact of more than {FactBytesMax} bytes at byte {start}";
+                    if (message == Message.Environment && number == 4 && ++_references > RepositoryReferencesMax)
+                        return $"more than {RepositoryReferencesMax} references to repositories";
                     // A context id has at most 10 digits; anything longer is a claim that cannot be true.
                     if (message == Message.IndexReport && number == 1 && length > 0) ClaimedCid = Encoding.UTF8.GetString(text[..Math.Min(length, 16)]);
                     return null;
                 case Kind.Nested:
                     if (nested is Message.PackageEntry && ++Packages > PackagesMax) return $"more than {PackagesMax} packages";
+                    if (nested is Message.RepositoryEntry && ++Repositories > RepositoriesMax) return $"more than {RepositoriesMax} repositories";
+                    if (nested is Message.FactEntry && ++_facts > FactsMax) return $"more than {FactsMax} facts";
                     if (message is Message.Contents or Message.EnvironmentList && ++_entries > EntriesMax) return $"more than {EntriesMax} entries";
                     return Walk(nested, start, start + length, depth + 1);
                 case Kind.PackedVarints:
