@@ -22,8 +22,14 @@ sealed class ScanOptions
         CustomParser = ParseDistro,
     };
 
+    readonly Option<bool> _languages = new("--languages")
+    {
+        Description = "Also look for packages of Python, Node.js, Java, Go and .NET that no package of the system owns",
+    };
+
     public void AddTo(Command command)
     {
+        command.Options.Add(_languages);
         command.Options.Add(_hostPath);
         command.Options.Add(_distro);
     }
@@ -33,7 +39,7 @@ sealed class ScanOptions
     {
         var root = parsed.GetRequiredValue(_hostPath);
         if (!Directory.Exists(root)) throw new CommandException($"--host-path {root}: no such folder; name the root of the machine's files");
-        return new InventoryScanOptions { HostPath = root, Os = parsed.GetValue(_distro) };
+        return new InventoryScanOptions { HostPath = root, Os = parsed.GetValue(_distro), Languages = parsed.GetValue(_languages) };
     }
 
     static OsRelease? ParseDistro(ArgumentResult result)

@@ -27,6 +27,11 @@ public sealed class InventoryFingerprint
         if (GuestRoot.TryOpen(options.HostPath, out var opened) is not null) return new InventoryFingerprint(states, takenAt);
         using var root = opened!;
         for (var i = 0; i < paths.Count; i++) states[i] = root.StatusOf(paths[i]);
+        if (options.RepositoryToCpePath is { } mapping && GuestRoot.TryOpen("/", out var own) is null)
+        {
+            using (own) states[^1] = own!.StatusOf(Path.GetFullPath(mapping));
+        }
+
         return new InventoryFingerprint(states, takenAt);
     }
 

@@ -21,6 +21,9 @@ public sealed record InventoryScanOptions
     /// <summary>List what each rpm package provides and requires.</summary>
     public bool Dependencies { get; init; }
 
+    /// <summary>Look for packages of languages that no package of the system owns. This walks the tree.</summary>
+    public bool Languages { get; init; }
+
     /// <summary>A <c>repository-to-cpe.json</c> on the machine that scans. Null: repositories are named without CPEs.</summary>
     public string? RepositoryToCpePath { get; init; }
 }
