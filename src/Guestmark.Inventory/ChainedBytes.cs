@@ -1,15 +1,20 @@
+using System.Diagnostics;
+
 namespace Guestmark.Inventory;
 
 /// <summary>
-/// A value that a database keeps on a chain of pages. It is joined from the front only as far as somebody reads: what rpm needs to
-/// name a package lies near the front of headers of up to 9 MB. One instance is reused for all values of a database.
+/// A value that a database keeps in pieces. Only the ranges that somebody reads are joined, in one pass from front to back: of an
+/// rpm header, which has 17 KB in the middle and up to 9 MB, less than a quarter is wanted. One instance is reused for all values
+/// of a database.
 /// </summary>
 class ChainedBytes
 {
     const int FirstBuffer = 16 * 1024;
 
+    // Invariant: _bytes[0.._held] are the bytes of the value from _start on; the next piece begins behind them.
     byte[] _bytes = [];
-    int _joined;
+    int _start;
+    int _held;
     int _skipped;
     int _total;
 
@@ -23,7 +28,8 @@ class ChainedBytes
     {
         _total = total;
         _skipped = 0;
-        _joined = 0;
+        _start = 0;
+        _held = 0;
         Append(first);
     }
 
@@ -32,18 +38,28 @@ class ChainedBytes
 
     /// <summary>The first <paramref name="count"/> bytes, fewer where the value is shorter. Valid until the next call.</summary>
     /// <returns>Null on success; otherwise what is wrong with the chain.</returns>
-    public string? Prefix(int count, out ReadOnlySpan<byte> prefix)
+    public string? Prefix(int count, out ReadOnlySpan<byte> prefix) => Read(0, Math.Min(count, Length), out prefix);
+
+    /// <summary>
+    /// Any bytes inside the value. Valid until the next call. What lies before them may be given up: the next range must not begin
+    /// before this one does.
+    /// </summary>
+    /// <returns>Null on success; otherwise what is wrong with the chain.</returns>
+    public string? Read(int offset, int count, out ReadOnlySpan<byte> bytes)
     {
-        count = Math.Min(count, Length);
-        while (_joined < _skipped + count)
+        bytes = default;
+        var from = _skipped + offset;
+        Debug.Assert(from >= _start && from + count <= _total);
+        if (from + count > _start + _held)
         {
-            prefix = default;
-            if (NextPiece(_total - _joined, out var piece) is { } error) return error;
-            if (piece.Length == 0) return "has a page without data";
-            Append(piece[..Math.Min(piece.Length, _total - _joined)]);
+            if (from > _start) GiveUp(from);
+            while (_start + _held < from + count)
+            {
+                if (TakePiece(from) is { } error) return error;
+            }
         }
 
-        prefix = _bytes.AsSpan(_skipped, count);
+        bytes = _bytes.AsSpan(from - _start, count);
         return null;
     }
 
@@ -54,16 +70,56 @@ class ChainedBytes
         return $"ends {remaining} bytes early";
     }
 
+    /// <summary>Passes over the next <paramref name="count"/> bytes where the value's place in the file is known without reading them.</summary>
+    /// <returns>False where only the pieces themselves tell where the next one is.</returns>
+    protected virtual bool TryPass(int count) => false;
+
+    /// <summary>Drops the bytes before <paramref name="from"/>.</summary>
+    void GiveUp(int from)
+    {
+        var end = _start + _held;
+        if (from < end)
+        {
+            _bytes.AsSpan(from - _start, end - from).CopyTo(_bytes);
+            _held = end - from;
+            _start = from;
+            return;
+        }
+
+        _held = 0;
+        _start = from > end && TryPass(from - end) ? from : end;
+    }
+
+    /// <summary>Appends the next piece, or as much of it as does not lie before <paramref name="from"/>.</summary>
+    string? TakePiece(int from)
+    {
+        var end = _start + _held;
+        if (NextPiece(_total - end, out var piece) is { } error) return error;
+        if (piece.Length == 0) return "has a page without data";
+        piece = piece[..Math.Min(piece.Length, _total - end)];
+        if (end >= from)
+        {
+            Append(piece);
+            return null;
+        }
+
+        var before = Math.Min(from - end, piece.Length);
+        _start = end + before;
+        Append(piece[before..]);
+        return null;
+    }
+
     void Append(ReadOnlySpan<byte> piece)
     {
-        var needed = _joined + piece.Length;
+        var needed = _held + piece.Length;
         if (_bytes.Length < needed)
         {
+            // Grows with what arrives, not with the length that the database claims.
             var size = Math.Max(needed, Math.Min(_total, Math.Max(FirstBuffer, _bytes.Length * 2L)));
             Array.Resize(ref _bytes, (int)size);
         }
 
-        piece.CopyTo(_bytes.AsSpan(_joined));
-        _joined = needed;
+        piece.CopyTo(_bytes.AsSpan(_held));
+        _held = needed;
     }
 }

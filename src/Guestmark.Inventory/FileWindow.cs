@@ -18,12 +18,16 @@ sealed class FileWindow(SafeFileHandle file, long length, int readAhead)
 
     /// <summary>Bytes of the file, valid until the next call. Empty when they are not wholly inside the file.</summary>
     /// <exception cref="IOException">The disk does not give them.</exception>
-    public ReadOnlySpan<byte> Read(long offset, int count)
+    public ReadOnlySpan<byte> Read(long offset, int count) => Read(offset, count, readAhead);
+
+    /// <inheritdoc cref="Read(long, int)"/>
+    /// <param name="ahead">Bytes from <paramref name="offset"/> on that will be wanted, read in one call when some of them are not in the buffer.</param>
+    public ReadOnlySpan<byte> Read(long offset, int count, int ahead)
     {
         if (offset < 0 || count > length - offset) return default;
         if (offset < _start || offset + count > _start + _filled)
         {
-            var wanted = (int)Math.Min(Math.Max(count, readAhead), length - offset);
+            var wanted = (int)Math.Min(Math.Max(count, ahead), length - offset);
             if (_buffer.Length < wanted) _buffer = GC.AllocateUninitializedArray<byte>(wanted);
             _start = offset;
             _filled = 0;

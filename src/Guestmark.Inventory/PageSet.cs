@@ -14,4 +14,22 @@ sealed class PageSet(uint pageCount)
         word |= bit;
         return added;
     }
+
+    /// <summary>False, with some of them added, when one of the pages was there already. The last is below the page count.</summary>
+    public bool AddRange(uint first, uint count)
+    {
+        var end = first + count;
+        for (var page = first; page < end;)
+        {
+            var bit = (int)(page % 64);
+            var length = (int)Math.Min(64 - bit, end - page);
+            var bits = (ulong.MaxValue >> (64 - length)) << bit;
+            ref var word = ref _bits[page / 64];
+            if ((word & bits) != 0) return false;
+            word |= bits;
+            page += (uint)length;
+        }
+
+        return true;
+    }
 }

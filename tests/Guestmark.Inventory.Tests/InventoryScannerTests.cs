@@ -111,7 +111,7 @@ public sealed class InventoryScannerTests
     }
 
     [Theory]
-    [InlineData("Packages.db", "RpmP and more bytes", "is an ndb database, which this version does not read")]
+    [InlineData("Packages.db", "RpmP and more bytes", "is cut off in its first page")]
     [InlineData("Packages", "", "is empty")]
     [InlineData("Packages", "short", "has only 5 bytes")]
     [InlineData("rpmdb.sqlite", "SQLite format 3\0", "is cut off in its first page")]

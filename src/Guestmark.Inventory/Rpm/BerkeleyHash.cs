@@ -37,8 +37,12 @@ sealed class BerkeleyHash
     const int OverflowEntryBytes = 12;
     const int KeyBytes = 4;
     const int SparesStart = 96;
-    // Enough for the front of most headers, little enough to skip the rest of the large ones.
-    const int ReadAhead = 32 * 1024;
+    // A header has 17 KB in the middle and its pages mostly follow each other: one read for most headers. Where a chain jumps, little
+    // is read ahead.
+    const int ReadAhead = 64 * 1024;
+    const int ReadAheadAfterJump = 16 * 1024;
+    // rpm's bound for a header (headerMaxbytes).
+    const uint HeaderBytesMax = 256 << 20;
 
     readonly FileWindow _file;
     readonly bool _bigEndian;
@@ -47,9 +51,10 @@ sealed class BerkeleyHash
     readonly uint _pageCount;
     readonly PageSet _visited;
     readonly OverflowChain _value;
+    readonly CancellationToken _cancellation;
     readonly TextPool _pool = new();
 
-    BerkeleyHash(FileWindow file, bool bigEndian, int pageBytes, uint pageCount, DatabaseContents contents)
+    BerkeleyHash(FileWindow file, bool bigEndian, int pageBytes, uint pageCount, DatabaseContents contents, CancellationToken cancellation)
     {
         _file = file;
         _bigEndian = bigEndian;
@@ -58,13 +63,14 @@ sealed class BerkeleyHash
         _contents = contents;
         _visited = new PageSet(pageCount);
         _value = new OverflowChain(this);
+        _cancellation = cancellation;
     }
 
     /// <summary>Reads all headers of a file whose first bytes are <see cref="Magic"/> at 12 in one byte order or the other.</summary>
     /// <exception cref="IOException">The disk does not give the file.</exception>
-    public static DatabaseContents Read(GuestFile file, CancellationToken cancellation)
+    public static DatabaseContents Read(GuestFile file, PackageRequest request, CancellationToken cancellation)
     {
-        var contents = new DatabaseContents("bdb");
+        var contents = new DatabaseContents("bdb", request);
         var window = new FileWindow(file.Handle, file.Status.Size, ReadAhead);
         var page0 = window.Read(0, MetaBytes);
         if (page0.Length == 0)
@@ -105,11 +111,11 @@ sealed class BerkeleyHash
         var pagesThere = window.Length / pageBytes;
         if (pagesThere < pages) contents.AddProblem($"is cut off: {pagesThere} of {pages} pages are there");
         var pageCount = (uint)Math.Min(pages, pagesThere);
-        new BerkeleyHash(window, bigEndian, (int)pageBytes, pageCount, contents).ReadBuckets(meta, cancellation);
+        new BerkeleyHash(window, bigEndian, (int)pageBytes, pageCount, contents, cancellation).ReadBuckets(meta);
         return contents;
     }
 
-    void ReadBuckets(ReadOnlySpan<byte> meta, CancellationToken cancellation)
+    void ReadBuckets(ReadOnlySpan<byte> meta)
     {
         var page = new byte[_pageBytes];
         var lastBucket = U32(meta, 72, _bigEndian);
@@ -126,8 +132,7 @@ sealed class BerkeleyHash
             var number = (uint)bucket + U32(meta, SparesStart + (4 * bits), _bigEndian);
             do
             {
-                cancellation.ThrowIfCancellationRequested();
-                if (ReadPage(number, out var found) is { } error)
+                if (ReadPage(number, ReadAheadAfterJump, out var found) is { } error)
                 {
                     _contents.AddProblem(error);
                     break;
@@ -177,6 +182,7 @@ sealed class BerkeleyHash
                 continue;
             }
 
+            _cancellation.ThrowIfCancellationRequested();
             var number = U32(key, 1, _bigEndian);
             if (number == 0) continue;
             if (BeginValue(value) is { } error) _contents.AddProblem($"header {number} {error}");
@@ -194,19 +200,19 @@ sealed class BerkeleyHash
 
         if (entry[0] != EntryOverflow || entry.Length != OverflowEntryBytes) return $"is an entry of type {entry[0]} with {entry.Length} bytes";
         var length = U32(entry, 8, _bigEndian);
-        if (length > (long)_pageCount * _pageBytes) return $"says {length} bytes, more than the file";
-        _value.BeginChain(U32(entry, 4, _bigEndian), (int)Math.Min(length, int.MaxValue));
+        if (length > (long)_pageCount * _pageBytes || length > HeaderBytesMax) return $"says {length} bytes, more than the file or any header has";
+        _value.BeginChain(U32(entry, 4, _bigEndian), (int)length);
         return null;
     }
 
-    string? ReadPage(uint number, out ReadOnlySpan<byte> page)
+    string? ReadPage(uint number, int ahead, out ReadOnlySpan<byte> page)
     {
         page = default;
         if (number == 0 || number >= _pageCount) return $"refers to page {number} of {_pageCount}";
         if (!_visited.Add(number)) return $"uses page {number} twice";
         try
         {
-            page = _file.Read((long)number * _pageBytes, _pageBytes);
+            page = _file.Read((long)number * _pageBytes, _pageBytes, ahead);
         }
         catch (IOException e)
         {
@@ -228,10 +234,11 @@ sealed class BerkeleyHash
     sealed class OverflowChain(BerkeleyHash database) : ChainedBytes
     {
         uint _next;
+        uint _expected;
 
         public void BeginChain(uint firstPage, int length)
         {
-            _next = firstPage;
+            (_next, _expected) = (firstPage, firstPage);
             Begin(length, []);
         }
 
@@ -239,11 +246,14 @@ sealed class BerkeleyHash
         {
             piece = default;
             if (_next == 0) return $"ends {remaining} bytes early";
-            if (database.ReadPage(_next, out var page) is { } error) return error;
+            var pages = (remaining / (database._pageBytes - PageHeaderBytes)) + 1L;
+            var ahead = (int)Math.Min(pages * database._pageBytes, _next == _expected ? ReadAhead : ReadAheadAfterJump);
+            if (database.ReadPage(_next, ahead, out var page) is { } error) return error;
             if (page[25] != TypeOverflow) return $"has a page of type {page[25]} in place of overflow page {_next}";
             var length = database.U16(page, 22);
             if (length > page.Length - PageHeaderBytes || length > remaining) return $"has {length} bytes of data on page {_next}";
             piece = page.Slice(PageHeaderBytes, length);
+            _expected = _next + 1;
             _next = U32(page, 16, database._bigEndian);
             return null;
         }

@@ -12,22 +12,20 @@ static class RpmDatabase
     const int Attempts = 3;
     const int MagicBytes = 16;
 
-    static ReadOnlySpan<byte> NdbMagic => "RpmP"u8;
-
-    /// <summary>Reads all headers, those of <c>gpg-pubkey</c> too, as rpm lists them.</summary>
+    /// <summary>Reads the packages of all headers.</summary>
     /// <param name="file">The database. Its backend is told from its first bytes, not from its name.</param>
-    public static DatabaseContents Read(GuestRoot root, GuestFile file, CancellationToken cancellation)
+    public static DatabaseContents Read(GuestRoot root, GuestFile file, PackageRequest request, CancellationToken cancellation)
     {
         for (var attempt = 1; ; attempt++)
         {
             DatabaseContents contents;
             try
             {
-                if (ReadIfStill(root, file, out contents, cancellation)) return contents;
+                if (ReadIfStill(root, file, request, out contents, cancellation)) return contents;
             }
             catch (IOException e)
             {
-                contents = new DatabaseContents(backend: null);
+                contents = new DatabaseContents(backend: null, request);
                 contents.AddProblem($"cannot be read: {e.Message}. Check the disk, and run again");
                 return contents;
             }
@@ -39,25 +37,25 @@ static class RpmDatabase
     }
 
     /// <summary>Reads once. False when database or log were written meanwhile: the contents may then be of two states.</summary>
-    static bool ReadIfStill(GuestRoot root, GuestFile file, out DatabaseContents contents, CancellationToken cancellation)
+    static bool ReadIfStill(GuestRoot root, GuestFile file, PackageRequest request, out DatabaseContents contents, CancellationToken cancellation)
     {
         // Links were resolved: SQLite keeps the log beside the file, not beside a link to it.
         var logPath = file.Path + "-wal";
         var logError = root.TryOpenFile(logPath, out var log);
         using (log)
         {
-            var before = (file.Status, LogState.Of(log));
-            contents = ReadOnce(file, log, cancellation);
+            var before = DatabaseState.Of(file, log);
+            contents = ReadOnce(file, log, request, cancellation);
             if (logError is not null && contents.Backend == SqliteDatabase.Backend)
                 contents.AddProblem($"has a log, {GuestText.Quote(logPath)}, that {logError}: what it holds is missing");
             root.TryOpenFile(logPath, out var logAfter);
-            using (logAfter) return before == (file.Status, LogState.Of(logAfter));
+            using (logAfter) return before == DatabaseState.Of(file, logAfter);
         }
     }
 
-    static DatabaseContents ReadOnce(GuestFile file, GuestFile? wal, CancellationToken cancellation)
+    static DatabaseContents ReadOnce(GuestFile file, GuestFile? wal, PackageRequest request, CancellationToken cancellation)
     {
-        var unknown = new DatabaseContents(backend: null);
+        var unknown = new DatabaseContents(backend: null, request);
         var size = file.Status.Size;
         if (size > BytesMax || wal?.Status.Size > BytesMax)
         {
@@ -74,34 +72,35 @@ static class RpmDatabase
             return unknown;
         }
 
-        if (magic.SequenceEqual(SqliteDatabase.Magic)) return SqliteDatabase.Read(file, wal, cancellation);
+        if (magic.SequenceEqual(SqliteDatabase.Magic)) return SqliteDatabase.Read(file, wal, request, cancellation);
+        if (magic.StartsWith(NdbDatabase.Magic)) return NdbDatabase.Read(file, request, cancellation);
         if (BinaryPrimitives.ReadUInt32LittleEndian(magic[12..]) == BerkeleyHash.Magic
             || BinaryPrimitives.ReadUInt32BigEndian(magic[12..]) == BerkeleyHash.Magic)
-            return BerkeleyHash.Read(file, cancellation);
-        if (magic.StartsWith(NdbMagic))
-        {
-            var unread = new DatabaseContents(backend: null) { IsUnread = true };
-            unread.AddProblem("is an ndb database, which this version does not read. Its packages are missing here");
-            return unread;
-        }
+            return BerkeleyHash.Read(file, request, cancellation);
 
         unknown.AddProblem(
-            "is not an rpm database: it begins neither as Berkeley DB hash nor as SQLite. "
+            "is not an rpm database: it begins neither as Berkeley DB hash nor as ndb nor as SQLite. "
             + "Check it with rpm -qa, and restore it with rpm --rebuilddb");
         return unknown;
     }
 
-    /// <summary>A state of the write-ahead log. A new round of it reuses the file and may keep size and, within one clock tick, time.</summary>
-    readonly record struct LogState(FileStatus Status, ulong Salts)
+    /// <summary>
+    /// A state of a database with its log. The time of a file may stay the same for two writes within one clock tick: the
+    /// generation of ndb tells them apart, and for a log, which is written again from its front, the salts.
+    /// </summary>
+    readonly record struct DatabaseState(FileStatus File, ulong Generation, FileStatus? Log, ulong Salts)
     {
         const int SaltsStart = 16;
 
-        public static LogState? Of(GuestFile? wal)
+        public static DatabaseState Of(GuestFile file, GuestFile? wal)
         {
-            if (wal is null) return null;
-            var status = wal.Status;
-            var header = new FileWindow(wal.Handle, status.Size, SqliteWal.HeaderBytes).Read(0, SqliteWal.HeaderBytes);
-            return new LogState(status, header.Length == 0 ? 0 : BinaryPrimitives.ReadUInt64BigEndian(header[SaltsStart..]));
+            var status = file.Status;
+            var generation = NdbDatabase.GenerationOf(file);
+            if (wal is null) return new DatabaseState(status, generation, null, 0);
+            var logStatus = wal.Status;
+            var header = new FileWindow(wal.Handle, logStatus.Size, SqliteWal.HeaderBytes).Read(0, SqliteWal.HeaderBytes);
+            return new DatabaseState(
+                status, generation, logStatus, header.Length == 0 ? 0 : BinaryPrimitives.ReadUInt64BigEndian(header[SaltsStart..]));
         }
     }
 }

@@ -6,8 +6,8 @@ namespace Guestmark.Inventory.Tests.Rpm;
 /// <summary>Files that Berkeley DB's own tools write: page sizes and byte orders that the real databases lack, and damage.</summary>
 public sealed class BerkeleyHashTests : IDisposable
 {
-    const int LittleEndian = 1234;
-    const int BigEndian = 4321;
+    internal const int LittleEndian = 1234;
+    internal const int BigEndian = 4321;
 
     readonly TemporaryFolder _folder = new();
 
@@ -17,6 +17,12 @@ public sealed class BerkeleyHashTests : IDisposable
     string Load(int pageBytes, int byteOrder, IEnumerable<byte[]> headers)
     {
         var path = _folder.File($"Packages-{pageBytes}-{byteOrder}");
+        Load(path, pageBytes, byteOrder, headers);
+        return path;
+    }
+
+    internal static void Load(string path, int pageBytes, int byteOrder, IEnumerable<byte[]> headers)
+    {
         var dump = new StringWriter();
         dump.Write("VERSION=3\nformat=bytevalue\ntype=hash\nHEADER=END\n");
         dump.Write($" {Key(0)}\n {Key(1000)}\n");
@@ -24,7 +30,6 @@ public sealed class BerkeleyHashTests : IDisposable
         foreach (var header in headers) dump.Write($" {Key(number++)}\n {Convert.ToHexStringLower(header)}\n");
         dump.Write("DATA=END\n");
         Tool.Run("db5.3_load", ["-c", $"db_pagesize={pageBytes}", "-c", $"db_lorder={byteOrder}", "-t", "hash", path], dump.ToString());
-        return path;
 
         string Key(uint value)
         {
@@ -57,7 +62,7 @@ public sealed class BerkeleyHashTests : IDisposable
                 Assert.Empty(contents.Problems);
                 Assert.Equal(
                     Enumerable.Range(0, 400).Select(i => ((uint)i + 1, $"package{i}", $"package{i}:1:2:3")),
-                    contents.Headers.Select(header => (header.Number, header.Name, header.ModularityLabel!)).OrderBy(header => header.Number));
+                    contents.Packages.Select(package => (package.Rpm!.Number, package.Name, package.ModularityLabel!)).OrderBy(header => header.Number));
             }
         }
     }

@@ -7,8 +7,11 @@ namespace Guestmark.Inventory.Tests.Rpm;
 sealed class HeaderBuilder
 {
     const uint Int32 = 4;
+    const uint Int64 = 5;
     const uint Text = 6;
     const uint Binary = 7;
+    const uint TextArray = 8;
+    const uint I18NText = 9;
 
     readonly List<(uint Tag, uint Type, uint Offset, uint Count)> _entries = [];
     readonly MemoryStream _data = new();
@@ -22,14 +25,27 @@ sealed class HeaderBuilder
 
     public HeaderBuilder AddText(uint tag, string text) => Add(tag, Text, 1, 1, [.. Encoding.UTF8.GetBytes(text), 0]);
 
-    public HeaderBuilder AddNumber(uint tag, uint number)
+    public HeaderBuilder AddStrings(uint tag, params string[] texts) =>
+        Add(tag, TextArray, (uint)texts.Length, 1, Encoding.UTF8.GetBytes(string.Concat(texts.Select(text => text + "\0"))));
+
+    public HeaderBuilder AddNumbers(uint tag, params uint[] numbers)
     {
-        var bytes = new byte[4];
-        BinaryPrimitives.WriteUInt32BigEndian(bytes, number);
-        return Add(tag, Int32, 1, 4, bytes);
+        var bytes = new byte[4 * numbers.Length];
+        for (var i = 0; i < numbers.Length; i++) BinaryPrimitives.WriteUInt32BigEndian(bytes.AsSpan(4 * i), numbers[i]);
+        return Add(tag, Int32, (uint)numbers.Length, 4, bytes);
     }
 
+    public HeaderBuilder AddNumber(uint tag, uint number) => AddNumbers(tag, number);
+
     public HeaderBuilder AddBinary(uint tag, byte[] bytes) => Add(tag, Binary, (uint)bytes.Length, 1, bytes);
+
+    public HeaderBuilder AddI18N(uint tag, params string[] texts) =>
+        Add(tag, I18NText, (uint)texts.Length, 1, Encoding.UTF8.GetBytes(string.Concat(texts.Select(text => text + "\0"))));
+
+    public HeaderBuilder AddLong(uint tag, byte[] number) => Add(tag, Int64, 1, 8, number);
+
+    /// <summary>Data of any type that needs no alignment.</summary>
+    public HeaderBuilder AddData(uint tag, uint type, uint count, byte[] bytes) => Add(tag, type, count, 1, bytes);
 
     /// <summary>An entry without data of its own.</summary>
     public HeaderBuilder AddRaw(uint tag, uint type, uint offset, uint count)
@@ -39,12 +55,12 @@ sealed class HeaderBuilder
     }
 
     /// <summary>Puts all entries so far into a region.</summary>
-    public HeaderBuilder CloseRegion()
+    public HeaderBuilder CloseRegion(uint region = 63)
     {
         var count = _entries.Count + 1;
         var trailer = new byte[16];
-        WriteEntry(trailer, 63, Binary, (uint)(-16 * count), 16);
-        _entries.Insert(0, (63, Binary, (uint)_data.Length, 16));
+        WriteEntry(trailer, region, Binary, (uint)(-16 * count), 16);
+        _entries.Insert(0, (region, Binary, (uint)_data.Length, 16));
         _data.Write(trailer);
         return this;
     }

@@ -33,24 +33,39 @@ public sealed class RealDatabases : IDisposable
         ("centos8-modularitylabel", "rpmdb/centos8-modularitylabel/Packages.gz"),
         ("libuuid", "rpmdb/libuuid/Packages"),
         ("cbl-mariner-2.0", "rpmdb/cbl-mariner-2.0/rpmdb.sqlite"),
+        ("sle15-bci", "rpmdb/sle15-bci/Packages.db"),
         ("derived", "rpmdb/derived/centos5-plain/rpmdb.sqlite.gz"),
+        ("derived-ndb", "rpmdb/derived/centos5-plain/Packages.db.gz"),
     ];
 
-    public static TheoryData<string> Names => [.. Sources.Select(source => source.Name)];
+    public static IEnumerable<string> All => Sources.Select(source => source.Name);
+
+    public static TheoryData<string> Names => [.. All];
 
     public string Root(string name) => Path.Combine(_folder.Path, name);
 
-    public string DatabaseFile(string name) => Directory.GetFiles(Path.Combine(Root(name), "var/lib/rpm")).Single();
+    public string DatabaseFile(string name) =>
+        Path.Combine(Root(name), "var/lib/rpm", Path.GetFileName(Sources.Single(source => source.Name == name).Source).Replace(".gz", ""));
 
     public void Dispose() => _folder.Dispose();
 
-    /// <summary>name, epoch, version, release, arch, sourcerpm, modularitylabel of each package as rpm 4.18 prints them, sorted.</summary>
-    public static List<string> Expected(string name)
+    public static string BackendOf(string path) => Path.GetFileName(path) switch
     {
-        // The derived database is centos5-plain in another format.
-        var lines = File.ReadAllLines(Repository.TestDataPath($"rpmdb/expected-rpm-4.18/{(name == "derived" ? "centos5-plain" : name)}.tsv"));
-        return [.. lines.Skip(1).Select(line => string.Join('\t', line.Split('\t')[1..8])).Order(StringComparer.Ordinal)];
+        "Packages" => "bdb",
+        "Packages.db" => "ndb",
+        _ => "sqlite",
+    };
+
+    /// <summary>The rows of the expected values, in the order in which rpm 4.18 lists the packages. Keys are rows too.</summary>
+    public static List<string> Rows(string name)
+    {
+        // The derived databases are centos5-plain in other formats.
+        var source = name.StartsWith("derived", StringComparison.Ordinal) ? "centos5-plain" : name;
+        return [.. File.ReadLines(Repository.TestDataPath($"rpmdb/expected-rpm-4.18/{source}.tsv")).Skip(1)];
     }
+
+    /// <summary>The 20 columns of each package as rpm 4.18 prints them, without keys, sorted.</summary>
+    public static List<string> Expected(string name) => [.. Rows(name).Where(row => row.Split('\t')[1] != "gpg-pubkey").Order(StringComparer.Ordinal)];
 }
 
 [CollectionDefinition(nameof(RealDatabases))]

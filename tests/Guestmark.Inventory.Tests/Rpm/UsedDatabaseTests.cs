@@ -1,4 +1,4 @@
-using System.Text;
+using Guestmark.Inventory.Rpm;
 using Guestmark.TestKit;
 
 namespace Guestmark.Inventory.Tests.Rpm;
@@ -22,9 +22,7 @@ public sealed class UsedDatabaseTests(RealDatabases databases)
     static void AssertOnly(string name, string database, GuestInventory inventory)
     {
         Assert.All(inventory.Packages, package => Assert.Equal(database, package.Database));
-        Assert.Equal(
-            RealDatabases.Expected(name).Where(line => !line.StartsWith("gpg-pubkey\t", StringComparison.Ordinal)),
-            Databases.Lines(inventory.Packages));
+        Assert.Equal(RealDatabases.Expected(name), Databases.Lines(inventory.Packages));
     }
 
     [TestDataFact]
@@ -49,13 +47,6 @@ public sealed class UsedDatabaseTests(RealDatabases databases)
 
         Assert.Empty(inventory.Problems);
         AssertOnly("cbl-mariner-2.0", "sqlite:usr/lib/sysimage/rpm", inventory);
-    }
-
-    [TestDataFact]
-    public void Different_folders_have_a_database_each()
-    {
-        using var tree = new GuestTree().File("usr/lib/sysimage/rpm/rpmdb.sqlite", Bytes("cbl-mariner-2.0")).File(Folder + "Packages", Bytes("libuuid"));
-        Assert.Equal(["bdb:var/lib/rpm", "sqlite:usr/lib/sysimage/rpm"], tree.Scan().Packages.Select(package => package.Database).Distinct().Order());
     }
 
     [ToolFact("sqlite3")]
@@ -90,13 +81,58 @@ public sealed class UsedDatabaseTests(RealDatabases databases)
     [TestDataFact]
     public void Beside_an_ndb_database_the_old_one_is_not_listed()
     {
-        using var tree = new GuestTree().File(Folder + "Packages.db", Encoding.ASCII.GetBytes("RpmP and more bytes")).File(Folder + "Packages", Bytes("libuuid"));
+        using var tree = new GuestTree().File(Folder + "Packages.db", Bytes("sle15-bci")).File(Folder + "Packages", Bytes("libuuid"));
 
         var inventory = tree.Scan();
 
-        Assert.Empty(inventory.Packages);
+        Assert.Empty(inventory.Problems);
+        AssertOnly("sle15-bci", "ndb:var/lib/rpm", inventory);
+    }
+
+    static byte[] Ndb(string name, uint installTime) =>
+        NdbBuilder.Build([new HeaderBuilder().AddText(1000, name).AddText(1001, "1").AddText(1002, "1").CloseRegion().AddNumber(1008, installTime).Build()]);
+
+    [Fact]
+    public void Of_two_folders_only_the_first_with_packages_is_listed()
+    {
+        using var tree = new GuestTree().File("usr/lib/sysimage/rpm/Packages.db", Ndb("used", installTime: 2000))
+            .File(Folder + "Packages.db", Ndb("unused", installTime: 1000)).File("usr/share/rpm/Packages.db", NdbBuilder.Build([]));
+
+        var inventory = tree.Scan();
+
+        Assert.Empty(inventory.Problems);
+        Assert.Equal(["used"], inventory.Packages.Select(package => package.Name));
+
+        tree.File("usr/lib/sysimage/rpm/Packages.db", NdbBuilder.Build([]));
+        inventory = tree.Scan();
+        Assert.Empty(inventory.Problems);
+        Assert.Equal(["unused"], inventory.Packages.Select(package => package.Name));
+    }
+
+    [Fact]
+    public void An_unused_folder_with_newer_packages_is_named()
+    {
+        using var tree = new GuestTree().File("usr/lib/sysimage/rpm/Packages.db", Ndb("used", installTime: 1000))
+            .File(Folder + "Packages.db", Ndb("unused", installTime: 2000));
+
+        var inventory = tree.Scan();
+
+        Assert.Equal(["used"], inventory.Packages.Select(package => package.Name));
         var problem = Assert.Single(inventory.Problems);
-        Assert.Equal("/var/lib/rpm/Packages.db", problem.Path);
-        Assert.StartsWith("is an ndb database", problem.Message);
+        Assert.Equal("/var/lib/rpm", problem.Path);
+        Assert.StartsWith("holds a ndb database with 1 packages that is left out, as /usr/lib/sysimage/rpm holds the one in use", problem.Message);
+    }
+
+    [Fact]
+    public void All_files_that_decide_are_named_for_change_detection()
+    {
+        Assert.Equal(
+            [
+                "usr/lib/sysimage/rpm/Packages", "usr/lib/sysimage/rpm/Packages.db", "usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
+                "usr/share/rpm/Packages", "usr/share/rpm/Packages.db", "usr/share/rpm/rpmdb.sqlite", "usr/share/rpm/rpmdb.sqlite-wal",
+                "var/lib/rpm/Packages", "var/lib/rpm/Packages.db", "var/lib/rpm/rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite-wal",
+                "var/lib/rpmmanifest/container-manifest-2",
+            ],
+            RpmPackages.Paths.Order(StringComparer.Ordinal));
     }
 }
