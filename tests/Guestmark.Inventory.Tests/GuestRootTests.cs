@@ -33,4 +33,59 @@ public sealed class GuestRootTests
         Assert.Null(names);
         Assert.Equal("is not a folder", root.TryList("data/b", out _));
     }
+
+    [Fact]
+    public void Only_folders_are_listed_when_only_those_are_asked_for()
+    {
+        using var tree = new GuestTree().File("data/file", "").Folder("data/folder").Link("data/link", "folder");
+        Assert.Null(GuestRoot.TryOpen(tree.Root, out var opened));
+        using var root = opened!;
+
+        Assert.Null(root.TryList("data", out var names, foldersOnly: true));
+
+        Assert.Equal(["folder"], names!);
+    }
+
+    [Fact]
+    public void A_listing_that_needs_many_calls_is_whole()
+    {
+        using var tree = new GuestTree().Folder("data");
+        var expected = Enumerable.Range(0, 3000).Select(i => $"{i:D4}-{new string('x', 100)}").ToList();
+        foreach (var name in expected) tree.File($"data/{name}", "");
+        Assert.Null(GuestRoot.TryOpen(tree.Root, out var opened));
+        using var root = opened!;
+
+        Assert.Null(root.TryList("data", out var names));
+
+        Assert.Equal(expected, names!);
+    }
+
+    [Fact]
+    public void A_folder_is_entered_by_its_name_and_not_through_a_link()
+    {
+        using var tree = new GuestTree().File("real/file", "").Link("link", "real").Link("real/alias", "file");
+        Assert.Null(GuestRoot.TryOpen(tree.Root, out var opened));
+        using var root = opened!;
+        Assert.Null(root.TryOpenFolder("", out var top));
+        using var folder = top!;
+
+        Assert.Null(folder.TryEnter("real", out var real));
+        using (real)
+        {
+            Assert.Equal("/real", real!.Path);
+            Assert.Null(real.TryOpenFile("file", out var file));
+            using (file) Assert.Equal("/real/file", file!.Path);
+            Assert.Equal("is not a regular file", real.TryOpenFile("alias", out _));
+        }
+
+        Assert.Null(folder.TryEnter("link", out var link));
+        Assert.Null(link);
+        foreach (var name in new[] { "..", ".", "", "real/file" })
+        {
+            Assert.Null(folder.TryEnter(name, out var outside));
+            Assert.Null(outside);
+            Assert.Null(folder.TryOpenFile(name, out var file));
+            Assert.Null(file);
+        }
+    }
 }
