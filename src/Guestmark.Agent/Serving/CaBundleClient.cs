@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
 using Guestmark.Wire.Protobuf;
 
@@ -67,7 +68,7 @@ static class CaBundleClient
 
     /// <summary>Connects to <paramref name="address"/> and asks.</summary>
     /// <param name="timeout">For everything together, from connecting to the last byte.</param>
-    public static async Task<CaBundle> FetchAsync(ChannelAddress address, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<CaBundle> FetchAsync(EndPoint address, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {
         using var limit = new CancellationTokenSource(timeout, time);
         using var trying = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);

@@ -1,5 +1,7 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Guestmark.Wire.Sockets;
 using Microsoft.Win32.SafeHandles;
 
 namespace Guestmark.Agent.Serving;
@@ -9,8 +11,8 @@ readonly record struct AcceptedChannel(Socket Socket, string Peer);
 
 /// <summary>Makes connections of vsock and of Unix sockets alike, by the calls of socket(7).</summary>
 /// <remarks>
-/// Socket of .NET refuses to be created, bound or connected for AF_VSOCK, but reads and writes any connected stream socket that it is
-/// given: so the connections are made here, and used there.
+/// .NET's Socket reads and writes any connected stream socket that it is given, but what it makes of a listening one of AF_VSOCK, a family
+/// that it does not know, is nowhere said: so connections are made here, in the same way for both families, and used there.
 /// </remarks>
 static partial class ChannelSocket
 {
@@ -35,12 +37,13 @@ static partial class ChannelSocket
     /// <summary>Connects. Blocks the thread until it is done, or cancelled.</summary>
     /// <exception cref="IOException">Nobody listens there, or this machine has no such kind of socket.</exception>
     /// <exception cref="OperationCanceledException"/>
-    public static Socket Connect(ChannelAddress address, CancellationToken cancellationToken)
+    public static Socket Connect(EndPoint address, CancellationToken cancellationToken)
     {
         var handle = Create(address);
         try
         {
-            if (connect(handle, address.Bytes, address.Bytes.Length) != 0)
+            var bytes = BytesOf(address);
+            if (connect(handle, bytes, bytes.Length) != 0)
             {
                 var error = Marshal.GetLastPInvokeError();
                 if (error is not (InProgress or Interrupted)) throw Failure($"{address}: cannot connect", error);
@@ -60,11 +63,30 @@ static partial class ChannelSocket
         }
     }
 
-    static SafeSocketHandle Create(ChannelAddress address)
+    static SafeSocketHandle Create(EndPoint address)
     {
-        var descriptor = socket(address.Family, Stream | NonBlocking | CloseOnExec, 0);
+        var family = MemoryMarshal.Read<ushort>(BytesOf(address));
+        var descriptor = socket(family, Stream | NonBlocking | CloseOnExec, 0);
         if (descriptor < 0) throw Failure($"{address}: this machine makes no such socket", Marshal.GetLastPInvokeError());
         return new SafeSocketHandle(descriptor, ownsHandle: true);
+    }
+
+    /// <summary>The <c>sockaddr</c>: a family of 16 bits in the order of the machine, and what the family defines.</summary>
+    static ReadOnlySpan<byte> BytesOf(EndPoint address)
+    {
+        var serialized = address.Serialize();
+        return serialized.Buffer.Span[..serialized.Size];
+    }
+
+    static string? PathOf(EndPoint address) => (address as UnixDomainSocketEndPoint)?.ToString();
+
+    static string DescribePeer(EndPoint listener, ReadOnlySpan<byte> peer)
+    {
+        if (listener is not VsockEndPoint) return "a process of this machine";
+        var address = new SocketAddress(AddressFamily.Unknown, peer.Length);
+        peer.CopyTo(address.Buffer.Span);
+        var from = (VsockEndPoint)listener.Create(address);
+        return from.Cid == VsockEndPoint.CidHost ? $"the host, port {from.Port}" : from.ToString();
     }
 
     static IOException Failure(string what, int error) => new($"{what}: {Marshal.GetPInvokeErrorMessage(error)}");
@@ -74,10 +96,10 @@ static partial class ChannelSocket
     {
         const int Backlog = 16;
 
-        readonly ChannelAddress _address;
+        readonly EndPoint _address;
         readonly SafeSocketHandle _handle;
 
-        Listener(ChannelAddress address, SafeSocketHandle handle)
+        Listener(EndPoint address, SafeSocketHandle handle)
         {
             _address = address;
             _handle = handle;
@@ -85,21 +107,22 @@ static partial class ChannelSocket
 
         /// <summary>Listens. A Unix socket's file is its owner's alone; one that a dead process left behind is replaced.</summary>
         /// <exception cref="IOException">Someone else listens there, or this process may not.</exception>
-        public static Listener Open(ChannelAddress address)
+        public static Listener Open(EndPoint address)
         {
             var handle = Create(address);
             try
             {
-                if (bind(handle, address.Bytes, address.Bytes.Length) != 0)
+                var bytes = BytesOf(address);
+                if (bind(handle, bytes, bytes.Length) != 0)
                 {
                     var error = Marshal.GetLastPInvokeError();
                     if (error != AddressInUse || !RemoveAbandoned(address)) throw Failure($"{address}: cannot listen", error);
-                    if (bind(handle, address.Bytes, address.Bytes.Length) != 0)
+                    if (bind(handle, bytes, bytes.Length) != 0)
                         throw Failure($"{address}: cannot listen", Marshal.GetLastPInvokeError());
                 }
 
                 // Before listen nobody can connect, so the file's mode is never open to others.
-                if (address.Path is { } path) File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+                if (PathOf(address) is { } path) File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
                 if (listen(handle, Backlog) != 0) throw Failure($"{address}: cannot listen", Marshal.GetLastPInvokeError());
                 return new Listener(address, handle);
             }
@@ -123,7 +146,7 @@ static partial class ChannelSocket
                 var length = peer.Length;
                 var descriptor = accept4(_handle, peer, ref length, NonBlocking | CloseOnExec);
                 if (descriptor >= 0)
-                    return new(new Socket(new SafeSocketHandle(descriptor, ownsHandle: true)), ChannelAddress.DescribePeer(peer[..Math.Min(length, peer.Length)]));
+                    return new(new Socket(new SafeSocketHandle(descriptor, ownsHandle: true)), DescribePeer(_address, peer[..Math.Min(length, peer.Length)]));
                 var error = Marshal.GetLastPInvokeError();
                 // The peer went away again before it was accepted.
                 if (error is not (TryAgain or Interrupted or ConnectionAborted)) throw Failure($"{_address}: cannot accept a connection", error);
@@ -132,15 +155,16 @@ static partial class ChannelSocket
 
         public void Dispose()
         {
-            if (_address.Path is { } path) File.Delete(path);
+            if (PathOf(_address) is { } path) File.Delete(path);
             _handle.Dispose();
         }
 
-        static bool RemoveAbandoned(ChannelAddress address)
+        static bool RemoveAbandoned(EndPoint address)
         {
-            if (address.Path is not { } path) return false;
+            if (PathOf(address) is not { } path) return false;
             using var probe = Create(address);
-            if (connect(probe, address.Bytes, address.Bytes.Length) == 0 || Marshal.GetLastPInvokeError() != ConnectionRefused) return false;
+            var bytes = BytesOf(address);
+            if (connect(probe, bytes, bytes.Length) == 0 || Marshal.GetLastPInvokeError() != ConnectionRefused) return false;
             // A plain file refuses as well, and is not ours to delete.
             if (CanBeOpened(path)) return false;
             File.Delete(path);

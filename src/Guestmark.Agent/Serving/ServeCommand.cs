@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
 using System.Reflection;
 using Google.Protobuf;
 using Guestmark.Agent.OpenSsl;
@@ -6,6 +8,7 @@ using Guestmark.Agent.RepositoryMapping;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
 using Guestmark.Wire.Pull;
+using Guestmark.Wire.Sockets;
 
 namespace Guestmark.Agent.Serving;
 
@@ -24,11 +27,11 @@ static class ServeCommand
         var port = new Option<uint>("--port") { Description = "The vsock port to listen on", HelpName = "PORT", DefaultValueFactory = _ => 818 };
         var socket = new Option<string?>("--socket") { Description = "A Unix socket to listen on, instead of vsock", HelpName = "PATH" };
         var rescanInterval = Duration.Option(
-            "--rescan-interval", "Time between scans", TimeSpan.FromHours(4), TimeSpan.FromMinutes(5), TimeSpan.FromHours(168));
+            "--rescan-interval", "Time between scans", "4h", TimeSpan.FromMinutes(5), TimeSpan.FromHours(168));
         var connectionDeadline = Duration.Option(
-            "--conn-deadline", "Time for one connection, from the handshake to the answer", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(5), TimeSpan.FromMinutes(5));
+            "--conn-deadline", "Time for one connection, from the handshake to the answer", "30s", TimeSpan.FromSeconds(5), TimeSpan.FromMinutes(5));
         var caFetchTimeout = Duration.Option(
-            "--ca-fetch-timeout", "Time to wait for KubeVirt's authorities", TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(5));
+            "--ca-fetch-timeout", "Time to wait for KubeVirt's authorities", "10s", TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(5));
         var caFile = new Option<string?>("--ca-file")
         {
             Description = "Authorities whose clients are let in, in PEM, instead of those that KubeVirt names; read at each connection",
@@ -60,9 +63,7 @@ static class ServeCommand
         scanOptions.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var address = parsed.GetValue(socket) is { } path
-                ? ChannelAddress.TryUnix(path) ?? throw new UsageException($"--socket {path}: the path of a Unix socket has 1 to 107 bytes; use a shorter one")
-                : ChannelAddress.Vsock(ChannelAddress.AnyCid, parsed.GetRequiredValue(port));
+            var address = Address(parsed.GetValue(socket), parsed.GetRequiredValue(port));
             var timeout = parsed.GetRequiredValue(caFetchTimeout);
             var options = new ServeOptions
             {
@@ -76,11 +77,11 @@ static class ServeCommand
                 FetchAuthorities = parsed.GetValue(caFile) is { } file
                     ? cancellation => ClientAuthorities.ReadFileAsync(file, cancellation)
                     : cancellation => CaBundleClient.FetchAsync(
-                        ChannelAddress.Vsock(ChannelAddress.HostCid, CaServicePort), timeout, TimeProvider.System, cancellation),
+                        new VsockEndPoint(VsockEndPoint.CidHost, CaServicePort), timeout, TimeProvider.System, cancellation),
             };
             try
             {
-                await RunAsync(options, (_, cancellation) => scanOptions.Scan(parsed, cancellation), TimeProvider.System, Note, cancellationToken);
+                await RunAsync(options, (_, cancellation) => InventoryScanner.Scan(scanOptions.Read(parsed), cancellation), TimeProvider.System, Note, cancellationToken);
             }
             catch (OpenSslException e)
             {
@@ -149,6 +150,19 @@ static class ServeCommand
         }
     }
 
+    static EndPoint Address(string? path, uint port)
+    {
+        if (path is null) return new VsockEndPoint(VsockEndPoint.CidAny, port);
+        try
+        {
+            return new UnixDomainSocketEndPoint(path);
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            throw new UsageException($"--socket {path}: the path of a Unix socket has 1 to 107 bytes; use a shorter one");
+        }
+    }
+
     static ReadOnlyMemory<byte> Encode(GuestInventory inventory) => InventoryReports.Write(inventory).IndexReport.IndexV4.ToByteArray();
 
     static string Version() =>
@@ -160,7 +174,8 @@ static class ServeCommand
 /// <summary>How the agent serves.</summary>
 sealed record ServeOptions
 {
-    public required ChannelAddress Address { get; init; }
+    /// <summary>A <see cref="VsockEndPoint"/> or a <see cref="UnixDomainSocketEndPoint"/>.</summary>
+    public required EndPoint Address { get; init; }
 
     /// <summary>Gets the authorities whose clients are let in, at each handshake.</summary>
     public required Func<CancellationToken, Task<CaBundle>> FetchAuthorities { get; init; }
