@@ -2,11 +2,11 @@ using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using System.Reflection;
-using Google.Protobuf;
 using Guestmark.Agent.OpenSsl;
 using Guestmark.Agent.RepositoryMapping;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
+using Guestmark.Wire.Protobuf;
 using Guestmark.Wire.Pull;
 using Guestmark.Wire.Sockets;
 
@@ -163,7 +163,12 @@ static class ServeCommand
         }
     }
 
-    static ReadOnlyMemory<byte> Encode(GuestInventory inventory) => InventoryReports.Write(inventory).IndexReport.IndexV4.ToByteArray();
+    static ReadOnlyMemory<byte> Encode(GuestInventory inventory)
+    {
+        var writer = new ProtoWriter();
+        InventoryReports.WriteIndexReport(inventory, writer);
+        return writer.Written;
+    }
 
     static string Version() =>
         typeof(ServeCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
