@@ -15,11 +15,15 @@ mkdir -p "$work"
 measure=$work/measure
 [ "$measure" -nt "$root/bench/inventory/measure.c" ] || gcc -O2 "$root/bench/inventory/measure.c" -o "$measure"
 
+# rpm_of BACKEND PROGRAM : Debian's rpm, but where it lacks the backend.
+rpm_of() { if [ "$1" = ndb ]; then echo "$work/rpm-ndb/rpm/bin/$2"; else echo "$2"; fi; }
+[ -x "$work/rpm-ndb/rpm/bin/rpmdb" ] || bash "$root/bench/inventory/rpm.sh" "$work/rpm-ndb"
+
 # root_of NAME BACKEND : the root folder of a machine with a database.
 root_of() { echo "$work/$1-$2"; }
 database_of() { echo "$(root_of "$1" "$2")/var/lib/rpm"; }
 
-# unpack NAME SOURCE... : the headers of the named databases of the test data, as rpm exports them, in each backend that it writes.
+# convert NAME SOURCE... : the headers of the named databases of the test data, as rpm exports them, in each backend that it writes.
 convert() {
   local name=$1 backend source folder
   shift
@@ -40,8 +44,8 @@ convert() {
     echo "making $folder" >&2
     rm -rf "$folder"
     mkdir -p "$folder"
-    rpmdb --define "_db_backend $backend" --dbpath "$folder" --initdb
-    rpmdb --define "_db_backend $backend" --dbpath "$folder" --importdb <"$work/$name.headers" >/dev/null 2>&1
+    "$(rpm_of $backend rpmdb)" --define "_db_backend $backend" --dbpath "$folder" --initdb
+    "$(rpm_of $backend rpmdb)" --define "_db_backend $backend" --dbpath "$folder" --importdb <"$work/$name.headers" >/dev/null 2>&1
     touch "$folder/complete"
   done
 }
@@ -51,9 +55,13 @@ if [ ! -e "$(database_of c8 bdb_ro)/Packages" ]; then
   gunzip -c "$testdata/rpmdb/centos8-modularitylabel/Packages.gz" >"$(database_of c8 bdb_ro)/Packages"
 fi
 convert c8 centos8-modularitylabel
-# Six databases in one, and one of them twice: 2,700 packages, names and versions as often as they come.
+# Six databases in one, and the larger ones again: about 2,700 packages.
 convert many centos8-modularitylabel centos7-httpd24 centos7-plain centos6-devtools centos6-plain centos5-plain centos8-modularitylabel \
-  centos7-httpd24 centos6-devtools centos8-modularitylabel centos7-plain
+  centos7-httpd24 centos8-modularitylabel centos7-plain
+for folder in "$work"/{c8,many}-*; do
+  mkdir -p "$folder/etc"
+  printf 'ID=almalinux\nVERSION_ID=8\n' >"$folder/etc/os-release"
+done
 
 # scanned ROOT FIELD : the agent's time (1) or memory (2), when it listed as many packages as rpm. rpm's keys are no packages.
 scanned() {
@@ -64,7 +72,7 @@ scanned() {
 }
 queried() {
   local figures
-  figures=$("$measure" "$work/peer.txt" rpm -qa --nodigest --nosignature --define "_db_backend $2" --dbpath "$1/var/lib/rpm") || return 1
+  figures=$("$measure" "$work/peer.txt" "$(rpm_of "$2" rpm)" -qa --nodigest --nosignature --define "_db_backend $2" --dbpath "$1/var/lib/rpm") || return 1
   echo "$figures" | cut -d' ' -f"$3"
 }
 dpkg_queried() {
@@ -87,6 +95,8 @@ done
 folder=$work/dpkg
 mkdir -p "$folder/var/lib/dpkg"
 cp /var/lib/dpkg/status "$folder/var/lib/dpkg/status"
+mkdir -p "$folder/etc"
+cp /etc/os-release "$folder/etc/os-release"
 dpkg_queried "$folder" 1 >/dev/null
 expected=$(grep -c '	installed$' "$work/peer.txt")
 compare_least "dpkg_${expected}_packages_us" 1.0 "$rounds" 'scanned "$folder" 1' 'dpkg_queried "$folder" 1' | tee -a "$results"
