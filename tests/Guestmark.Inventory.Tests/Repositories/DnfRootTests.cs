@@ -31,21 +31,33 @@ public sealed class DnfRootTests : IDisposable
         return folder;
     }
 
-    string Dnf(string repository, params IEnumerable<string> arguments) => Tool.Run("dnf",
+    List<string> Arguments(string repository, IEnumerable<string> arguments) =>
     [
         "-q", "-y", "--config", _tree.Outside("dnf.conf"), "--installroot", _tree.Root, "--releasever", "9", "--disablerepo", "*",
         .. repository.Length > 0 ? ["--enablerepo", repository] : Array.Empty<string>(), .. arguments,
-    ]);
+    ];
 
-    /// <summary>Keeps a snapshot of a database open, so that no checkpoint can empty its log. The caller closes its input.</summary>
+    string Dnf(string repository, params IEnumerable<string> arguments) => Tool.Run("dnf", Arguments(repository, arguments));
+
+    static Process Start(string program, IEnumerable<string> arguments) => Process.Start(new ProcessStartInfo(program, arguments)
+    {
+        UseShellExecute = false,
+        RedirectStandardInput = true,
+        RedirectStandardOutput = true,
+    })!;
+
+    static void End(Process process)
+    {
+        process.StandardInput.Close();
+        process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        process.Dispose();
+    }
+
+    /// <summary>Keeps a snapshot of a database open, so that no checkpoint can empty its log.</summary>
     Process Hold(string database, string table)
     {
-        var process = Process.Start(new ProcessStartInfo("sqlite3", [_tree.Path(database)])
-        {
-            UseShellExecute = false,
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-        })!;
+        var process = Start("sqlite3", [_tree.Path(database)]);
         process.StandardInput.WriteLine($"BEGIN; SELECT count(*) FROM {table};");
         process.StandardInput.Flush();
         Assert.NotNull(process.StandardOutput.ReadLine());
@@ -67,43 +79,52 @@ public sealed class DnfRootTests : IDisposable
         Dnf("repo-a", ["install", .. Names(1, 400)]);
         Dnf("repo-b", ["upgrade", .. Names(1, 100)]);
         var history = Hold("var/lib/dnf/history.sqlite", "trans");
+        Dnf("repo-a", ["downgrade", .. Names(1, 30)]);
+        Dnf("repo-c", ["reinstall", .. Names(101, 150)]);
+        Dnf("", ["remove", .. Names(151, 200)]);
+        Dnf("repo-c", ["install", .. Names(151, 175)]);
+        Dnf("", ["mark", "remove", .. Names(300, 310)]);
         var packages = Hold("var/lib/rpm/rpmdb.sqlite", "Packages");
+        var dnf = Start("dnf", Arguments("repo-c", ["install", .. Names(401, 500)]));
+        GuestInventory inventory;
         try
         {
-            Dnf("repo-a", ["downgrade", .. Names(1, 30)]);
-            Dnf("repo-c", ["reinstall", .. Names(101, 150)]);
-            Dnf("", ["remove", .. Names(151, 200)]);
-            Dnf("repo-c", ["install", .. Names(151, 175)]);
-            Dnf("repo-c", ["install", .. Names(401, 500)]);
-            Dnf("", ["mark", "remove", .. Names(300, 310)]);
+            // It has committed everything when it prints what it installed, and then waits 10 s at most for the log of rpm to be released.
+            while (dnf.StandardOutput.ReadLine()?.StartsWith("Installed:", StringComparison.Ordinal) == false)
+            {
+            }
+
             AssertNoneInFile("history.sqlite", "var/lib/dnf/history.sqlite", "SELECT count(*) FROM trans WHERE id > 2");
             AssertNoneInFile("rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite", "SELECT count(*) FROM Name WHERE key = 'p450'");
 
-            var inventory = _tree.Scan();
+            inventory = _tree.Scan();
             Assert.Empty(inventory.Problems);
             Assert.Empty(Assigned.Assign(_tree.Root, inventory.Packages));
-
-            var lines = Dnf("", ["repoquery", "--installed", "--qf", "%{name} %{epoch} %{version} %{release} %{arch} %{from_repo}"])
-                .Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim());
-            // dnf 4.14 counts a change of the reason, too, and it keeps the repository there.
-            Assert.Equal(
-                lines.Order(StringComparer.Ordinal),
-                inventory.Packages.Select(package => $"{package.Name} {package.Epoch ?? 0} {package.Version} {package.Release} {package.Architecture} {package.Repository!.Id}")
-                    .Order(StringComparer.Ordinal));
-            Assert.Equal(475, inventory.Packages.Count);
-            Assert.Equal(
-                [("repo-a", 230), ("repo-b", 70), ("repo-c", 175)],
-                inventory.Packages.CountBy(package => package.Repository!.Id).Select(count => (count.Key, count.Value)).Order());
         }
         finally
         {
-            foreach (var holder in new[] { history, packages })
-            {
-                holder.StandardInput.Close();
-                holder.WaitForExit();
-                holder.Dispose();
-            }
+            foreach (var process in new[] { packages, dnf, history }) End(process);
         }
+
+        // Also with the final reading: dnf has written both files meanwhile.
+        AssertAsDnfSays(inventory);
+        var after = _tree.Scan();
+        Assert.Empty(Assigned.Assign(_tree.Root, after.Packages));
+        AssertAsDnfSays(after);
+    }
+
+    void AssertAsDnfSays(GuestInventory inventory)
+    {
+        var lines = Dnf("", ["repoquery", "--installed", "--qf", "%{name} %{epoch} %{version} %{release} %{arch} %{from_repo}"])
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim());
+        Assert.Equal(
+            lines.Order(StringComparer.Ordinal),
+            inventory.Packages.Select(package => $"{package.Name} {package.Epoch ?? 0} {package.Version} {package.Release} {package.Architecture} {package.Repository!.Id}")
+                .Order(StringComparer.Ordinal));
+        Assert.Equal(475, inventory.Packages.Count);
+        Assert.Equal(
+            [("repo-a", 230), ("repo-b", 70), ("repo-c", 175)],
+            inventory.Packages.CountBy(package => package.Repository!.Id).Select(count => (count.Key, count.Value)).Order());
     }
 
     /// <summary>Checks that the test tests what it says: the file alone, without its log, does not have the rows.</summary>
