@@ -29,8 +29,8 @@ static class PackageRepositories
     /// </remarks>
     public static void Assign(InventoryScan scan, OsRelease os, RepositoryToCpe? mapping)
     {
+        if (!scan.Packages.Exists(package => package.Manager == PackageManager.Rpm)) return;
         var packages = new InstalledPackages(scan.Packages);
-        if (packages.Count == 0) return;
 
         // 1.
         var contentSets = ContentManifests.Read(scan);
