@@ -45,9 +45,8 @@ static class GoProgram
     /// <exception cref="IOException">The disk does not give the file.</exception>
     public static string? Read(ElfFile elf, FileWindow file, string database, TextPool pool, List<Package> packages)
     {
-        if (!TryFind(elf, file, out var offset)) return null;
-        var flags = file.Read(offset, HeaderBytes)[FlagsOffset];
-        if ((flags & Inline) == 0) return "was built by a Go before 1.18: its modules are not read. Build it again with a supported Go";
+        if (!TryFind(elf, file, out var offset) || file.Read(offset, HeaderBytes) is not { IsEmpty: false } header) return null;
+        if ((header[FlagsOffset] & Inline) == 0) return "was built by a Go before 1.18: its modules are not read. Build it again with a supported Go";
         offset += HeaderBytes;
         if (!TryText(file, ref offset, VersionBytesMax, out var goVersion)) return "has build information of Go whose version is damaged";
         AddGo(goVersion, database, pool, packages);

@@ -11,6 +11,9 @@ sealed record LanguageSearchLimits
 
     public long EntriesMax { get; init; } = 10_000_000;
 
+    /// <summary>Files that are opened.</summary>
+    public int FilesMax { get; init; } = 1_000_000;
+
     /// <summary>Folders between the root and the deepest that is listed.</summary>
     public int DepthMax { get; init; } = 64;
 
@@ -20,8 +23,8 @@ sealed record LanguageSearchLimits
 /// <summary>One walk over the file tree of a machine.</summary>
 /// <remarks>
 /// 1. The files that packages of the system own are collected, under the names that they have where /usr is merged.
-/// 2. The folders are walked depth first and by name, so that the order of the packages is that of their paths. Symbolic links are not followed, and a folder
-///    of another file system than the root's is not entered.
+/// 2. The folders are walked depth first and by name, so that the same tree gives the same order. Symbolic links are not followed, and a
+///    folder of another file system than the root's is not entered.
 /// 3. What a name makes interesting is read, unless it is owned or was read under another name (a hard link, a bind mount).
 /// </remarks>
 sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, TimeProvider time)
@@ -36,6 +39,8 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     const int DependenciesBytesMax = 16 * 1024 * 1024;
     // The smallest program of Go has more than a megabyte; an empty file without an extension is common.
     const int ProgramBytesMin = 64 * 1024;
+    // node_modules/.bin and /usr/bin have thousands.
+    const int FilesOfFolderMax = 100_000;
 
     readonly HashSet<string> _owned = [];
     readonly HashSet<(ulong Device, ulong Inode)> _read = [];
@@ -44,7 +49,8 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     readonly TextPool _pool = new();
     readonly byte[] _header = new byte[ElfFile.HeaderBytes];
     readonly long _started = time.GetTimestamp();
-    int _folders;
+    // Those that wait are counted as well: they take memory.
+    int _folders = 1;
     long _entries;
     int _tooDeep;
     string? _firstTooDeep;
@@ -161,7 +167,6 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     {
         var subfolders = new List<string>();
         _levels.Push(new Level(folder, subfolders));
-        _folders++;
         CheckLimits(folder.Path);
         if (_stop is not null) return;
 
@@ -191,17 +196,23 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
             {
                 case EntryType.Folder:
                     var name = Encoding.UTF8.GetString(entries.Name);
-                    if (!IsPassedOver(folder.Path, name)) subfolders.Add(name);
+                    if (IsPassedOver(folder.Path, name)) break;
+                    _folders++;
+                    subfolders.Add(name);
+                    CheckLimits(folder.Path);
                     break;
                 case EntryType.RegularFile when kind != LanguageFile.None:
                     (found ??= []).Add((Encoding.UTF8.GetString(entries.Name), kind));
                     break;
             }
+
+            if (_stop is not null || found?.Count > FilesOfFolderMax) break;
         }
 
         if (entries.Error is { } error) AddProblem(folder.Path, $"cannot be listed: {error}");
         subfolders.Sort(StringComparer.Ordinal);
         if (found is null) return;
+        if (found.Count > FilesOfFolderMax) AddProblem(folder.Path, $"has more than {FilesOfFolderMax} files that may be language packages; the others are not looked at");
         found.Sort(static (left, right) => string.CompareOrdinal(left.Name, right.Name));
         foreach (var (name, kind) in found)
         {
@@ -337,6 +348,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
         if (_stop is not null) return;
         if (_folders > limits.FoldersMax) Stop($"there are more than {limits.FoldersMax} folders");
         else if (_entries > limits.EntriesMax) Stop($"there are more than {limits.EntriesMax} files");
+        else if (_read.Count > limits.FilesMax) Stop($"more than {limits.FilesMax} files may be language packages");
         else if (time.GetElapsedTime(_started) > limits.TimeMax) Stop($"it took longer than {limits.TimeMax.TotalSeconds:0} s");
 
         void Stop(string why) => _stop = $"{why}; the search was at {GuestText.Quote(path + "/")}";

@@ -58,6 +58,8 @@ sealed class ZipArchiveReader
         var end = FindEnd(bytes);
         if (end < 0) return "is not a ZIP archive, or is cut";
         var record = bytes.Read(end, EndBytes);
+        // Only where the file shrinks while it is read.
+        if (record.IsEmpty) return "is not a ZIP archive, or is cut";
         long size = BinaryPrimitives.ReadUInt32LittleEndian(record[12..]);
         long offset = BinaryPrimitives.ReadUInt32LittleEndian(record[16..]);
         var directoryEnd = end;

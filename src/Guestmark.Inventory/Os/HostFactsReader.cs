@@ -31,7 +31,10 @@ static class HostFactsReader
     // Some program that every machine has. The first that is there tells the architecture where the kernel does not (before 6.1, or not running).
     static readonly string[] Programs = ["usr/bin/env", "bin/sh", "usr/bin/sh", "bin/busybox", "usr/lib/systemd/systemd", "sbin/init"];
 
-    /// <summary>Files and folders whose change changes the facts. What the kernel says changes with the boot only.</summary>
+    /// <summary>
+    /// Files and folders whose change changes the facts. What the kernel says changes with the boot only; the folders of metadata also
+    /// change with each refresh of dnf, once an hour.
+    /// </summary>
     public static readonly string[] Paths = [EntitlementFolder, .. RepositoryFolders, .. MetadataFolders, .. ModuleFolders];
 
     /// <param name="time">Tells which entitlements have ended. Null: the machine's clock.</param>

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
 using Guestmark.Inventory.Languages;
@@ -95,6 +96,36 @@ public sealed class JavaArchiveTests
         byte[] executable = [.. "#!/bin/sh\nexec java -jar $0\n"u8, .. jar[..^2], 5, 0, .. "hello"u8];
 
         Assert.Equal((null, "g:a"), (Read(executable).Error, Assert.Single(Read(executable).Packages).Name));
+    }
+
+    [Fact]
+    public void An_archive_with_numbers_of_64_bits_is_read()
+    {
+        var jar = LanguagePackagesTests.Jar(CompressionLevel.NoCompression, ("META-INF/maven/g/a/pom.properties", Bytes("version=1\n")));
+        var end = jar.Length - 22;
+        var directory = BinaryPrimitives.ReadInt32LittleEndian(jar.AsSpan(end + 16));
+        // The same directory with its three numbers moved into the extra field, and the end with its numbers in end64.
+        byte[] entry = [.. jar[directory..end]];
+        byte[] extra = [1, 0, 24, 0, .. U64(jar, directory + 24), .. U64(jar, directory + 20), .. U64(jar, directory + 42)];
+        BinaryPrimitives.WriteUInt16LittleEndian(entry.AsSpan(30), (ushort)extra.Length);
+        entry.AsSpan(20, 8).Fill(0xff);
+        entry.AsSpan(42, 4).Fill(0xff);
+        var end64 = new byte[56];
+        "PK\u0006\u0006"u8.CopyTo(end64);
+        BinaryPrimitives.WriteInt64LittleEndian(end64.AsSpan(32), 1);
+        BinaryPrimitives.WriteInt64LittleEndian(end64.AsSpan(40), entry.Length + extra.Length);
+        BinaryPrimitives.WriteInt64LittleEndian(end64.AsSpan(48), directory);
+        var locator = new byte[20];
+        "PK\u0006\u0007"u8.CopyTo(locator);
+        byte[] last = [.. jar[end..]];
+        last.AsSpan(8, 12).Fill(0xff);
+
+        var (error, packages) = Read([.. jar[..directory], .. entry, .. extra, .. end64, .. locator, .. last]);
+
+        Assert.Null(error);
+        Assert.Equal("g:a", Assert.Single(packages).Name);
+
+        static byte[] U64(byte[] jar, int at) => [.. jar[at..(at + 4)], 0, 0, 0, 0];
     }
 
     [Fact]

@@ -147,8 +147,9 @@ public sealed class LanguagePackagesTests
     {
         using var tree = new GuestTree().File("a/b/c/d/x.egg-info", "Name: x\nVersion: 1\n").File("e/y.egg-info", "Name: y\nVersion: 1\n");
 
-        Assert.Equal("was not searched to its end for language packages: there are more than 3 folders; the search was at /a/b/c/", Problem(new() { FoldersMax = 3 }));
+        Assert.Equal("was not searched to its end for language packages: there are more than 3 folders; the search was at /a/", Problem(new() { FoldersMax = 3 }));
         Assert.StartsWith("was not searched to its end for language packages: there are more than 4 files", Problem(new() { EntriesMax = 4 }));
+        Assert.StartsWith("was not searched to its end for language packages: more than 0 files", Problem(new() { FilesMax = 0 }));
         Assert.StartsWith("and 0 more folders lie deeper than 3", Problem(new() { DepthMax = 3 }));
         Assert.StartsWith("was not searched to its end for language packages: it took longer than 60 s", Problem(new(), new Hasty()));
 
