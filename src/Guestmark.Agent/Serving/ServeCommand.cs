@@ -2,11 +2,11 @@ using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using System.Reflection;
-using Google.Protobuf;
 using Guestmark.Agent.OpenSsl;
 using Guestmark.Agent.RepositoryMapping;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
+using Guestmark.Wire.Protobuf;
 using Guestmark.Wire.Pull;
 using Guestmark.Wire.Sockets;
 
@@ -79,9 +79,11 @@ static class ServeCommand
                     : cancellation => CaBundleClient.FetchAsync(
                         new VsockEndPoint(VsockEndPoint.CidHost, CaServicePort), timeout, TimeProvider.System, cancellation),
             };
+            GuestInventory Scan(string? mapping, CancellationToken cancellation) =>
+                InventoryScanner.Scan(scanOptions.Read(parsed) with { RepositoryToCpePath = mapping }, cancellation);
             try
             {
-                await RunAsync(options, (_, cancellation) => InventoryScanner.Scan(scanOptions.Read(parsed), cancellation), TimeProvider.System, Note, cancellationToken);
+                await RunAsync(options, Scan, TimeProvider.System, Note, cancellationToken);
             }
             catch (OpenSslException e)
             {
@@ -163,7 +165,13 @@ static class ServeCommand
         }
     }
 
-    static ReadOnlyMemory<byte> Encode(GuestInventory inventory) => InventoryReports.Write(inventory).IndexReport.IndexV4.ToByteArray();
+    static ReadOnlyMemory<byte> Encode(GuestInventory inventory)
+    {
+        var writer = new ProtoWriter();
+        InventoryReports.WriteIndexReport(inventory, writer);
+        // The report stays for hours, and the writer's buffer is up to twice as long.
+        return writer.Written.ToArray();
+    }
 
     static string Version() =>
         typeof(ServeCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
