@@ -1,11 +1,13 @@
 using System.CommandLine;
 using Guestmark.Agent;
 using Guestmark.Agent.Reporting;
+using Guestmark.Agent.Serving;
 using Guestmark.CommandLine;
 
 var root = new RootCommand("Reports what is installed in this machine to its host. Without a command: scans once and sends the report.")
 {
     ScanCommand.Create(),
+    ServeCommand.Create(),
 }.WithExamples(
     """
     guestmark-agent

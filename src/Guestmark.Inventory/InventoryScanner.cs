@@ -1,5 +1,6 @@
 using Guestmark.Inventory.Apk;
 using Guestmark.Inventory.Dpkg;
+using Guestmark.Inventory.Languages;
 using Guestmark.Inventory.Os;
 using Guestmark.Inventory.Repositories;
 using Guestmark.Inventory.Rpm;
@@ -61,13 +62,20 @@ public static class InventoryScanner
         using var root = opened!;
         var scan = new InventoryScan(root, cancellation)
         {
-            Files = options.Files ? static (_, _) => true : null,
+            Files = options.Files ? static (_, _) => true : options.Languages ? LanguagePackages.IsCandidate : null,
             Dependencies = options.Dependencies,
         };
         var os = options.Os ?? OsReleaseFile.Read(scan);
         RpmPackages.Read(scan);
         DpkgPackages.Read(scan);
         ApkPackages.Read(scan);
+        if (options.Languages)
+        {
+            LanguagePackages.Read(scan);
+            // Only those were listed whose owner matters.
+            if (!options.Files) scan.Packages.ForEach(package => package.Files = null);
+        }
+
         if (scan.Databases == 0)
         {
             scan.AddProblem(

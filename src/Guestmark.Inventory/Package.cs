@@ -74,7 +74,7 @@ public sealed record Package
     public PackageRepository? Repository { get; internal set; }
 
     /// <summary>Files of the package, in the order of its database. Null unless the scan was asked for them.</summary>
-    public IReadOnlyList<PackageFile>? Files { get; init; }
+    public IReadOnlyList<PackageFile>? Files { get; internal set; }
 
     /// <summary><c>[epoch:]version[-release]</c>, the notation of rpm and dpkg. An epoch of 0 is not written.</summary>
     public string FullVersion => (Epoch is > 0, Release.Length > 0) switch

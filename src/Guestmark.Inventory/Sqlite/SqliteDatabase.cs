@@ -18,9 +18,9 @@ static class SqliteDatabase
     /// <summary>Reads all headers of a file that begins with <see cref="Magic"/>.</summary>
     /// <param name="walFile">The log beside it; null when there is none.</param>
     /// <exception cref="IOException">The disk does not give a file.</exception>
-    public static DatabaseContents Read(GuestFile file, GuestFile? walFile, CancellationToken cancellation)
+    public static DatabaseContents Read(GuestFile file, GuestFile? walFile, PackageRequest request, CancellationToken cancellation)
     {
-        var contents = new DatabaseContents(Backend);
+        var contents = new DatabaseContents(Backend, request);
         if (SqliteFile.TryOpen(file, walFile, contents.AddProblem, cancellation) is not { } database) return contents;
         if (!database.FindTables(TableName).TryGetValue(TableName, out var table))
         {
