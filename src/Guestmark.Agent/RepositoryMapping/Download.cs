@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Text;
+using Guestmark.Inventory.Repositories;
 
 namespace Guestmark.Agent.RepositoryMapping;
 
@@ -16,7 +17,7 @@ sealed record DownloadRequest
     /// <summary>The Last-Modified of what is there already. Empty: none.</summary>
     public string LastModified { get; init; } = "";
 
-    public int BytesMax { get; init; } = MappingStore.BytesMax;
+    public int BytesMax { get; init; } = RepositoryToCpe.BytesMax;
 
     /// <summary>For everything together.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(2);
@@ -67,7 +68,8 @@ static unsafe class Download
             var error = LibCurl.Perform(handle);
             cancellationToken.ThrowIfCancellationRequested();
             var status = LibCurl.ResponseCode(handle);
-            if (transfer.IsTooLarge) return DownloadResult.Failed($"{request.Url}: has more than {request.BytesMax} bytes", isPermanent: true);
+            if (transfer.IsTooLarge || error == LibCurl.FileSizeExceeded)
+                return DownloadResult.Failed($"{request.Url}: has more than {request.BytesMax} bytes", isPermanent: true);
             if (error == LibCurl.HttpReturnedError) return OfStatus(request, status);
             if (error != LibCurl.Ok)
             {
@@ -119,6 +121,7 @@ static unsafe class Download
             && LibCurl.Set(handle, LibCurl.OptionNoSignal, 1)
             && LibCurl.Set(handle, LibCurl.OptionTimeoutMilliseconds, (nint)request.Timeout.TotalMilliseconds)
             && LibCurl.Set(handle, LibCurl.OptionConnectTimeoutMilliseconds, (nint)request.ConnectTimeout.TotalMilliseconds)
+            // What is announced as too long is not begun.
             && LibCurl.Set(handle, LibCurl.OptionMaximumFileSize, request.BytesMax)
             && LibCurl.Set(handle, LibCurl.OptionHttpHeader, headers)
             && LibCurl.Set(handle, LibCurl.OptionErrorBuffer, errorText)
@@ -164,9 +167,7 @@ static unsafe class Download
     static int OnProgress(nint state, long total, long now, long uploadTotal, long uploadNow)
     {
         var transfer = (Transfer)GCHandle.FromIntPtr(state).Target!;
-        // What is announced as too long is not begun.
-        if (total > transfer.BytesMax) transfer.IsTooLarge = true;
-        return transfer.Cancellation.IsCancellationRequested || transfer.IsTooLarge ? 1 : 0;
+        return transfer.Cancellation.IsCancellationRequested ? 1 : 0;
     }
 
     static string? ValueOf(ReadOnlySpan<byte> line, string name)

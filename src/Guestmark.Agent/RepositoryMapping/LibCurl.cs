@@ -40,9 +40,8 @@ static unsafe class LibCurl
 
     public const int Ok = 0;
     public const int HttpReturnedError = 22;
-    public const int OperationTimedOut = 28;
-    public const int AbortedByCallback = 42;
     public const int TooManyRedirects = 47;
+    public const int FileSizeExceeded = 63;
 
     public const int ErrorBufferBytes = 256;
 

@@ -1,3 +1,7 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Guestmark.Inventory.Repositories;
+
 namespace Guestmark.Agent.RepositoryMapping;
 
 /// <summary>A mapping of repositories to CPEs that scans may use.</summary>
@@ -33,9 +37,6 @@ enum MappingStoreResult
 /// </remarks>
 sealed class MappingStore
 {
-    /// <summary>The mapping of 2025 has 2.9 MB.</summary>
-    public const int BytesMax = 16 * 1024 * 1024;
-
     const string FileName = "repository-to-cpe.json";
     const string OriginName = "repository-to-cpe.origin";
     const int OriginBytesMax = 8192;
@@ -72,11 +73,11 @@ sealed class MappingStore
     /// <summary>Replaces the mapping.</summary>
     /// <param name="source">Where it came from. Null: a Sensor brought it.</param>
     /// <returns>And what is wrong, when it is not stored.</returns>
-    public (MappingStoreResult Result, string? Problem) Store(ReadOnlySpan<byte> mapping, MappingOrigin? source)
+    public (MappingStoreResult Result, string? Problem) Store(ReadOnlyMemory<byte> mapping, MappingOrigin? source)
     {
-        if (mapping.Length > BytesMax) return (MappingStoreResult.Invalid, $"has {mapping.Length} bytes; {BytesMax} are the most");
-        if (MappingDocument.Check(mapping) is { } problem) return (MappingStoreResult.Invalid, problem);
-        var hash = XxHash64.Text(mapping);
+        if (mapping.Length > RepositoryToCpe.BytesMax) return (MappingStoreResult.Invalid, $"has {mapping.Length} bytes; {RepositoryToCpe.BytesMax} are the most");
+        if (Check(mapping) is { } problem) return (MappingStoreResult.Invalid, problem);
+        var hash = XxHash64.Text(mapping.Span);
         lock (_storing)
         {
             try
@@ -86,13 +87,13 @@ sealed class MappingStore
                 {
                     // Only root's files are in it when the agent runs as root.
                     if (!Directory.Exists(_folder)) Directory.CreateDirectory(_folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-                    Replace(FileName, mapping);
+                    Replace(FileName, mapping.Span);
                     _current = new CurrentMapping(Path.Combine(_folder, FileName), hash);
                 }
 
                 // After the mapping: a crash between the two leaves an origin whose hash does not fit, which costs a download.
                 if (source is not null && Directory.Exists(_folder))
-                    Replace(OriginName, System.Text.Encoding.UTF8.GetBytes($"{hash}\n{source.Url}\n{source.EntityTag}\n{source.LastModified}\n"));
+                    Replace(OriginName, Encoding.UTF8.GetBytes($"{hash}\n{source.Url}\n{source.EntityTag}\n{source.LastModified}\n"));
                 if (!isNew) return (MappingStoreResult.Unchanged, null);
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -121,6 +122,14 @@ sealed class MappingStore
         }
     }
 
+    /// <returns>Null, or what is wrong, to follow the name of the mapping.</returns>
+    static string? Check(ReadOnlyMemory<byte> mapping)
+    {
+        var bytes = MemoryMarshal.TryGetArray(mapping, out var segment) ? segment : mapping.ToArray();
+        using var stream = new MemoryStream(bytes.Array!, bytes.Offset, bytes.Count, writable: false);
+        return RepositoryToCpe.Validate(stream) is { } error ? $"is no repository-to-cpe mapping: {error}" : null;
+    }
+
     static CurrentMapping? Load(string path, Action<string> note)
     {
         try
@@ -128,22 +137,22 @@ sealed class MappingStore
             if (!File.Exists(path)) return null;
             using var file = File.OpenHandle(path);
             var length = RandomAccess.GetLength(file);
-            if (length > BytesMax)
+            if (length > RepositoryToCpe.BytesMax)
             {
-                note($"{path}: has {length} bytes and is not used; a mapping has at most {BytesMax}");
+                note($"{path}: has {length} bytes and is not used; a mapping has at most {RepositoryToCpe.BytesMax}");
                 return null;
             }
 
             var bytes = new byte[length];
             var read = RandomAccess.Read(file, bytes, 0);
-            var mapping = bytes.AsSpan(0, read);
-            if (MappingDocument.Check(mapping) is { } problem)
+            var mapping = bytes.AsMemory(0, read);
+            if (Check(mapping) is { } problem)
             {
                 note($"{path}: {problem}; it is not used");
                 return null;
             }
 
-            return new CurrentMapping(path, XxHash64.Text(mapping));
+            return new CurrentMapping(path, XxHash64.Text(mapping.Span));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

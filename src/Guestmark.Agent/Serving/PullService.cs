@@ -84,7 +84,7 @@ sealed class PullService(ReportSource reports, MappingStore mappings, MappingUpd
                 response, VmServiceError.MappingNotSensorManaged, "this agent fetches the mapping itself; start it with --repo-cpe-url '' to send it");
         }
 
-        var (result, problem) = mappings.Store(request.Mapping.Span, source: null);
+        var (result, problem) = mappings.Store(request.Mapping, source: null);
         switch (result)
         {
             case MappingStoreResult.Invalid:

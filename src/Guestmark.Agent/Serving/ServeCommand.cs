@@ -79,9 +79,11 @@ static class ServeCommand
                     : cancellation => CaBundleClient.FetchAsync(
                         new VsockEndPoint(VsockEndPoint.CidHost, CaServicePort), timeout, TimeProvider.System, cancellation),
             };
+            GuestInventory Scan(string? mapping, CancellationToken cancellation) =>
+                InventoryScanner.Scan(scanOptions.Read(parsed) with { RepositoryToCpePath = mapping }, cancellation);
             try
             {
-                await RunAsync(options, (_, cancellation) => InventoryScanner.Scan(scanOptions.Read(parsed), cancellation), TimeProvider.System, Note, cancellationToken);
+                await RunAsync(options, Scan, TimeProvider.System, Note, cancellationToken);
             }
             catch (OpenSslException e)
             {
@@ -167,7 +169,8 @@ static class ServeCommand
     {
         var writer = new ProtoWriter();
         InventoryReports.WriteIndexReport(inventory, writer);
-        return writer.Written;
+        // The report stays for hours, and the writer's buffer is up to twice as long.
+        return writer.Written.ToArray();
     }
 
     static string Version() =>

@@ -118,6 +118,7 @@ public sealed class TlsTests
             var start = new ProcessStartInfo("openssl", ["s_client", "-unix", server.Path, version, "-cert", folder.File("client.pem"), "-reconnect"])
             {
                 RedirectStandardInput = true,
+                UseShellExecute = false,
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,
             };

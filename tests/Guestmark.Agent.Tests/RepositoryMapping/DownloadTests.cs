@@ -148,7 +148,7 @@ public sealed class DownloadTests : IDisposable
         await using var server = new RawHttpServer(Ok("<html>"));
         var store = MappingStore.Open(_folder.File("state"), null, _notes.Add);
         var refresh = new MappingRefresh(store, new DownloadRequest { Url = server.Url }, TimeProvider.System, _notes.Add);
-        Assert.Contains("no JSON", await refresh.RefreshAsync(CancellationToken.None), StringComparison.Ordinal);
+        Assert.Contains("is no repository-to-cpe mapping", await refresh.RefreshAsync(CancellationToken.None), StringComparison.Ordinal);
         Assert.Contains("packages have no CPEs", Assert.Single(_notes.All), StringComparison.Ordinal);
         Assert.Null(store.Current);
     }

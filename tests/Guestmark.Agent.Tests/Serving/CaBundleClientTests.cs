@@ -6,6 +6,7 @@ using Guestmark.Agent.Serving;
 using Guestmark.Rpc.Tests.Interop;
 using Guestmark.TestKit;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -123,6 +124,7 @@ public sealed class CaBundleClientTests : IDisposable
             using var process = Process.Start(new ProcessStartInfo(PythonGrpcFactAttribute.Python, ["-c", script, _folder.File("s"), status])
             {
                 RedirectStandardInput = true,
+                UseShellExecute = false,
                 RedirectStandardOutput = true,
             })!;
             try

@@ -106,7 +106,7 @@ public sealed class PullServiceTests : IDisposable
                 begun.Release();
                 return scans.TryDequeue(out var scan) ? scan() : new GuestInventory(OsRelease.Unknown, [bash], []);
             },
-            inventory => new byte[inventory.Packages.Count],
+            inventory => new IndexReport { HashId = $"{inventory.Packages.Count}" }.ToByteArray(),
             _reports,
             Mappings,
             TimeSpan.FromHours(4),

@@ -32,6 +32,8 @@ sealed class TestAuthority : IDisposable
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
+        // While an authority is rotated there are two of one name: this tells which of them signed.
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_certificate, true, false));
         if (usage is not null) request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(usage)], false));
         using var certificate = request.Create(_certificate, Now.AddDays(daysFrom), Now.AddDays(daysTo), RandomNumberGenerator.GetBytes(8));
         return certificate.CopyWithPrivateKey(key);
