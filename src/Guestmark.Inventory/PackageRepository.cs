@@ -29,6 +29,12 @@ public enum RepositoryEvidence
 /// <param name="WhyNoCpe">Why there is no CPE, for a person. Null when there are some.</param>
 public sealed record PackageRepository(string Id, RepositoryEvidence? Evidence, IReadOnlyList<string> Cpes, string? WhyNoCpe)
 {
+    // A record compares its list by reference.
+    public bool Equals(PackageRepository? other) =>
+        other is not null && Id == other.Id && Evidence == other.Evidence && WhyNoCpe == other.WhyNoCpe && Cpes.SequenceEqual(other.Cpes);
+
+    public override int GetHashCode() => HashCode.Combine(Id, Evidence, WhyNoCpe, Cpes.Count);
+
     /// <summary>Found by a fallback and not by a record of where the package came from.</summary>
     public bool IsGuess => Evidence is RepositoryEvidence.BaseUrl or RepositoryEvidence.ProductCertificate or RepositoryEvidence.ReleaseAndSignature;
 }
