@@ -44,12 +44,16 @@ public sealed class InventoryReportsTests(RealDatabases databases)
         Assert.Equal(inventory.Packages.Count, summary.PackageCount);
         Assert.Equal(inventory.Os, read.Os);
         Assert.Empty(read.Problems);
-        // What the message has no room for: the source rpm's file name, version and context of a module, and an epoch of 0.
+        // What the message has no room for: the source rpm's file name, licence, vendor, what only rpm says, version and context of a
+        // module, and an epoch of 0.
         Assert.Equal(
             inventory.Packages
                 .Select(package => package with
                 {
                     SourceRpm = null,
+                    License = null,
+                    Vendor = null,
+                    Rpm = null,
                     Epoch = package.Epoch == 0 ? null : package.Epoch,
                     ModularityLabel = package.ModularityLabel is { } label ? string.Join(':', label.Split(':')[..2]) : null,
                 })
