@@ -79,7 +79,8 @@ public sealed class InventoryReportsTests(RealDatabases databases)
         Assert.Equal(inventory.Packages.Count, summary.PackageCount);
         Assert.Equal(inventory.Os, read.Os);
         Assert.Empty(read.Problems);
-        // What the message has no room for: the source rpm's file name, version and context of a module, and an epoch of 0.
+        // What the message has no room for: the source rpm's file name, licence, vendor, what only rpm says, version and context of a
+        // module, and an epoch of 0.
         Assert.Equal(
             inventory.Packages
                 .Select(package => package with

@@ -22,8 +22,8 @@ readonly record struct HeaderField(RpmTag Tag, uint Type, int Offset, int Count,
 /// same tag of the region: the last entry of a tag counts. Headers of old packages have no region.
 ///
 /// Every entry is checked as rpm checks it (hdrblobVerifyInfo), also those whose data nobody wants: tag, type, alignment, and that
-/// the data of one follows the data of the other. One thing is left out: rpm looks for the end of every string, for which it reads
-/// all data. Here a string of a tag that nobody wants may run into the next tag.
+/// the data of one follows the data of the other. Left out is what needs all data to be read: rpm looks for the end of every string
+/// and adds up all lengths. Here a string of a tag that nobody wants may run into the next tag.
 /// </remarks>
 sealed class HeaderIndex
 {

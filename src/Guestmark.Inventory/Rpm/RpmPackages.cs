@@ -56,7 +56,7 @@ static class RpmPackages
             {
                 scan.AddProblem(
                     folder,
-                    $"holds a {contents.Backend} database with {contents.Packages.Count} packages that is left out, as /{usedFolder} holds the one in use, "
+                    $"holds a database ({contents.Backend}, {contents.Packages.Count} packages) that is left out, as /{usedFolder} holds the one in use, "
                     + "but its last package was installed later. Check with rpm --eval '%_dbpath', and remove the one that is not used");
             }
         }

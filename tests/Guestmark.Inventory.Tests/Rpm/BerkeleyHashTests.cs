@@ -122,4 +122,21 @@ public sealed class BerkeleyHashTests : IDisposable
             File.Delete(path);
         }
     }
+
+    [ToolFact("db5.3_load")]
+    public void Any_pages_give_packages_or_problems()
+    {
+        var path = Load(512, BigEndian, [.. Enumerable.Range(0, 12).Select(i => HeaderBuilder.Package($"package{i}", padding: i % 4 * 700))]);
+        var original = File.ReadAllBytes(path);
+        var random = new Random(20260114);
+        var packages = 0;
+        for (var i = Damage.Inputs(2_000); i > 0; i--)
+        {
+            var database = Damage.Mutate(original, random, focus: 2048);
+            File.WriteAllBytes(path, database);
+            Damage.AssertBounded(() => packages += Databases.Read(path, (_, _) => true).Packages.Count, database.Length, $"case {i}");
+        }
+
+        Assert.True(packages > 1000, $"only {packages} packages were read");
+    }
 }

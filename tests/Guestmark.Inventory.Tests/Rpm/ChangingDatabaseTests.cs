@@ -33,12 +33,7 @@ public sealed class ChangingDatabaseTests : IDisposable
         var (asked, written) = (0, 0);
         return Databases.Read(path, (_, _) =>
         {
-            if (++asked % 100 == 0 && written < writes.Length)
-            {
-                writes[written++]();
-                asked = 0;
-            }
-
+            if (++asked % 200 == 100 && written < writes.Length) writes[written++]();
             return true;
         });
     }

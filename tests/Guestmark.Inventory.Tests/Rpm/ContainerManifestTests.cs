@@ -22,8 +22,16 @@ public sealed class ContainerManifestTests
         Assert.Equal(
             new Package
             {
-                Manager = PackageManager.Rpm, Name = "glibc", Version = "2.35", Release = "4.cm2", Architecture = "x86_64", Vendor = "Microsoft Corporation",
-                SourceRpm = "glibc-2.35-4.cm2.src.rpm", SourceName = "glibc", SourceVersion = "2.35-4.cm2", Database = "manifest:var/lib/rpmmanifest",
+                Manager = PackageManager.Rpm,
+                Name = "glibc",
+                Version = "2.35",
+                Release = "4.cm2",
+                Architecture = "x86_64",
+                Vendor = "Microsoft Corporation",
+                SourceRpm = "glibc-2.35-4.cm2.src.rpm",
+                SourceName = "glibc",
+                SourceVersion = "2.35-4.cm2",
+                Database = "manifest:var/lib/rpmmanifest",
                 Rpm = new RpmDetails { Number = 1, InstallTime = 1679000000, BuildTime = 1678000000, Size = 10855265 },
             },
             package with { Rpm = package.Rpm! with { } });

@@ -120,7 +120,7 @@ public sealed class UsedDatabaseTests(RealDatabases databases)
         Assert.Equal(["used"], inventory.Packages.Select(package => package.Name));
         var problem = Assert.Single(inventory.Problems);
         Assert.Equal("/var/lib/rpm", problem.Path);
-        Assert.StartsWith("holds a ndb database with 1 packages that is left out, as /usr/lib/sysimage/rpm holds the one in use", problem.Message);
+        Assert.StartsWith("holds a database (ndb, 1 packages) that is left out, as /usr/lib/sysimage/rpm holds the one in use", problem.Message);
     }
 
     [Fact]
