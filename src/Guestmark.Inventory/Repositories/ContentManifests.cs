@@ -68,7 +68,8 @@ static class ContentManifests
 
                 while (json.Read() && json.TokenType != JsonTokenType.EndArray)
                 {
-                    if (json.TokenType == JsonTokenType.String && json.ValueSpan.Length is > 0 and <= IdBytesMax && found.Count < IdsMax) found.Add(json.GetString()!);
+                    var isId = json.TokenType == JsonTokenType.String && json.ValueSpan.Length is > 0 and <= IdBytesMax;
+                    if (isId && found.Count < IdsMax) found.Add(json.GetString()!);
                     else json.Skip();
                 }
             }

@@ -8,7 +8,8 @@ namespace Guestmark.Inventory.Repositories;
 /// Tables of dnf 4 (libdnf/transaction/sql/create.sql):
 /// <code>
 /// rpm(item_id, name, epoch, version, release, arch)   trans_item(id, trans_id, item_id, repo_id, action, reason, state)   repo(id, repoid)
-/// action: 1 Install, 2 Downgrade, 3 Downgraded, 4 Obsolete, 5 Obsoleted, 6 Upgrade, 7 Upgraded, 8 Remove, 9 Reinstall, 10 Reinstalled, 11 Reason Change
+/// action: 1 Install, 2 Downgrade, 3 Downgraded, 4 Obsolete, 5 Obsoleted, 6 Upgrade, 7 Upgraded, 8 Remove, 9 Reinstall, 10 Reinstalled,
+///         11 Reason Change
 /// state:  0 unknown, 1 done, 2 error
 /// </code>
 /// and of dnf 5 (libdnf5/transaction/db):
@@ -139,7 +140,8 @@ sealed class DnfHistory
     void ReadPackages(SqliteFile database, SqliteTable table, Dictionary<long, string>? names, Dictionary<long, string>? architectures)
     {
         var isNormalised = names is not null;
-        Read(database, table, ["item_id", isNormalised ? "name_id" : "name", "epoch", "version", "release", isNormalised ? "arch_id" : "arch"], (row, columns) =>
+        string[] wanted = ["item_id", isNormalised ? "name_id" : "name", "epoch", "version", "release", isNormalised ? "arch_id" : "arch"];
+        Read(database, table, wanted, (row, columns) =>
         {
             if (row.Integer(columns[0]) is not { } item) return true;
             int number;

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace Guestmark.Inventory.Repositories;
 
-/// <summary>Reads <c>nevras.toml</c>, in which dnf 5 keeps the repository of each installed package: what it shows itself as <c>from_repo</c>.</summary>
+/// <summary>Reads <c>nevras.toml</c>, in which dnf 5 keeps the repository of each installed package: what it shows as <c>from_repo</c>.</summary>
 /// <remarks>
 /// What libdnf5/system/state.cpp writes; its TOML library may put a table in place or spread it:
 /// <code>

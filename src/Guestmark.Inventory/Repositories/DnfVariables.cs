@@ -88,7 +88,7 @@ sealed class DnfVariables
         }
     }
 
-    /// <summary>What <c>system-release</c> of Red Hat provides: the major version, and up to 7 the variant, of which a server is the most common.</summary>
+    /// <summary>What <c>system-release</c> of Red Hat provides: the major version, and up to 7 the variant. A server is the most common.</summary>
     static string DefaultRelease(OsRelease os)
     {
         var dot = os.VersionId.IndexOf('.');
@@ -111,7 +111,7 @@ sealed class DnfVariables
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            scan.AddProblem(PinnedReleasePath, $"is not JSON: {e.Message}. The release that was set with subscription-manager is not taken into account");
+            scan.AddProblem(PinnedReleasePath, $"is not JSON: {e.Message}. The release that subscription-manager set is not taken into account");
         }
 
         return null;

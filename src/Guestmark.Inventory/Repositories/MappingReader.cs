@@ -132,7 +132,8 @@ sealed class MappingReader
 
                 return null;
             case (4, JsonTokenType.String) when _part == Part.Urls:
-                if (_urls.Count > 0 && _urlMatches.Count < MatchesMax && _urlLookup.TryGetValue(Copy(ref json).Trim('/'), out var url)) _urlMatches.Add(url);
+                if (_urls.Count == 0 || _urlMatches.Count == MatchesMax) return null;
+                if (_urlLookup.TryGetValue(Copy(ref json).Trim('/'), out var url)) _urlMatches.Add(url);
                 return null;
             default:
                 return null;

@@ -5,6 +5,8 @@ static class PackageRepositories
 {
     const string Dnf5History = "usr/lib/sysimage/libdnf5/transaction_history.sqlite";
     const string Dnf4History = "var/lib/dnf/history.sqlite";
+    // Room for 200 content sets; an image has a handful.
+    const int ManifestIdCharsMax = 8192;
 
     /// <summary>Files and folders whose state decides the result, from the root. What a folder holds counts, not only its names.</summary>
     public static IReadOnlyList<string> Paths { get; } =
@@ -46,6 +48,7 @@ static class PackageRepositories
         var needsCpes = RedHat.NeedsCpes(os);
         var guesses = new RepositoryGuesses(scan, os, mapping);
         MappedRepositories? mapped = null;
+        string? mappingError = null;
         if (needsCpes && mapping is not null)
         {
             var ids = new HashSet<string>(contentSets);
@@ -55,7 +58,12 @@ static class PackageRepositories
             }
 
             ids.UnionWith(guesses.RepositoryIds);
-            if (mapping.Find(ids, [], out mapped, scan.Cancellation) is { } error) scan.AddProblem("", $"has packages without CPEs: {error}");
+            mappingError = mapping.Find(ids, [], out mapped, scan.Cancellation);
+            if (mappingError is not null)
+            {
+                scan.AddProblem("", $"has packages without CPEs: {mappingError}");
+                mapped = null;
+            }
         }
 
         var byManifest = contentSets.Count == 0 ? null : OfManifest(contentSets);
@@ -86,7 +94,7 @@ static class PackageRepositories
             var cpes = new SortedSet<string>(StringComparer.Ordinal);
             foreach (var id in ids) cpes.UnionWith(mapped?.ById.GetValueOrDefault(id) ?? []);
             // An id has no comma (dnf allows letters, digits and "-_.:").
-            var all = string.Join(',', ids);
+            var all = GuestText.Cut(string.Join(',', ids), ManifestIdCharsMax);
             return new PackageRepository(all, RepositoryEvidence.ContentManifest, [.. cpes], cpes.Count > 0 ? null : WhyNoCpe(all));
         }
 
@@ -94,6 +102,7 @@ static class PackageRepositories
             !needsCpes ? $"packages of {GuestText.Quote(os.Id)} are matched without CPEs"
             : id.Length == 0 ? "nothing on the machine names the repository"
             : mapping is null ? "no repository-to-CPE mapping was given"
+            : mappingError is not null ? "the repository-to-CPE mapping cannot be read"
             : mapped is not null && mapped.ById.ContainsKey(id) ? $"the repository-to-CPE mapping lists no CPE for {GuestText.Quote(id)}"
             : $"the repository-to-CPE mapping does not list {GuestText.Quote(id)}";
     }

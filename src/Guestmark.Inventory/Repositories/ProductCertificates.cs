@@ -81,7 +81,8 @@ static class ProductCertificates
             if (length <= ProductNode.Length || length >= 0x80 || length - ProductNode.Length > node.Length) continue;
             var numbers = node[..(length - ProductNode.Length)];
             if (!TryNumber(ref numbers, out var id)) continue;
-            var version = TryNumber(ref numbers, out var kind) && kind == VersionNode && numbers.Length == 0 ? TextAfter(node[(length - ProductNode.Length)..]) : "";
+            var isVersion = TryNumber(ref numbers, out var kind) && kind == VersionNode && numbers.Length == 0;
+            var version = isVersion ? TextAfter(node[(length - ProductNode.Length)..]) : "";
             var known = products.FindIndex(product => product.Id == id);
             if (known < 0) products.Add(new Product(id, version));
             else if (version.Length > 0) products[known] = new Product(id, version);

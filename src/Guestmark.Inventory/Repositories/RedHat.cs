@@ -25,7 +25,8 @@ static class RedHat
         if (!TryNumber(dot < 0 ? text : text.AsSpan(0, dot), out var major)) return null;
         return dot >= 0 && TryNumber(text.AsSpan(dot + 1), out var minor) && minor <= MinorMax ? (major, minor) : (major, null);
 
-        static bool TryNumber(ReadOnlySpan<char> text, out uint number) => uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
+        static bool TryNumber(ReadOnlySpan<char> text, out uint number) =>
+            uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
     }
 
     /// <summary>

@@ -5,7 +5,7 @@ namespace Guestmark.Inventory.Repositories;
 /// <summary>A repository that the machine is configured for, with its base URLs relative to Red Hat's content.</summary>
 /// <param name="Urls">
 /// What repository-to-CPE may list: <c>content/dist/rhel9/9/x86_64/baseos/os</c>. A mirror keeps these paths below its own, so that a URL can
-/// have several.
+/// have several. Empty when no URL has such a path.
 /// </param>
 sealed record ConfiguredRepository(string Id, bool IsEnabled, IReadOnlyList<string> Urls);
 
@@ -31,7 +31,7 @@ static class RepositoryFiles
     const string Suffix = ".repo";
     const string ContentFolder = "content/";
 
-    /// <summary>The repositories with a URL that Red Hat's content could have. Of two with one id the first counts.</summary>
+    /// <summary>The repositories by their ids. Of two with one id the first counts.</summary>
     public static IReadOnlyDictionary<string, ConfiguredRepository> Read(InventoryScan scan, DnfVariables variables)
     {
         var repositories = new Dictionary<string, ConfiguredRepository>();
@@ -81,7 +81,7 @@ static class RepositoryFiles
                 var name = text[..equals].TrimEnd();
                 text = text[(equals + 1)..].TrimStart();
                 isBaseUrl = name.SequenceEqual("baseurl");
-                if (name.SequenceEqual("enabled")) isEnabled = text is "1" || text.Equals("true", StringComparison.OrdinalIgnoreCase) || text.Equals("yes", StringComparison.OrdinalIgnoreCase);
+                if (name.SequenceEqual("enabled")) isEnabled = IsTrue(text);
             }
 
             if (isBaseUrl) AddUrls(text, variables, urls);
@@ -91,9 +91,20 @@ static class RepositoryFiles
 
         void Close()
         {
-            if (id.Length > 0 && urls.Count > 0 && repositories.Count < RepositoriesMax)
+            if (id.Length > 0 && repositories.Count < RepositoriesMax)
                 repositories.TryAdd(id, new ConfiguredRepository(id, isEnabled, [.. urls]));
             urls.Clear();
+        }
+
+        // libdnf's booleans (conf/OptionBool.cpp); what is none of them leaves the default.
+        static bool IsTrue(ReadOnlySpan<char> text)
+        {
+            foreach (var word in (ReadOnlySpan<string>)["0", "no", "false", "off"])
+            {
+                if (text.Equals(word, StringComparison.OrdinalIgnoreCase)) return false;
+            }
+
+            return true;
         }
     }
 

@@ -1,6 +1,6 @@
 namespace Guestmark.Inventory.Repositories;
 
-/// <summary>CPEs for packages whose repository is not known, or not one that Red Hat lists. Files are read when the first package needs them.</summary>
+/// <summary>CPEs for packages whose repository is not known, or not listed by Red Hat. Files are read when the first package needs them.</summary>
 /// <remarks>
 /// Only for packages that a key of Red Hat's signed, on RHEL. In this order:
 /// 1. The base URL of the repository that is on record: what it is called does not matter then (Satellite, mirrors). Where the record says
@@ -47,10 +47,11 @@ sealed class RepositoryGuesses
         if (_release is not { } release) return recorded;
         if (!RedHat.IsSigned(package)) return Refuse("not signed by Red Hat");
         _evidence ??= ReadEvidence(release, mapped);
-        if (_evidence.ByRepository.GetValueOrDefault(recorded.Id) is { Count: > 0 } ofRepository) return Make(RepositoryEvidence.BaseUrl, ofRepository);
+        var isConfigured = _evidence.ByRepository.TryGetValue(recorded.Id, out var ofRepository);
+        if (ofRepository is { Count: > 0 }) return Make(RepositoryEvidence.BaseUrl, ofRepository);
         if (!RedHat.IsOfRelease(package.Release, release.Major)) return Refuse($"not of RHEL {release.Major} itself");
         // A configured repository with other URLs is not one of the enabled ones under another name.
-        if (_evidence.OfEnabled.Count > 0 && !_evidence.ByRepository.ContainsKey(recorded.Id)) return Make(RepositoryEvidence.BaseUrl, _evidence.OfEnabled);
+        if (_evidence.OfEnabled.Count > 0 && !isConfigured) return Make(RepositoryEvidence.BaseUrl, _evidence.OfEnabled);
         return _evidence.OfProduct.Count > 0
             ? Make(RepositoryEvidence.ProductCertificate, _evidence.OfProduct)
             : Make(RepositoryEvidence.ReleaseAndSignature, RedHat.Cpes(release.Major, release.Minor, variant: null, _architecture, mapped));
@@ -101,7 +102,7 @@ sealed class RepositoryGuesses
         return new Evidence(byRepository, [.. ofEnabled], ofProduct);
     }
 
-    /// <summary>The CPEs of a repository by its base URL. Empty when the mapping does not list it, or repositories of different CPEs share it.</summary>
+    /// <summary>The CPEs of a repository by its base URL. Empty when the mapping lacks it, or repositories of different CPEs share it.</summary>
     internal static IReadOnlyList<string> CpesOf(ConfiguredRepository repository, MappedRepositories mapped)
     {
         foreach (var url in repository.Urls)
@@ -113,7 +114,8 @@ sealed class RepositoryGuesses
             if (minor is null) return [];
             // rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_4 is that of one minor release, beside the one of all.
             var suffix = "__" + minor.Replace(".", "_DOT_", StringComparison.Ordinal);
-            var ofMinor = listed.FindAll(other => other.Id.Contains(suffix + "__", StringComparison.Ordinal) || other.Id.EndsWith(suffix, StringComparison.Ordinal));
+            var ofMinor = listed.FindAll(
+                other => other.Id.Contains(suffix + "__", StringComparison.Ordinal) || other.Id.EndsWith(suffix, StringComparison.Ordinal));
             if (ofMinor.Count == 0 || !ofMinor.TrueForAll(other => other.Cpes.AsSpan().SequenceEqual(ofMinor[0].Cpes))) return [];
             return OfMinorRelease(ofMinor[0].Cpes, minor);
         }
@@ -133,7 +135,7 @@ sealed class RepositoryGuesses
         return null;
     }
 
-    /// <summary>Without the extended streams of other minor releases, which a repository of all of them lists too. All, where none is of this one.</summary>
+    /// <summary>Without the extended streams of other minor releases, which a repository of all lists too. All, where none is of this one.</summary>
     static IReadOnlyList<string> OfMinorRelease(string[] cpes, string? minor)
     {
         if (minor is null) return cpes;

@@ -1,6 +1,6 @@
 namespace Guestmark.Inventory.Repositories;
 
-/// <summary>Red Hat's list of repositories with their CPEs (<c>repository-to-cpe.json</c>). It stays on disk: each use reads it once through.</summary>
+/// <summary>Red Hat's list of repositories with their CPEs (<c>repository-to-cpe.json</c>). It stays on disk: each use reads it through.</summary>
 /// <remarks>
 /// <code>
 /// {"data":{"rhel-9-for-x86_64-baseos-rpms":{"cpes":["cpe:/o:redhat:enterprise_linux:9::baseos"],

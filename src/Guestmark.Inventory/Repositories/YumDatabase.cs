@@ -5,7 +5,7 @@ namespace Guestmark.Inventory.Repositories;
 /// <summary>Reads from yum's database (RHEL 7 and before) which repository each installed package came from.</summary>
 /// <remarks>
 /// A folder for each package, without its epoch, with a file for each thing that yum noted (yum/rpmsack.py, RPMDBAdditionalDataPackage):
-/// <code>var/lib/yum/yumdb/&lt;first letter of the name&gt;/&lt;SHA-1 of the header&gt;-&lt;name&gt;-&lt;version&gt;-&lt;release&gt;-&lt;arch&gt;/from_repo</code>
+/// <code>var/lib/yum/yumdb/b/{SHA-1 of the header}-bash-4.2.46-34.el7-x86_64/from_repo</code>
 /// The SHA-1 tells packages apart that differ only in what the name lacks. Where the rpm header has none, and yum took something else, the
 /// folder of the letter is listed.
 /// </remarks>
@@ -15,14 +15,23 @@ static class YumDatabase
 
     const string FileName = "from_repo";
     const int IdBytesMax = 512;
+    // Where many cannot be read, all cannot.
+    const int ProblemsMax = 20;
 
     public static void Read(InventoryScan scan, InstalledPackages packages)
     {
         if (packages.Missing == 0 || scan.List(Folder).Count == 0) return;
         var folders = new Dictionary<char, Dictionary<string, string?>>();
+        var problemsBefore = scan.Problems.Count;
         foreach (var package in scan.Packages)
         {
             scan.Cancellation.ThrowIfCancellationRequested();
+            if (scan.Problems.Count - problemsBefore >= ProblemsMax)
+            {
+                scan.AddProblem(Folder, $"had {ProblemsMax} problems; the rest is not read");
+                return;
+            }
+
             // Names come from the guest and become part of a path.
             if (package.Manager != PackageManager.Rpm || package.Name.Length == 0 || package.Name[0] is '.' || package.Name.Contains('/')) continue;
             var number = packages.Find(package);
@@ -57,7 +66,9 @@ static class YumDatabase
 
     static string? ReadId(InventoryScan scan, string folder)
     {
+        // A version with slashes could lead to other files of the guest.
         if (folder.Contains("/../", StringComparison.Ordinal)) return null;
-        return scan.TryRead($"{folder}/{FileName}", IdBytesMax) is { } bytes && Encoding.UTF8.GetString(bytes).Trim() is { Length: > 0 } id ? id : null;
+        if (scan.TryRead($"{folder}/{FileName}", IdBytesMax) is not { } bytes) return null;
+        return Encoding.UTF8.GetString(bytes).Trim() is { Length: > 0 } id ? id : null;
     }
 }

@@ -122,7 +122,7 @@ sealed class SqliteFile
         return new SqliteFile(window, wal, pageBytes, usableBytes, pageCount, addProblem, cancellation);
     }
 
-    /// <summary>Finds tables by their names, whose case does not matter. One that is absent, or has no root page, is absent from the result.</summary>
+    /// <summary>Finds tables by their names, whose case does not matter. What is absent, or has no root page, is absent from the result.</summary>
     public Dictionary<string, SqliteTable> FindTables(params ReadOnlySpan<string> names)
     {
         var wanted = names.ToArray();
@@ -145,7 +145,8 @@ sealed class SqliteFile
         return found;
     }
 
-    /// <summary>Calls <paramref name="onRow"/> for each row of a table until it returns false. The row is one object for all: it holds until the call returns.</summary>
+    /// <summary>Calls <paramref name="onRow"/> for each row of a table until it returns false.</summary>
+    /// <param name="onRow">Gets the same object for all rows: it holds until the call returns. It must not read another table.</param>
     public void Read(SqliteTable table, Func<SqliteRow, bool> onRow)
     {
         _row.RowidColumn = table.RowidColumn;

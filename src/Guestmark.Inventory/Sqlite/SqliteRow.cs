@@ -36,7 +36,8 @@ sealed class SqliteRow(SqliteFile file) : ChainedBytes
         Begin(length, inPlace);
     }
 
-    /// <summary>Finds the first <paramref name="columns"/> columns, at most 64. Those that the row does not have are NULL, as after ALTER TABLE ADD.</summary>
+    /// <summary>Finds the first columns. Those that the row does not have are NULL, as after ALTER TABLE ADD.</summary>
+    /// <param name="columns">At most 64.</param>
     /// <returns>Null on success; otherwise what is wrong with the row.</returns>
     public string? Decode(int columns)
     {
@@ -90,7 +91,7 @@ sealed class SqliteRow(SqliteFile file) : ChainedBytes
         }
     }
 
-    /// <summary>A column as it is kept, valid until the next call: text in UTF-8, blobs. Empty for NULL and for columns that cannot be joined.</summary>
+    /// <summary>A column as it is kept, valid until the next call: text in UTF-8, blobs. Empty for NULL and for what cannot be joined.</summary>
     public ReadOnlySpan<byte> Bytes(int column)
     {
         if ((uint)column >= (uint)_columns || Prefix(_offsets[column + 1], out var bytes) is not null) return default;

@@ -27,7 +27,7 @@ sealed class SqliteTable
     /// <summary>Index of a column, whose case does not matter; -1 when there is none.</summary>
     public int Column(string name) => _columns.FindIndex(column => column.Equals(name, StringComparison.OrdinalIgnoreCase));
 
-    /// <summary>Takes the columns from the statement that made the table. A statement that is not understood gives those before the odd part.</summary>
+    /// <summary>Takes the columns from the statement that made the table. One that is not understood gives those before the odd part.</summary>
     /// <remarks>
     /// <code>
     /// CREATE TABLE name ( definition , … )

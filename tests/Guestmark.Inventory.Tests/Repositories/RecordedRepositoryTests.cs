@@ -78,6 +78,18 @@ public sealed class RecordedRepositoryTests : IDisposable
     }
 
     [Fact]
+    public void Unreadable_files_of_yum_are_named_a_few_times()
+    {
+        var packages = Enumerable.Range(0, 100).Select(i => Assigned.Rpm($"p{i}")).ToList();
+        foreach (var package in packages) _tree.File($"{YumFolder}p/{Sha1}-{package.Name}-1-1.el9_4-x86_64/from_repo", new string('x', 1000));
+
+        var problems = Assigned.Assign(_tree.Root, packages);
+
+        Assert.Equal(21, problems.Count);
+        Assert.Equal(("/var/lib/yum/yumdb", "had 20 problems; the rest is not read"), (problems[^1].Path, problems[^1].Message));
+    }
+
+    [Fact]
     public void Content_sets_hold_for_all_packages()
     {
         _tree.File("root/buildinfo/content_manifests/ubi9.json", """{"metadata":{"icm_version":1,"image_layer_index":0},"content_sets":["rhel-9-for-x86_64-baseos-rpms","rhel-9-for-x86_64-appstream-rpms"],"image_contents":[{"purl":"pkg:x"}]}""")

@@ -105,6 +105,16 @@ public sealed class RepositoryGuessesTests : IDisposable
     }
 
     [Fact]
+    public void A_mirror_of_another_layout_is_not_taken_for_one_of_the_other_repositories()
+    {
+        From("mirror").File(RedHatRepo, "[mirror]\nbaseurl=http://mirror/rhel9/os\n[same]\nbaseurl=https://cdn.redhat.com/content/dist/same/os\nenabled=yes\n");
+        AssertGuess("mirror", RepositoryEvidence.ReleaseAndSignature, [BaseOs9, AppStream9], Of(Assigned.Rpm("p")));
+
+        From("blueprint-label");
+        AssertGuess("blueprint-label", RepositoryEvidence.BaseUrl, ["cpe:/o:redhat:enterprise_linux:9::same"], Of(Assigned.Rpm("p")));
+    }
+
+    [Fact]
     public void The_release_decides_between_repositories_that_share_a_url()
     {
         const string Eus = "[eus]\nbaseurl=https://cdn.redhat.com/content/eus/rhel9/$releasever/x86_64/baseos/os\n";

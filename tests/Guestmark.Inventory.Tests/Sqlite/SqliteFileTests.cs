@@ -133,6 +133,76 @@ public sealed class SqliteFileTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(1, 2, false)]
+    [InlineData(2, 3, false)]
+    [InlineData(99, 3, true)]
+    public void What_was_read_while_a_file_was_written_is_read_again(int writes, int reads, bool isProblem)
+    {
+        File.WriteAllText(_folder.File("database"), "x");
+        File.WriteAllText(_folder.File("database-wal"), new string('w', 100));
+        Assert.Null(GuestRoot.TryOpen(_folder.Path, out var root));
+        using var _ = root;
+        Assert.Null(root!.TryOpenFile("database", out var file));
+        using var __ = file;
+        var (done, problems) = (0, new List<string>());
+
+        Assert.True(SqliteSnapshot.TryRead(
+            root,
+            file!,
+            log =>
+            {
+                Assert.Equal("/database-wal", log!.Path);
+                if (done++ >= writes) return;
+                if (done == 1) File.AppendAllText(_folder.File("database-wal"), "w");
+                else File.AppendAllText(_folder.File("database"), "x");
+            },
+            problems.Add));
+
+        Assert.Equal(reads, done);
+        Assert.Equal(isProblem ? ["changed while it was read, 3 times: the newest transactions may be missing"] : [], problems);
+    }
+
+    [Fact]
+    public void A_log_that_changed_within_a_clock_tick_is_told_by_its_salts()
+    {
+        File.WriteAllText(_folder.File("database"), "x");
+        var log = _folder.File("database-wal");
+        File.WriteAllBytes(log, new byte[64]);
+        File.SetLastWriteTimeUtc(log, DateTime.UnixEpoch);
+        Assert.Null(GuestRoot.TryOpen(_folder.Path, out var root));
+        using var _ = root;
+        Assert.Null(root!.TryOpenFile("database", out var file));
+        using var __ = file;
+        var done = 0;
+
+        Assert.True(SqliteSnapshot.TryRead(
+            root,
+            file!,
+            _ =>
+            {
+                if (done++ > 0) return;
+                File.WriteAllBytes(log, [.. new byte[20], 1, .. new byte[43]]);
+                File.SetLastWriteTimeUtc(log, DateTime.UnixEpoch);
+            },
+            problem => Assert.Fail(problem)));
+
+        Assert.Equal(2, done);
+    }
+
+    [Fact]
+    public void A_sparse_file_that_pretends_to_be_huge_is_not_read()
+    {
+        using (var stream = File.Create(_folder.File("database"))) stream.SetLength((4L << 30) + 1);
+        Assert.Null(GuestRoot.TryOpen(_folder.Path, out var root));
+        using var _ = root;
+        Assert.Null(root!.TryOpenFile("database", out var file));
+        using var __ = file;
+        var problems = new List<string>();
+        Assert.False(SqliteSnapshot.TryRead(root, file!, _ => Assert.Fail("read"), problems.Add));
+        Assert.Equal(["has more than 4 GiB, which no package manager's database has"], problems);
+    }
+
     [ToolFact("sqlite3")]
     public void Any_file_and_log_give_rows_or_problems()
     {
