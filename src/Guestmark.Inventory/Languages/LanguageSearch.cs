@@ -41,6 +41,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     const int ProgramBytesMin = 64 * 1024;
     // node_modules/.bin and /usr/bin have thousands.
     const int FilesOfFolderMax = 100_000;
+    const int OtherFileSystemsShown = 8;
 
     readonly HashSet<string> _owned = [];
     readonly HashSet<(ulong Device, ulong Inode)> _read = [];
@@ -368,8 +369,13 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
 
         if (_unlistedProblems > 0) scan.AddProblem("", $"has {_unlistedProblems} more problems with language packages");
 
-        static string Others(List<string> paths) =>
-            paths.Count == 1 ? "" : $", nor were {string.Join(", ", paths.Skip(1).Take(8))}{(paths.Count > 9 ? $" and {paths.Count - 9} more" : "")}";
+        static string Others(List<string> paths)
+        {
+            if (paths.Count == 1) return "";
+            var shown = Math.Min(paths.Count - 1, OtherFileSystemsShown);
+            var more = paths.Count - 1 - shown;
+            return $", nor were {string.Join(", ", paths.GetRange(1, shown))}{(more > 0 ? $" and {more} more" : "")}";
+        }
     }
 
     /// <param name="path">Absolute.</param>
