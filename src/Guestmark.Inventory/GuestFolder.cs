@@ -42,7 +42,8 @@ sealed class GuestFolder(SafeFileHandle handle, string path) : IDisposable
     {
         folder = null;
         if (!IsName(name)) return null;
-        var opened = GuestRoot.Native.Open(handle, name, GuestRoot.Native.OpenFolder | GuestRoot.Native.OpenNoFollow | GuestRoot.Native.OpenNonBlocking);
+        var opened = GuestRoot.Native.Open(handle, name,
+            GuestRoot.Native.OpenFolder | GuestRoot.Native.OpenNoFollow | GuestRoot.Native.OpenNonBlocking);
         if (opened is null)
         {
             var error = GuestRoot.Native.LastError();

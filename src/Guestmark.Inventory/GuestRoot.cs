@@ -47,7 +47,6 @@ sealed partial class GuestRoot : IDisposable
             if (Walk(path, folders, out var name, out var found) is { } error) return error;
             if (!found) return null;
             if (name is null) return "is a folder, not a regular file";
-
             return GuestFolder.TryOpenFile(folders.Current, folders.Path, name, out file);
         }
         finally
@@ -187,7 +186,15 @@ sealed partial class GuestRoot : IDisposable
 
         public SafeFileHandle Current => _entered.Count > 0 ? _entered[^1].Handle : root;
 
-        public string Path => string.Concat(_entered.Select(folder => "/" + folder.Name));
+        public string Path
+        {
+            get
+            {
+                var path = new StringBuilder();
+                foreach (var (name, _) in _entered) path.Append('/').Append(name);
+                return path.ToString();
+            }
+        }
 
         public void Enter(string name, SafeFileHandle handle) => _entered.Add((name, handle));
 

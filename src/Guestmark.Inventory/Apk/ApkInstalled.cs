@@ -157,7 +157,8 @@ sealed class ApkInstalled
         _isFileTaken = false;
         Span<byte> digest = stackalloc byte[Sha256Bytes];
         var length = value.StartsWith("Q1"u8) ? Sha1Bytes : value.StartsWith("Q2"u8) ? Sha256Bytes : 0;
-        if (length == 0 || Base64.DecodeFromUtf8(value[2..], digest, out _, out var written) != System.Buffers.OperationStatus.Done || written != length) return;
+        if (length == 0 || Base64.DecodeFromUtf8(value[2..], digest, out _, out var written) != System.Buffers.OperationStatus.Done
+            || written != length) return;
         _files![^1] = _files[^1] with { Digest = Convert.ToHexStringLower(digest[..length]) };
     }
 

@@ -120,18 +120,24 @@ static class DpkgPackages
             using (list) AddFilesProblem(scan, $"{InfoFolder}/{stem}.list", () => files.ReadList(list, out owned));
             if (owned.Count > 0 && Open(scan, info, stem + DigestsSuffix) is { } digests)
             {
-                using (digests) AddFilesProblem(scan, $"{InfoFolder}/{stem}{DigestsSuffix}", () => files.ReadDigests(digests, owned, digestsAreTheList: false));
+                using (digests)
+                    AddFilesProblem(scan, $"{InfoFolder}/{stem}{DigestsSuffix}", () => files.ReadDigests(digests, owned, digestsAreTheList: false));
             }
 
             scan.Packages[i] = package with { Files = owned };
         }
 
-        if (unlisted > 0) scan.AddProblem(InfoFolder, $"has no list of the files of {unlisted} packages, the first of which is {GuestText.Quote(firstUnlisted!)}. Reinstall them");
+        if (unlisted > 0)
+        {
+            scan.AddProblem(
+                InfoFolder, $"has no list of the files of {unlisted} packages, the first of which is {GuestText.Quote(firstUnlisted!)}. Reinstall them");
+        }
     }
 
     static GuestFile? Open(InventoryScan scan, GuestFolder folder, string name)
     {
-        if (folder.TryOpenFile(name, out var file) is { } error) scan.AddProblem($"{InfoFolder}/{name}", $"cannot be opened: {error}. Check what it is and who may read it");
+        if (folder.TryOpenFile(name, out var file) is { } error)
+            scan.AddProblem($"{InfoFolder}/{name}", $"cannot be opened: {error}. Check what it is and who may read it");
         return file;
     }
 

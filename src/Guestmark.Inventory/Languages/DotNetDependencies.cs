@@ -39,7 +39,8 @@ static class DotNetDependencies
                     reader.Read();
                     if (!IsPackage(ref reader) || name is null || version is null) continue;
                     if (packages.Count - first >= LibrariesMax) return $"has more than {LibrariesMax} libraries; the others are left out";
-                    packages.Add(new Package { Manager = PackageManager.NuGet, Name = name, Version = version, Release = "", Architecture = "", Database = database });
+                    packages.Add(new Package { Manager = PackageManager.NuGet, Name = name, Version = version, Release = "",
+                        Architecture = "", Database = database });
                 }
             }
 
@@ -56,7 +57,8 @@ static class DotNetDependencies
         // Neither ids nor versions of NuGet have characters that JSON escapes.
         var text = reader.ValueSpan;
         var slash = text.LastIndexOf((byte)'/');
-        return reader.ValueIsEscaped || slash <= 0 ? default : (LanguageText.Bounded(text[..slash], pool), LanguageText.Bounded(text[(slash + 1)..], pool));
+        return reader.ValueIsEscaped || slash <= 0
+            ? default : (LanguageText.Bounded(text[..slash], pool), LanguageText.Bounded(text[(slash + 1)..], pool));
     }
 
     /// <summary>Passes over a library. True when its type is "package".</summary>

@@ -38,7 +38,8 @@ static class GoProgram
     const int ModulesMax = 20_000;
 
     static ReadOnlySpan<byte> Magic =>
-        [0xff, (byte)' ', (byte)'G', (byte)'o', (byte)' ', (byte)'b', (byte)'u', (byte)'i', (byte)'l', (byte)'d', (byte)'i', (byte)'n', (byte)'f', (byte)':'];
+        [0xff, (byte)' ', (byte)'G', (byte)'o', (byte)' ', (byte)'b', (byte)'u', (byte)'i', (byte)'l', (byte)'d',
+            (byte)'i', (byte)'n', (byte)'f', (byte)':'];
 
     /// <summary>Adds the modules of a program, and Go's library as <c>stdlib</c>. Adds nothing for a program that is not of Go.</summary>
     /// <returns>Null on success; otherwise what is wrong.</returns>
@@ -116,7 +117,8 @@ static class GoProgram
         return false;
     }
 
-    static bool IsMagic(FileWindow file, long offset) => file.Read(offset, HeaderBytes) is { Length: HeaderBytes } header && header[..MagicBytes].SequenceEqual(Magic);
+    static bool IsMagic(FileWindow file, long offset) =>
+        file.Read(offset, HeaderBytes) is { Length: HeaderBytes } header && header[..MagicBytes].SequenceEqual(Magic);
 
     /// <summary>A text behind its length, a varint of up to 10 bytes.</summary>
     static bool TryText(FileWindow file, ref long offset, int bytesMax, out ReadOnlySpan<byte> text)

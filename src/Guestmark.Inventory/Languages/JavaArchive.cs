@@ -6,8 +6,8 @@ namespace Guestmark.Inventory.Languages;
 /// <summary>Reads which libraries a Java archive is or contains: a jar, a war, an ear, a plugin.</summary>
 /// <remarks>
 /// 1. Every META-INF/maven/GROUP/ARTIFACT/pom.properties is a library; an archive that was made of many ("shaded") keeps one of each.
-/// 2. Without any, the archive itself is one when it says a version: the name is that of the file (<c>commons-io-2.11.0.jar</c>), else of the manifest, and
-///    the group only what Implementation-Vendor-Id says. A guessed group would be a wrong name.
+/// 2. Without any, the archive itself is one when it says a version: the name is that of the file (<c>commons-io-2.11.0.jar</c>), else of the
+///    manifest, and the group only what Implementation-Vendor-Id says. A guessed group would be a wrong name.
 /// 3. Archives in it (WEB-INF/lib of a war, BOOT-INF/lib of Spring Boot) are read as well, and those in them are not.
 /// A stored archive is read where it lies, a compressed one is unpacked into memory within a bound of size and ratio.
 /// </remarks>
@@ -108,7 +108,7 @@ sealed class JavaArchive
 
         if (entry.Bytes > NestedBytesMax || entry.Bytes > (entry.CompressedBytes * ArchiveRatioMax) + SmallTextBytes)
         {
-            AddProblem(path, isNested: false, $"has {GuestText.Quote(entry.Name)} of {entry.Bytes} bytes packed into {entry.CompressedBytes}, which is not unpacked");
+            AddProblem(path, isNested: false, NotUnpacked(entry));
             return;
         }
 
@@ -119,7 +119,7 @@ sealed class JavaArchive
     {
         if (entry.Bytes <= TextBytesMax && (entry.Bytes <= SmallTextBytes || entry.Bytes <= entry.CompressedBytes * TextRatioMax))
             return TryUnpack(archive, entry, path, isNested);
-        AddProblem(path, isNested, $"has {GuestText.Quote(entry.Name)} of {entry.Bytes} bytes packed into {entry.CompressedBytes}, which is not unpacked");
+        AddProblem(path, isNested, NotUnpacked(entry));
         return null;
     }
 
@@ -137,13 +137,18 @@ sealed class JavaArchive
         return null;
     }
 
+    static string NotUnpacked(in ZipEntry entry) =>
+        $"has {GuestText.Quote(entry.Name)} of {entry.Bytes} bytes packed into {entry.CompressedBytes}, which is not unpacked";
+
     static bool IsWanted(ReadOnlySpan<byte> name) =>
         name.SequenceEqual("META-INF/MANIFEST.MF"u8)
         || (name.EndsWith("/pom.properties"u8) && name.StartsWith("META-INF/maven/"u8))
         || name.EndsWith(".jar"u8)
         || name.EndsWith(".war"u8);
 
-    /// <summary>The library of a pom.properties: <c>groupId=…</c>, <c>artifactId=…</c>, <c>version=…</c>, with blanks around and <c>#</c> before comments.</summary>
+    /// <summary>
+    /// The library of a pom.properties: <c>groupId=…</c>, <c>artifactId=…</c>, <c>version=…</c>, with blanks around and <c>#</c> before comments.
+    /// </summary>
     void AddMaven(ReadOnlySpan<byte> properties, string name, string path)
     {
         string? group = null, artifact = null, version = null;
@@ -223,7 +228,8 @@ sealed class JavaArchive
 /// empty line        ends the main section
 /// </code>
 /// </remarks>
-readonly record struct JavaManifest(string? Title, string? SymbolicName, string? Version, string? BundleVersion, string? VendorId, string? Vendor, string? License)
+readonly record struct JavaManifest(
+    string? Title, string? SymbolicName, string? Version, string? BundleVersion, string? VendorId, string? Vendor, string? License)
 {
     const int ValueBytesMax = 2048;
 

@@ -57,7 +57,8 @@ static class LanguageFiles
         var scope = Parent(parent);
         return scope.EndsWith("/node_modules/"u8) && parent.Length > scope.Length && parent[scope.Length] == '@';
 
-        static ReadOnlySpan<byte> Parent(ReadOnlySpan<byte> folder) => folder.Length < 2 ? default : folder[..(folder[..^1].LastIndexOf((byte)'/') + 1)];
+        static ReadOnlySpan<byte> Parent(ReadOnlySpan<byte> folder) =>
+            folder.Length < 2 ? default : folder[..(folder[..^1].LastIndexOf((byte)'/') + 1)];
     }
 
     /// <summary>No extension, or one that is part of a version or a platform: <c>node_exporter-1.5.0</c>, <c>tool.linux-amd64</c>.</summary>
@@ -67,10 +68,12 @@ static class LanguageFiles
         if (dot < 0) return true;
         if (dot == 0 || name.IndexOf(".so."u8) >= 0) return false;
         var extension = name[(dot + 1)..];
-        return extension.Length > 0 && (extension[0] is >= (byte)'0' and <= (byte)'9' || extension.IndexOf((byte)'-') >= 0 || extension.SequenceEqual("bin"u8));
+        return extension.Length > 0 && (extension[0] is >= (byte)'0' and <= (byte)'9' || extension.IndexOf((byte)'-') >= 0
+            || extension.SequenceEqual("bin"u8));
     }
 
     static bool IsWithoutPrograms(ReadOnlySpan<byte> folder) =>
         folder.StartsWith("/usr/share/"u8) || folder.StartsWith("/etc/"u8) || folder.StartsWith("/usr/include/"u8) || folder.StartsWith("/usr/src/"u8)
-        || folder.StartsWith("/usr/lib/modules/"u8) || folder.StartsWith("/lib/modules/"u8) || folder.StartsWith("/boot/"u8) || folder.StartsWith("/var/lib/dpkg/"u8);
+        || folder.StartsWith("/usr/lib/modules/"u8) || folder.StartsWith("/lib/modules/"u8) || folder.StartsWith("/boot/"u8)
+        || folder.StartsWith("/var/lib/dpkg/"u8);
 }

@@ -41,6 +41,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     const int ProgramBytesMin = 64 * 1024;
     // node_modules/.bin and /usr/bin have thousands.
     const int FilesOfFolderMax = 100_000;
+    const int OtherFileSystemsShown = 8;
 
     readonly HashSet<string> _owned = [];
     readonly HashSet<(ulong Device, ulong Inode)> _read = [];
@@ -149,7 +150,8 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
                 continue;
             }
 
-            if (level.Folder.TryEnter(name, out var folder) is { } unopened) AddProblem($"{level.Folder.Path}/{name}", $"cannot be opened: {unopened}. Check who may read it");
+            if (level.Folder.TryEnter(name, out var folder) is { } unopened)
+                AddProblem($"{level.Folder.Path}/{name}", $"cannot be opened: {unopened}. Check who may read it");
             if (folder is null) continue;
             if (folder.TryStatus(out var status) is not null || status.Device != rootStatus.Device)
             {
@@ -212,7 +214,8 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
         if (entries.Error is { } error) AddProblem(folder.Path, $"cannot be listed: {error}");
         subfolders.Sort(StringComparer.Ordinal);
         if (found is null) return;
-        if (found.Count > FilesOfFolderMax) AddProblem(folder.Path, $"has more than {FilesOfFolderMax} files that may be language packages; the others are not looked at");
+        if (found.Count > FilesOfFolderMax)
+            AddProblem(folder.Path, $"has more than {FilesOfFolderMax} files that may be language packages; the others are not looked at");
         found.Sort(static (left, right) => string.CompareOrdinal(left.Name, right.Name));
         foreach (var (name, kind) in found)
         {
@@ -237,7 +240,8 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
                 return name is "tmp" or "run" or "cache" or "log" or "spool" or "lock";
             case "/var/lib":
                 // File trees of containers and machines, and databases of the package managers.
-                return name is "docker" or "containers" or "containerd" or "kubelet" or "rancher" or "k0s" or "crio" or "lxc" or "lxcfs" or "lxd" or "incus"
+                return name is "docker" or "containers" or "containerd" or "kubelet" or "rancher" or "k0s" or "crio"
+                    or "lxc" or "lxcfs" or "lxd" or "incus"
                     or "machines" or "portables" or "snapd" or "flatpak" or "libvirt" or "rpm" or "dpkg" or "apt" or "dnf" or "yum";
             case "/usr":
                 return name is "src" or "include";
@@ -250,7 +254,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
         }
     }
 
-    /// <summary>Folders of the root that hold no installed files: the kernel's, those of one boot, other roots (ostree, snap), the boot loader's.</summary>
+    /// <summary>Folders of the root without installed files: of the kernel, of one boot, other roots (ostree, snap), the boot loader.</summary>
     static bool IsApart(string name) => name is "proc" or "sys" or "dev" or "run" or "tmp" or "boot" or "sysroot" or "ostree" or "snap";
 
     void Look(GuestFolder folder, string name, LanguageFile kind)
@@ -294,7 +298,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     {
         var bytes = ReadAll(file, MetadataBytesMax, out _);
         if (PythonMetadata.Read(bytes, _pool, out var package) is { } error) return error;
-        // Beside site-packages/NAME.dist-info/METADATA lies what others have as site-packages/NAME.egg-info, or site-packages/NAME.egg/EGG-INFO/PKG-INFO.
+        // site-packages/NAME.dist-info/METADATA, site-packages/NAME.egg-info, site-packages/NAME.egg/EGG-INFO/PKG-INFO.
         var place = file.Path.EndsWith(".egg-info", StringComparison.Ordinal) ? folder : ParentOf(folder);
         if (folder.EndsWith(".egg/EGG-INFO", StringComparison.Ordinal)) place = ParentOf(place);
         scan.Packages.Add(package! with { Database = "python:" + place.TrimStart('/') });
@@ -313,14 +317,16 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     string? ReadDotNet(GuestFile file, string path)
     {
         var bytes = ReadAll(file, DependenciesBytesMax, out var isCut);
-        return isCut ? $"has more than {DependenciesBytesMax} bytes and is not read" : DotNetDependencies.Read(bytes, "nuget:" + path[1..], _pool, scan.Packages);
+        return isCut ? $"has more than {DependenciesBytesMax} bytes and is not read"
+            : DotNetDependencies.Read(bytes, "nuget:" + path[1..], _pool, scan.Packages);
     }
 
     string? ReadProgram(GuestFile file, string path)
     {
         // Not ELF: a script. Shorter than its header: not a program.
         if (RandomAccess.Read(file.Handle, _header, 0) < _header.Length || !ElfFile.TryRead(_header, out var elf)) return null;
-        return GoProgram.Read(elf, new FileWindow(file.Handle, file.OpenedAs.Size, GoProgram.ReadAheadBytes), "go:" + path[1..], _pool, scan.Packages);
+        return GoProgram.Read(elf, new FileWindow(file.Handle, file.OpenedAs.Size, GoProgram.ReadAheadBytes),
+            "go:" + path[1..], _pool, scan.Packages);
     }
 
     /// <summary>The bytes of a file, as many as are allowed.</summary>
@@ -358,18 +364,25 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     {
         if (_stop is not null) scan.AddProblem("", $"was not searched to its end for language packages: {_stop}");
         if (_tooDeep > 0)
-            AddProblem(_firstTooDeep!, $"and {_tooDeep - 1} more folders lie deeper than {limits.DepthMax} and were not searched for language packages");
+            AddProblem(_firstTooDeep!,
+                $"and {_tooDeep - 1} more folders lie deeper than {limits.DepthMax} and were not searched for language packages");
         if (_otherFileSystems.Count > 0)
         {
             scan.AddProblem(
                 _otherFileSystems[0][1..],
-                $"is another file system and was not searched for language packages{Others(_otherFileSystems)}. Scan it by itself with its folder as the host path");
+                $"is another file system and was not searched for language packages{Others(_otherFileSystems)}. "
+                + "Scan it by itself with its folder as the host path");
         }
 
         if (_unlistedProblems > 0) scan.AddProblem("", $"has {_unlistedProblems} more problems with language packages");
 
-        static string Others(List<string> paths) =>
-            paths.Count == 1 ? "" : $", nor were {string.Join(", ", paths.Skip(1).Take(8))}{(paths.Count > 9 ? $" and {paths.Count - 9} more" : "")}";
+        static string Others(List<string> paths)
+        {
+            if (paths.Count == 1) return "";
+            var shown = Math.Min(paths.Count - 1, OtherFileSystemsShown);
+            var more = paths.Count - 1 - shown;
+            return $", nor were {string.Join(", ", paths.GetRange(1, shown))}{(more > 0 ? $" and {more} more" : "")}";
+        }
     }
 
     /// <param name="path">Absolute.</param>

@@ -6,7 +6,8 @@ namespace Guestmark.Inventory.Languages;
 /// <summary>Decodes the package.json of an installed package: https://docs.npmjs.com/cli/configuring-npm/package-json.</summary>
 /// <remarks>
 /// <code>
-/// { "name": "…", "version": "…", "license": "MIT" | { "type": "MIT" }, "licenses": [{ "type": "MIT" }], "author": "A &lt;a@b&gt;" | { "name": "A" } }
+/// { "name": "…", "version": "…", "license": "MIT" | { "type": "MIT" }, "licenses": [{ "type": "MIT" }],
+///   "author": "A &lt;a@b&gt;" | { "name": "A" } }
 /// </code>
 /// </remarks>
 static class NodePackage

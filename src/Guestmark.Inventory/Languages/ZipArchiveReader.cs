@@ -142,10 +142,12 @@ sealed class ZipArchiveReader
     {
         start = 0;
         if ((entry.Flags & Encrypted) != 0) return $"has an encrypted {GuestText.Quote(entry.Name)}";
-        if (entry.Method is not (Stored or Deflated)) return $"has {GuestText.Quote(entry.Name)} packed by method {entry.Method}, which Java does not know";
+        if (entry.Method is not (Stored or Deflated))
+            return $"has {GuestText.Quote(entry.Name)} packed by method {entry.Method}, which Java does not know";
         var local = _bytes.Read(entry.HeaderOffset, LocalBytes);
         if (local.IsEmpty || BinaryPrimitives.ReadUInt32LittleEndian(local) != LocalMagic) return Damaged(entry);
-        start = entry.HeaderOffset + LocalBytes + BinaryPrimitives.ReadUInt16LittleEndian(local[26..]) + BinaryPrimitives.ReadUInt16LittleEndian(local[28..]);
+        start = entry.HeaderOffset + LocalBytes + BinaryPrimitives.ReadUInt16LittleEndian(local[26..])
+            + BinaryPrimitives.ReadUInt16LittleEndian(local[28..]);
         return entry.CompressedBytes < 0 || entry.Bytes < 0 || entry.CompressedBytes > _bytes.Length - start ? Damaged(entry) : null;
     }
 
@@ -195,7 +197,8 @@ sealed class ZipArchiveReader
         return -1;
 
         static bool IsEnd(ReadOnlySpan<byte> end, int commentBytes) =>
-            end.Length >= EndBytes && BinaryPrimitives.ReadUInt32LittleEndian(end) == EndMagic && BinaryPrimitives.ReadUInt16LittleEndian(end[20..]) == commentBytes;
+            end.Length >= EndBytes && BinaryPrimitives.ReadUInt32LittleEndian(end) == EndMagic
+                && BinaryPrimitives.ReadUInt16LittleEndian(end[20..]) == commentBytes;
     }
 
     static void Widen(ReadOnlySpan<byte> extra, ref long uncompressed, ref long compressed, ref long offset)

@@ -54,7 +54,8 @@ static class CertificateValidity
             && TryTake(ref body, out tag, out value) && tag == Sequence
             && TryTake(ref body, out tag, out value) && tag == Sequence;
         if (!ok) return "has a certificate without a serial number, a signature's name or an issuer";
-        if (!TryTake(ref body, out tag, out var validity) || tag != Sequence || !TryTake(ref validity, out _, out _) || !TryTake(ref validity, out tag, out var time))
+        if (!TryTake(ref body, out tag, out var validity) || tag != Sequence
+            || !TryTake(ref validity, out _, out _) || !TryTake(ref validity, out tag, out var time))
             return "has a certificate without a time of its end";
         return TryReadTime(tag, time, out notAfter) ? null : "has a certificate whose time of its end cannot be read";
     }
@@ -89,13 +90,15 @@ static class CertificateValidity
     {
         time = default;
         var yearDigits = tag switch { UtcTime => 2, GeneralizedTime => 4, _ => 0 };
-        if (yearDigits == 0 || text.Length != yearDigits + 11 || text[^1] != 'Z' || text[..^1].IndexOfAnyExceptInRange((byte)'0', (byte)'9') >= 0) return false;
+        if (yearDigits == 0 || text.Length != yearDigits + 11 || text[^1] != 'Z'
+            || text[..^1].IndexOfAnyExceptInRange((byte)'0', (byte)'9') >= 0) return false;
         var year = Number(text[..yearDigits]);
         if (yearDigits == 2) year += year < 50 ? 2000 : 1900;
         text = text[yearDigits..];
         var (month, day) = (Number(text[..2]), Number(text[2..4]));
         var (hour, minute, second) = (Number(text[4..6]), Number(text[6..8]), Number(text[8..10]));
-        if (year == 0 || month is 0 or > 12 || day == 0 || day > DateTime.DaysInMonth(year, month) || hour > 23 || minute > 59 || second > 59) return false;
+        if (year == 0 || month is 0 or > 12 || day == 0 || day > DateTime.DaysInMonth(year, month)
+            || hour > 23 || minute > 59 || second > 59) return false;
         time = new DateTimeOffset(year, month, day, hour, minute, second, TimeSpan.Zero);
         return true;
 

@@ -109,11 +109,11 @@ static class HostFactsReader
         }
 
         if (names is null) return Activation.Unspecified;
-        var keys = new HashSet<string>(names.Where(name => name.EndsWith(KeySuffix, StringComparison.Ordinal)));
+        var present = new HashSet<string>(names);
         var certificates = 0;
         foreach (var name in names)
         {
-            if (!name.EndsWith(".pem", StringComparison.Ordinal) || keys.Contains(name) || !keys.Contains(name[..^".pem".Length] + KeySuffix)) continue;
+            if (!name.EndsWith(".pem", StringComparison.Ordinal) || !present.Contains(name[..^".pem".Length] + KeySuffix)) continue;
             if (++certificates > CertificatesMax)
             {
                 scan.AddProblem(EntitlementFolder, $"has more than {CertificatesMax} certificates; the others are not looked at");
@@ -147,7 +147,7 @@ static class HostFactsReader
         {
             var names = scan.List(folder);
             hasFolder |= names.Count > 0;
-            hasRepository |= names.Any(name => name.EndsWith(".repo", StringComparison.Ordinal));
+            foreach (var name in names) hasRepository |= name.EndsWith(".repo", StringComparison.Ordinal);
         }
 
         var hasMetadata = false;
@@ -155,7 +155,7 @@ static class HostFactsReader
         {
             var names = Folders(scan, folder);
             hasFolder |= names.Count > 0;
-            hasMetadata |= names.Any(name => name.Contains("-rpms-", StringComparison.Ordinal));
+            foreach (var name in names) hasMetadata |= name.Contains("-rpms-", StringComparison.Ordinal);
         }
 
         if (hasRepository && hasMetadata) return DnfMetadata.Available;

@@ -21,7 +21,10 @@ static class OsReleaseFile
     /// <summary>Where the file is, the one that wins first. One may be a link to the other.</summary>
     public static readonly string[] Paths = ["etc/os-release", "usr/lib/os-release"];
 
-    /// <summary>The operating system of a machine. Absent is no problem: every package is still known, and that nothing can be matched is said where it matters.</summary>
+    /// <summary>
+    /// The operating system of a machine. Absent is no problem: every package is still known, and that nothing can be matched is said where
+    /// it matters.
+    /// </summary>
     public static OsRelease Read(InventoryScan scan)
     {
         foreach (var path in Paths)

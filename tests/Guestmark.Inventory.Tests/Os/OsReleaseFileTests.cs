@@ -1,6 +1,6 @@
-using Guestmark.Inventory.Os;
 using System.Text;
 using System.Text.Json;
+using Guestmark.Inventory.Os;
 using Guestmark.TestKit;
 
 namespace Guestmark.Inventory.Tests.Os;
