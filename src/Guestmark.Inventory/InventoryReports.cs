@@ -33,7 +33,7 @@ public static class InventoryReports
     const string BootIdFact = "boot_id";
     const string ArchitectureFact = "architecture";
 
-    // Language packages by the prefix of their database; the rest of it is a folder or a file.
+    // What the text before the colon of a package's database says; the rest of it is a folder or a file.
     static readonly (string Prefix, PackageManager Manager)[] DatabasePrefixes =
     [
         ("sqlite:", PackageManager.Rpm),

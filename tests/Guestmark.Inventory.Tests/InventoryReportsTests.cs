@@ -1,3 +1,4 @@
+using Guestmark.Inventory.Sbom;
 using Guestmark.Inventory.Tests.Rpm;
 using Guestmark.TestKit;
 using Guestmark.Wire.Protobuf;
@@ -324,13 +325,14 @@ public sealed class InventoryReportsTests(RealDatabases databases)
     public void Any_report_that_is_well_formed_is_read()
     {
         var original = Bytes(new GuestInventory(
-            Rhel, [.. Enumerable.Range(0, 20).Select(i => Rpm($"package{i}", (uint)i) with { Rpm = Details, Repository = i % 3 == 0 ? BaseOs : Unmapped })], [new InventoryProblem("/", "problem")])
+            Rhel, [.. Enumerable.Range(0, 8).Select(i => Rpm($"package{i}", (uint)i) with { Rpm = Details, Repository = i % 3 == 0 ? BaseOs : Unmapped })], [new InventoryProblem("/", "problem")])
         {
             Host = Host,
         });
         var random = new Random(20260108);
         var read = 0;
-        for (var i = 0; i < 20_000; i++)
+        var inputs = Damage.Inputs(20_000);
+        for (var i = 0; i < inputs; i++)
         {
             var bytes = Damage.Mutate(original, random, focus: 200);
             if (ReportValidator.Validate(bytes, out _) is not null) continue;
@@ -338,6 +340,39 @@ public sealed class InventoryReportsTests(RealDatabases databases)
             read++;
         }
 
-        Assert.True(read > 1000, $"only {read} cases were well-formed");
+        Assert.True(read > inputs / 20, $"only {read} cases were well-formed");
+    }
+
+    [Fact]
+    public void Whatever_a_report_holds_can_be_written_in_every_form()
+    {
+        var original = Bytes(new GuestInventory(
+            Rhel,
+            [Rpm("bash", 1) with { Rpm = Details, Repository = BaseOs }, Rpm("p") with { Manager = PackageManager.Npm, Database = "nodejs:x", Release = "" }],
+            [new InventoryProblem("/", "problem")])
+        {
+            Host = Host,
+        });
+        var options = new SbomOptions { SerialNumber = Guid.Empty, Created = DateTimeOffset.UnixEpoch, ToolVersion = "1" };
+        using var output = new MemoryStream();
+        var random = new Random(20260124);
+        for (var i = 0; i < Damage.Inputs(2_000); i++)
+        {
+            var bytes = Damage.Mutate(original, random, focus: 200);
+            if (ReportValidator.Validate(bytes, out _) is not null) continue;
+            var inventory = InventoryReports.Read(VMReport.Parser.ParseFrom(bytes));
+            Damage.AssertBounded(
+                () =>
+                {
+                    output.SetLength(0);
+                    InventoryJson.Write(inventory, output);
+                    InventoryTsv.Write(inventory, output);
+                    CycloneDx.Write(inventory, options, output);
+                    Spdx.Write(inventory, options, output);
+                    Bytes(inventory);
+                },
+                bytes.Length,
+                $"case {i}");
+        }
     }
 }

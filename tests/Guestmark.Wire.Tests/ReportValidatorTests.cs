@@ -130,7 +130,7 @@ public sealed class ReportValidatorTests
     public void Mutated_reports_never_throw_and_what_passes_decodes_to_what_was_counted()
     {
         var original = Report(40).ToByteArray();
-        for (var seed = 0; seed < 50_000; seed++)
+        for (var seed = 0; seed < Damage.Inputs(50_000); seed++)
         {
             var random = new Random(seed);
             var body = (byte[])original.Clone();
@@ -144,8 +144,9 @@ public sealed class ReportValidatorTests
         if (ReportValidator.Validate(body, out var summary) is not null) return;
         var report = VMReport.Parser.ParseFrom(body);
 
-        // Entries with the same key are one package in the map.
+        // Entries with the same key are one entry in the map.
         Assert.InRange(report.IndexReport?.IndexV4?.Contents?.Packages.Count ?? 0, 0, summary.PackageCount);
+        Assert.InRange(report.IndexReport?.IndexV4?.Contents?.Repositories.Count ?? 0, 0, summary.RepositoryCount);
     }
 
     static VMReport Report(int packages)

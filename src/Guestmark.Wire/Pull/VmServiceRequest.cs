@@ -48,7 +48,8 @@ public sealed record VmServiceRequest
     /// Whether a Sensor that asks for a report has it already: the same generation, of the same run where it says which.
     /// Equality and not order: the counter restarts with the agent.
     /// </summary>
-    public bool Knows(uint generation, uint epoch) => LastKnownGeneration == generation && (KnownEpoch == 0 || KnownEpoch == epoch);
+    public bool Knows(uint generation, uint epoch) =>
+        LastKnownGeneration != 0 && LastKnownGeneration == generation && (KnownEpoch == 0 || KnownEpoch == epoch);
 
     /// <summary>Reads a request. Unknown fields are skipped, as protobuf demands.</summary>
     /// <param name="message">The payload of a frame: its length is bounded by the frame's limit.</param>

@@ -91,6 +91,9 @@ public sealed class VmServiceRequestTests
         Assert.Equal(expected, new VmServiceRequest { LastKnownGeneration = knownGeneration, KnownEpoch = knownEpoch }.Knows(3, 50));
 
     [Fact]
+    public void A_Sensor_without_a_report_knows_none_before_the_first() => Assert.False(new VmServiceRequest().Knows(0, 50));
+
+    [Fact]
     public void What_is_too_much_is_refused()
     {
         var capabilities = new VMServiceRequest { Meta = new RequestMeta() };

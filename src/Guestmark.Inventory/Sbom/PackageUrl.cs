@@ -1,0 +1,137 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text;
+
+namespace Guestmark.Inventory.Sbom;
+
+/// <summary>The package URL (purl) of a package: the one name of it that every tool understands.</summary>
+/// <remarks>
+/// https://github.com/package-url/purl-spec:
+/// <code>pkg:type/namespace/name@version?qualifier=value&amp;qualifier=value</code>
+/// The qualifiers are sorted by name; every part is UTF-8 with all but letters, digits, ".", "-", "_", "~" and ":" escaped as %HH. For the
+/// types of distributions the namespace is the distribution, as its advisories spell it: <c>redhat</c> for os-release's <c>rhel</c>.
+/// </remarks>
+static class PackageUrl
+{
+    static readonly SearchValues<byte> Unescaped =
+        SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~:"u8);
+
+    public static string Of(Package package, OsRelease os)
+    {
+        var text = new StringBuilder("pkg:", 160);
+        switch (package.Manager)
+        {
+            case PackageManager.Rpm:
+                // The epoch is a qualifier and not in the version.
+                AppendPath(text, "rpm", VendorOf(os), package.Name, package.Release.Length > 0 ? $"{package.Version}-{package.Release}" : package.Version);
+                AppendQualifiers(
+                    text,
+                    ("arch", package.Architecture),
+                    ("distro", DistributionOf(os)),
+                    ("epoch", package.Epoch is > 0 and var epoch ? epoch.ToString(CultureInfo.InvariantCulture) : null),
+                    ("modularitylabel", package.ModularityLabel),
+                    ("upstream", package.SourceRpm));
+                break;
+            case PackageManager.Dpkg:
+                AppendPath(text, "deb", os.Id, package.Name, package.FullVersion);
+                AppendQualifiers(text, ("arch", package.Architecture), ("distro", DistributionOf(os)), ("upstream", UpstreamOf(package)));
+                break;
+            case PackageManager.Apk:
+                AppendPath(text, "apk", os.Id, package.Name, package.FullVersion);
+                AppendQualifiers(text, ("arch", package.Architecture), ("distro", DistributionOf(os)), ("upstream", UpstreamOf(package)));
+                break;
+            case PackageManager.PyPI:
+                AppendPath(text, "pypi", "", package.Name.ToLowerInvariant().Replace('_', '-'), package.FullVersion);
+                break;
+            case PackageManager.Npm:
+                // @scope/name
+                AppendSplit(text, "npm", package.Name.ToLowerInvariant(), '/', package.FullVersion);
+                break;
+            case PackageManager.Maven:
+                AppendSplit(text, "maven", package.Name, ':', package.FullVersion);
+                break;
+            case PackageManager.Go:
+                AppendSplit(text, "golang", package.Name.ToLowerInvariant(), '/', package.FullVersion);
+                break;
+            case PackageManager.NuGet:
+                AppendPath(text, "nuget", "", package.Name, package.FullVersion);
+                break;
+            default:
+                throw new ArgumentOutOfRangeException(nameof(package), package.Manager, "unknown package manager");
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>The namespace is what stands before the last separator.</summary>
+    static void AppendSplit(StringBuilder text, string type, string name, char separator, string version)
+    {
+        var at = name.LastIndexOf(separator);
+        AppendPath(text, type, at < 0 ? default : name.AsSpan(0, at), name.AsSpan(at + 1), version);
+    }
+
+    static void AppendPath(StringBuilder text, string type, ReadOnlySpan<char> nameSpace, ReadOnlySpan<char> name, ReadOnlySpan<char> version)
+    {
+        text.Append(type);
+        foreach (var range in nameSpace.Split('/'))
+        {
+            // Empty segments are left out, as the specification asks.
+            if (nameSpace[range].IsEmpty) continue;
+            text.Append('/');
+            AppendEscaped(text, nameSpace[range]);
+        }
+
+        text.Append('/');
+        AppendEscaped(text, name);
+        if (version.IsEmpty) return;
+        text.Append('@');
+        AppendEscaped(text, version);
+    }
+
+    /// <param name="text">Ends with the path.</param>
+    /// <param name="qualifiers">Sorted by name. Those without a value are left out.</param>
+    static void AppendQualifiers(StringBuilder text, params ReadOnlySpan<(string Name, string? Value)> qualifiers)
+    {
+        var separator = '?';
+        foreach (var (name, value) in qualifiers)
+        {
+            if (string.IsNullOrEmpty(value)) continue;
+            text.Append(separator).Append(name).Append('=');
+            AppendEscaped(text, value);
+            separator = '&';
+        }
+    }
+
+    static void AppendEscaped(StringBuilder text, ReadOnlySpan<char> value)
+    {
+        Span<byte> buffer = stackalloc byte[512];
+        while (!value.IsEmpty)
+        {
+            // At most three bytes for a character.
+            var chars = Math.Min(value.Length, buffer.Length / 3);
+            if (chars < value.Length && char.IsHighSurrogate(value[chars - 1])) chars--;
+            var bytes = buffer[..Encoding.UTF8.GetBytes(value[..chars], buffer)];
+            value = value[chars..];
+            foreach (var next in bytes)
+            {
+                if (Unescaped.Contains(next)) text.Append((char)next);
+                else text.Append('%').Append(next.ToString("X2", CultureInfo.InvariantCulture));
+            }
+        }
+    }
+
+    static string VendorOf(OsRelease os) => os.Id switch
+    {
+        "rhel" => "redhat",
+        _ => os.Id,
+    };
+
+    static string? DistributionOf(OsRelease os) =>
+        os.IsUnknown ? null : os.VersionId.Length > 0 ? $"{os.Id}-{os.VersionId}" : os.Id;
+
+    /// <summary>The source package, with its version where that is another one.</summary>
+    static string? UpstreamOf(Package package) =>
+        package.SourceName is null || (package.SourceName == package.Name && (package.SourceVersion is null || package.SourceVersion == package.FullVersion)) ? null
+        : package.SourceVersion is null || package.SourceVersion == package.FullVersion ? package.SourceName
+        : $"{package.SourceName}@{package.SourceVersion}";
+}
