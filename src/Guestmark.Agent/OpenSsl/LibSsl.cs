@@ -25,10 +25,7 @@ static partial class LibSsl
     static nint _crypto;
     static bool _loaded;
 
-    public const int ErrorNone = 0;
-    public const int ErrorSsl = 1;
     public const int ErrorWantRead = 2;
-    public const int ErrorSyscall = 5;
     public const int ErrorZeroReturn = 6;
 
     public const int VerifyPeer = 1;

@@ -17,6 +17,20 @@ sealed record DownloadRequest
     /// <summary>The Last-Modified of what is there already. Empty: none.</summary>
     public string LastModified { get; init; } = "";
 
+    /// <summary>The URL for a log: without a name and a password.</summary>
+    public string PublicUrl
+    {
+        get
+        {
+            var start = Url.IndexOf("://", StringComparison.Ordinal);
+            if (start < 0) return Url;
+            var host = Url.AsSpan(start + 3);
+            var end = host.IndexOfAny('/', '?', '#');
+            var at = (end < 0 ? host : host[..end]).LastIndexOf('@');
+            return at < 0 ? Url : $"{Url.AsSpan(0, start + 3)}{host[(at + 1)..]}";
+        }
+    }
+
     public int BytesMax { get; init; } = RepositoryToCpe.BytesMax;
 
     /// <summary>For everything together.</summary>
@@ -50,7 +64,7 @@ static unsafe class Download
     {
         if (LibCurl.TryLoad() is { } missing) return DownloadResult.Failed(missing, isPermanent: true);
         if (ProtocolOf(request.Url) is not { } protocol)
-            return DownloadResult.Failed($"{request.Url}: is no https:, http: or file: URL", isPermanent: true);
+            return DownloadResult.Failed($"{request.PublicUrl}: is no https:, http: or file: URL", isPermanent: true);
         var handle = LibCurl.Init();
         if (handle == 0) return DownloadResult.Failed("libcurl has no memory", isPermanent: false);
         var transfer = new Transfer(request.BytesMax, cancellationToken);
@@ -69,12 +83,12 @@ static unsafe class Download
             cancellationToken.ThrowIfCancellationRequested();
             var status = LibCurl.ResponseCode(handle);
             if (transfer.IsTooLarge || error == LibCurl.FileSizeExceeded)
-                return DownloadResult.Failed($"{request.Url}: has more than {request.BytesMax} bytes", isPermanent: true);
+                return DownloadResult.Failed($"{request.PublicUrl}: has more than {request.BytesMax} bytes", isPermanent: true);
             if (error == LibCurl.HttpReturnedError) return OfStatus(request, status);
             if (error != LibCurl.Ok)
             {
                 var text = Marshal.PtrToStringUTF8((nint)errorText) is { Length: > 0 } said ? said : LibCurl.ErrorText(error);
-                return DownloadResult.Failed($"{request.Url}: {text}", error == LibCurl.TooManyRedirects);
+                return DownloadResult.Failed($"{request.PublicUrl}: {text}", error == LibCurl.TooManyRedirects);
             }
 
             return status switch
@@ -95,7 +109,7 @@ static unsafe class Download
 
     static DownloadResult OfStatus(DownloadRequest request, long status) =>
         // 408 and 429 ask to come again, as errors of the server (5xx) may pass.
-        DownloadResult.Failed($"{request.Url}: the server answered with HTTP status {status}", status is >= 400 and < 500 and not 408 and not 429);
+        DownloadResult.Failed($"{request.PublicUrl}: the server answered with HTTP status {status}", status is >= 400 and < 500 and not 408 and not 429);
 
     static int? ProtocolOf(string url)
     {

@@ -64,10 +64,10 @@ sealed class MappingRefresh(MappingStore store, DownloadRequest request, TimePro
         // Not modified.
         if (result.Body is not { } body) return (null, false);
         var (stored, problem) = store.Store(body, new MappingOrigin(request.Url, result.EntityTag, result.LastModified));
-        if (stored == MappingStoreResult.Stored) note($"new repository-to-cpe mapping from {request.Url}: {body.Length} bytes");
+        if (stored == MappingStoreResult.Stored) note($"new repository-to-cpe mapping from {request.PublicUrl}: {body.Length} bytes");
         return stored switch
         {
-            MappingStoreResult.Invalid => ($"{request.Url}: {problem}", true),
+            MappingStoreResult.Invalid => ($"{request.PublicUrl}: {problem}", true),
             MappingStoreResult.Failed => (problem, true),
             _ => (null, false),
         };

@@ -94,7 +94,8 @@ static partial class ChannelSocket
     /// <summary>A socket that listens.</summary>
     internal sealed class Listener : IDisposable
     {
-        const int Backlog = 16;
+        // A connection that finds it full is refused by the kernel, before anybody here could decide.
+        const int Backlog = 128;
 
         readonly EndPoint _address;
         readonly SafeSocketHandle _handle;
@@ -135,6 +136,7 @@ static partial class ChannelSocket
 
         /// <summary>Waits for the next connection. Blocks the thread.</summary>
         /// <exception cref="IOException">No connection can be accepted now, for want of descriptors or memory.</exception>
+        /// <exception cref="SocketException">The connection was broken before it could be used.</exception>
         /// <exception cref="OperationCanceledException"/>
         public AcceptedChannel Accept(CancellationToken cancellationToken)
         {
@@ -146,7 +148,19 @@ static partial class ChannelSocket
                 var length = peer.Length;
                 var descriptor = accept4(_handle, peer, ref length, NonBlocking | CloseOnExec);
                 if (descriptor >= 0)
-                    return new(new Socket(new SafeSocketHandle(descriptor, ownsHandle: true)), DescribePeer(_address, peer[..Math.Min(length, peer.Length)]));
+                {
+                    var handle = new SafeSocketHandle(descriptor, ownsHandle: true);
+                    try
+                    {
+                        return new(new Socket(handle), DescribePeer(_address, peer[..Math.Min(length, peer.Length)]));
+                    }
+                    catch
+                    {
+                        handle.Dispose();
+                        throw;
+                    }
+                }
+
                 var error = Marshal.GetLastPInvokeError();
                 // The peer went away again before it was accepted.
                 if (error is not (TryAgain or Interrupted or ConnectionAborted)) throw Failure($"{_address}: cannot accept a connection", error);

@@ -8,43 +8,25 @@ namespace Guestmark.Agent.Serving;
 /// <param name="note">Is told, once for each change, that an old bundle is used or that there is none.</param>
 sealed class ClientAuthorities(TlsIdentity identity, Func<CancellationToken, Task<CaBundle>> fetch, Action<string> note) : IDisposable
 {
-    readonly SemaphoreSlim _one = new(1);
+    readonly Lock _lock = new();
+    readonly CancellationTokenSource _disposed = new();
     byte[] _bundle = [];
     string? _noted;
+    Task<TlsServerContext?>? _asking;
 
     // An old one is left to its finalizer: a handshake may be about to use it.
     TlsServerContext? _context;
 
     /// <summary>The context for the next handshake.</summary>
+    /// <remarks>Who comes while the bundle is being asked for waits for that answer: handshakes that nobody means cannot make a queue.</remarks>
     /// <returns>Null when no good bundle was ever got.</returns>
     /// <exception cref="OpenSslException">OpenSSL fails.</exception>
-    public async ValueTask<TlsServerContext?> GetAsync(CancellationToken cancellationToken)
+    public Task<TlsServerContext?> GetAsync(CancellationToken cancellationToken)
     {
-        await _one.WaitAsync(cancellationToken);
-        try
+        lock (_lock)
         {
-            var (pem, problem) = await fetch(cancellationToken);
-            if (pem is not null && (_context is null || !pem.AsSpan().SequenceEqual(_bundle)))
-            {
-                if (TlsServerContext.TryCreate(identity, pem, out var unusable) is { } context)
-                {
-                    _context = context;
-                    _bundle = pem;
-                }
-                else
-                {
-                    problem = "the CA bundle " + unusable;
-                }
-            }
-
-            if (problem is not null && problem != _noted)
-                note(_context is null ? $"no connection is accepted: {problem}" : $"{problem}; the last good CA bundle is used");
-            _noted = problem;
-            return _context;
-        }
-        finally
-        {
-            _one.Release();
+            if (_asking is null || _asking.IsCompleted) _asking = AskAsync();
+            return _asking.WaitAsync(cancellationToken);
         }
     }
 
@@ -67,7 +49,31 @@ sealed class ClientAuthorities(TlsIdentity identity, Func<CancellationToken, Tas
 
     public void Dispose()
     {
+        _disposed.Cancel();
+        _disposed.Dispose();
         _context?.Dispose();
-        _one.Dispose();
+    }
+
+    // One at a time, by _asking.
+    async Task<TlsServerContext?> AskAsync()
+    {
+        var (pem, problem) = await fetch(_disposed.Token);
+        if (pem is not null && (_context is null || !pem.AsSpan().SequenceEqual(_bundle)))
+        {
+            if (TlsServerContext.TryCreate(identity, pem, out var unusable) is { } context)
+            {
+                _context = context;
+                _bundle = pem;
+            }
+            else
+            {
+                problem = "the CA bundle " + unusable;
+            }
+        }
+
+        if (problem is not null && problem != _noted)
+            note(_context is null ? $"no connection is accepted: {problem}" : $"{problem}; the last good CA bundle is used");
+        _noted = problem;
+        return _context;
     }
 }

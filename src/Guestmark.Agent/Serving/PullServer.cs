@@ -53,12 +53,14 @@ sealed class PullServer(
         await Task.Factory.StartNew(
             () => AcceptAll(listener, cancellationToken), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         Task[] open;
+        CancellationTokenSource[] unverified;
         lock (_lock)
         {
-            foreach (var connection in _unverified) connection.Cancel();
+            unverified = [.. _unverified];
             open = [.. _connections];
         }
 
+        foreach (var connection in unverified) Cancel(connection);
         using var limit = new CancellationTokenSource(DrainMax, time);
         using var registration = limit.Token.Register(_ended.Cancel);
         await Task.WhenAll(open);
@@ -77,7 +79,7 @@ sealed class PullServer(
                 delay = AcceptDelayMin;
                 Start(accepted);
             }
-            catch (IOException e)
+            catch (Exception e) when (e is IOException or SocketException)
             {
                 // No descriptor or no memory is free. Trying at once again would only take the processor as well.
                 NoteOfClient($"{e.Message}; trying again");
@@ -108,7 +110,7 @@ sealed class PullServer(
             place = _unverified.AddLast(token);
         }
 
-        oldest?.Cancel();
+        if (oldest is not null) Cancel(oldest);
         var connection = Task.Run(async () =>
         {
             using (accepted.Socket)
@@ -123,7 +125,7 @@ sealed class PullServer(
                 {
                     NoteOfClient(limit.IsCancellationRequested
                         ? $"{accepted.Peer}: not done within {Duration.Format(deadline)}; closed"
-                        : $"{accepted.Peer}: closed to make place");
+                        : $"{accepted.Peer}: closed before it had shown a certificate, to make place");
                 }
                 catch (Exception e) when (e is SocketException or OpenSslException)
                 {
@@ -277,6 +279,19 @@ sealed class PullServer(
             if (place.List is null) return false;
             _unverified.Remove(place);
             return true;
+        }
+    }
+
+    /// <summary>Not under the lock: what waits may go on at once, on this thread, and leave its place.</summary>
+    static void Cancel(CancellationTokenSource connection)
+    {
+        try
+        {
+            connection.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It has ended by itself meanwhile.
         }
     }
 

@@ -45,7 +45,12 @@ sealed class Rescans(
         while (true)
         {
             var wait = interval;
-            if (Scan(cancellationToken))
+            // Whoever asked until now gets what they asked for by the scan that begins here.
+            _asked.Wait(0, CancellationToken.None);
+            var isDone = Scan(cancellationToken);
+            // What a scan leaves behind, and a mapping before it, would otherwise stay in memory until the next, hours later.
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+            if (isDone)
             {
                 retry = RetryMin;
             }

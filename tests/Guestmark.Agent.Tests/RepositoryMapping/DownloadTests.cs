@@ -105,6 +105,13 @@ public sealed class DownloadTests : IDisposable
         Assert.Equal(isPermanent, result.IsPermanent);
     }
 
+    [Theory]
+    [InlineData("https://user:secret@example.com/m.json", "https://example.com/m.json")]
+    [InlineData("https://user:sec@ret@example.com", "https://example.com")]
+    [InlineData("https://example.com/a@b", "https://example.com/a@b")]
+    [InlineData("file:///m.json", "file:///m.json")]
+    public void A_password_in_the_url_is_not_told(string url, string told) => Assert.Equal(told, new DownloadRequest { Url = url }.PublicUrl);
+
     [Fact]
     public void Files_are_read_and_other_protocols_are_not()
     {

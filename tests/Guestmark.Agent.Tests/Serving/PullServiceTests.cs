@@ -89,7 +89,10 @@ public sealed class PullServiceTests : IDisposable
         Assert.Equal(
             new Dictionary<string, string>
             {
-                ["detected_os"] = os, ["os_version"] = osVersion, ["activation_status"] = activationFact, ["dnf_metadata_status"] = metadataFact,
+                ["detected_os"] = os,
+                ["os_version"] = osVersion,
+                ["activation_status"] = activationFact,
+                ["dnf_metadata_status"] = metadataFact,
             },
             HostFactNames.Of(inventory));
     }

@@ -1,10 +1,10 @@
 using System.Net.Sockets;
+using Google.Protobuf;
 using Guestmark.Agent.OpenSsl;
 using Guestmark.Agent.RepositoryMapping;
 using Guestmark.Agent.Serving;
 using Guestmark.TestKit;
 using Guestmark.Wire.Pull;
-using Google.Protobuf;
 using IndexReport = Guestmark.Wire.Reports.Scanner.IndexReport;
 
 namespace Guestmark.Agent.Tests.Serving;
