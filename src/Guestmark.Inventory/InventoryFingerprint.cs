@@ -9,36 +9,52 @@ public sealed class InventoryFingerprint
     // A file may change twice within one tick of the file system's clock and keep its size; ticks are 1 to 10 ms.
     static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100);
 
-    readonly FileStatus?[] _states;
-    readonly DateTimeOffset _takenAt;
+    // Of folders with more, what their own state tells must do: they change when a file is made, replaced or removed.
+    const int FolderEntriesMax = 512;
 
-    InventoryFingerprint(FileStatus?[] states, DateTimeOffset takenAt)
+    readonly List<FileStatus?> _states;
+    readonly DateTimeOffset _takenAt;
+    readonly bool _isWhole;
+
+    InventoryFingerprint(List<FileStatus?> states, DateTimeOffset takenAt, bool isWhole)
     {
         _states = states;
         _takenAt = takenAt;
+        _isWhole = isWhole;
     }
 
     /// <summary>The state of the machine at <paramref name="options"/>.HostPath now. Take it before the scan whose result it stands for.</summary>
     public static InventoryFingerprint Take(InventoryScanOptions options, TimeProvider time)
     {
         var takenAt = time.GetUtcNow();
-        var paths = InventoryScanner.Paths;
-        var states = new FileStatus?[paths.Count + 1];
-        if (GuestRoot.TryOpen(options.HostPath, out var opened) is not null) return new InventoryFingerprint(states, takenAt);
-        using var root = opened!;
-        for (var i = 0; i < paths.Count; i++) states[i] = root.StatusOf(paths[i]);
-        if (options.RepositoryToCpePath is { } mapping && GuestRoot.TryOpen("/", out var own) is null)
+        var states = new List<FileStatus?>();
+        if (GuestRoot.TryOpen(options.HostPath, out var opened) is null)
         {
-            using (own) states[^1] = own!.StatusOf(Path.GetFullPath(mapping));
+            using var root = opened!;
+            foreach (var path in InventoryScanner.Paths) Add(root, path, states);
         }
 
-        return new InventoryFingerprint(states, takenAt);
+        if (options.RepositoryToCpePath is { } mapping && GuestRoot.TryOpen("/", out var own) is null)
+        {
+            using (own) Add(own!, Path.GetFullPath(mapping), states);
+        }
+
+        // Languages have no database whose state could tell.
+        return new InventoryFingerprint(states, takenAt, isWhole: !options.Languages);
+    }
+
+    static void Add(GuestRoot root, string path, List<FileStatus?> states)
+    {
+        var state = root.StatusOf(path);
+        states.Add(state);
+        if (state is not { IsFolder: true } || root.TryList(path, out var names) is not null || names is null || names.Count > FolderEntriesMax) return;
+        foreach (var name in names) states.Add(root.StatusOf(path + "/" + name));
     }
 
     /// <summary>Whether a scan now would give what one gave when <paramref name="earlier"/> was taken.</summary>
     public bool IsUnchangedSince(InventoryFingerprint earlier)
     {
-        if (!_states.AsSpan().SequenceEqual(earlier._states)) return false;
+        if (!_isWhole || !_states.SequenceEqual(earlier._states)) return false;
         var newest = long.MinValue;
         foreach (var state in _states) newest = Math.Max(newest, state?.ModifiedMilliseconds ?? long.MinValue);
         return newest < earlier._takenAt.ToUnixTimeMilliseconds() - Tick.TotalMilliseconds;

@@ -96,6 +96,19 @@ public static class InventoryScanner
         return new GuestInventory(os, scan.Packages, scan.Problems) { Host = HostFactsReader.Read(scan) };
     }
 
+    /// <summary>Whether a <c>repository-to-cpe.json</c> says anything of this machine's packages: it is a system of Red Hat.</summary>
+    public static bool NeedsRepositoryToCpe(InventoryScanOptions options)
+    {
+        var os = options.Os;
+        if (os is null && GuestRoot.TryOpen(options.HostPath, out var opened) is null)
+        {
+            using var root = opened!;
+            os = OsReleaseFile.Read(new InventoryScan(root, CancellationToken.None));
+        }
+
+        return os is { IsUnknown: false } && RedHat.NeedsCpes(os);
+    }
+
     static RepositoryToCpe? MappingOf(InventoryScanOptions options, InventoryScan scan)
     {
         if (options.RepositoryToCpePath is not { } path) return null;

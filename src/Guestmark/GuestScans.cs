@@ -115,6 +115,9 @@ sealed class GuestScans(UpSetup setup, CentralClient api, Progress progress, Tim
         yield return socket;
         yield return "--lock-file";
         yield return socket + ".lock";
+        // This machine's network is not the guest's.
+        yield return "--repo-cpe-url";
+        yield return "";
         if (guest.Distro is null) yield break;
         yield return "--distro";
         yield return guest.Distro;

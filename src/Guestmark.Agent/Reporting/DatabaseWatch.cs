@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Guestmark.Inventory;
 
 namespace Guestmark.Agent.Reporting;
 
@@ -49,6 +50,17 @@ sealed partial class DatabaseWatch : IDisposable
 
     /// <summary>Watches a folder. One that is watched already, or that is not there, changes nothing.</summary>
     public void Watch(string folder) => inotify_add_watch(_inotify, folder, Changes);
+
+    /// <summary>Watches the folders of everything that a scan reads. To be called again: folders come and go with the packages that own them.</summary>
+    public void WatchDatabases(string hostPath)
+    {
+        foreach (var path in InventoryScanner.Paths)
+        {
+            // A path may be a folder of files itself, or a file that is replaced in its folder.
+            Watch(Path.Join(hostPath, path));
+            Watch(Path.Join(hostPath, Path.GetDirectoryName(path)));
+        }
+    }
 
     /// <summary>Completes when something changed since the last time.</summary>
     public Task ChangedAsync(CancellationToken cancellationToken) => _changed.WaitAsync(cancellationToken);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Guestmark.Agent.RepositoryMapping;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
 using Guestmark.Wire.Framing;
@@ -19,6 +20,8 @@ static class PushCommand
     {
         var options = new ScanOptions();
         options.AddTo(command);
+        var mapping = new MappingOptions();
+        mapping.AddTo(command);
         var daemon = new Option<bool>("--daemon") { Description = "Stay, and report at each change of the package databases and after each interval" };
         var interval = Duration.Option("--index-interval", "With --daemon: time between two reports when nothing changes", "4h", IntervalMin, TimeSpan.FromDays(7));
         var initialDelay = Duration.Option(
@@ -41,13 +44,23 @@ static class PushCommand
             var channel = Channel(parsed.GetValue(socket), parsed.GetRequiredValue(port));
             using var held = TakeLock(parsed.GetValue(lockFile) ?? LockFileOf(channel), channel);
             var isVerbose = parsed.GetValue(verbose);
-            if (!parsed.GetValue(daemon)) return await PushOnceAsync(channel, options.Read(parsed), parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
+            var scan = options.Read(parsed);
+            var mappings = mapping.Open(parsed, Note);
+            var refresh = mapping.Refresh(parsed, mappings, scan, TimeProvider.System, Note);
+            if (!parsed.GetValue(daemon))
+            {
+                if (refresh is not null) await refresh.TryOnceAsync(cancellationToken);
+                scan = scan with { RepositoryToCpePath = mappings.Current?.Path };
+                return await PushOnceAsync(channel, scan, parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
+            }
 
             var schedule = new ReportSchedule { Interval = parsed.GetRequiredValue(interval), InitialDelayMax = parsed.GetRequiredValue(initialDelay) };
-            await StayAsync(channel, options.Read(parsed), schedule, parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
+            await StayAsync(channel, scan, mappings, refresh, schedule, parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
             return ExitCode.Done;
         });
     }
+
+    static void Note(string line) => Console.Error.WriteLine(TerminalText.Printable(line));
 
     static HostChannel Channel(string? socket, uint port)
     {
@@ -89,23 +102,26 @@ static class PushCommand
     }
 
     static async Task StayAsync(
-        HostChannel channel, InventoryScanOptions options, ReportSchedule schedule, TimeSpan timeout, bool isVerbose, CancellationToken cancellationToken)
+        HostChannel channel, InventoryScanOptions options, MappingStore mappings, MappingRefresh? refresh, ReportSchedule schedule, TimeSpan timeout,
+        bool isVerbose, CancellationToken cancellationToken)
     {
         var time = TimeProvider.System;
+        var refreshing = refresh?.RunAsync(cancellationToken) ?? Task.CompletedTask;
         using var watch = DatabaseWatch.TryStart(out var watchError);
         if (watch is null) Tell($"changes are only found after each interval: {watchError}");
         var loop = new ReportLoop(
             schedule,
             cancellation =>
             {
-                // Anew each time: folders come and go with the packages that own them.
-                if (watch is not null) WatchFolders(watch, options.HostPath);
-                var inventory = InventoryScanner.Scan(options, cancellation);
+                watch?.WatchDatabases(options.HostPath);
+                // A new mapping is a change as well.
+                if (mappings.Current is { } current) watch?.Watch(Path.GetDirectoryName(current.Path)!);
+                var inventory = InventoryScanner.Scan(Options(), cancellation);
                 if (isVerbose) PrintJson(inventory);
                 Problems.Report(inventory);
                 return Encode(inventory);
             },
-            () => InventoryFingerprint.Take(options, time),
+            () => InventoryFingerprint.Take(Options(), time),
             async (report, cancellation) =>
             {
                 using var deadline = new CancellationTokenSource(timeout, time);
@@ -124,12 +140,18 @@ static class PushCommand
             Tell);
         try
         {
+            if (refresh is not null && mappings.Current is null)
+                await Task.WhenAny(refresh.FirstTry, Task.Delay(MappingOptions.FirstTryMax, time, cancellationToken));
             await loop.RunAsync(cancellationToken);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             // Stopping is what was asked for.
         }
+
+        await refreshing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        InventoryScanOptions Options() => options with { RepositoryToCpePath = mappings.Current?.Path };
 
         void Tell(string line) => Console.Error.WriteLine(TerminalText.Printable($"{channel.Name}: {line}"));
     }
@@ -139,16 +161,6 @@ static class PushCommand
         var writer = new ProtoWriter();
         InventoryReports.Write(inventory, writer);
         return writer.Written.ToArray();
-    }
-
-    static void WatchFolders(DatabaseWatch watch, string hostPath)
-    {
-        foreach (var path in InventoryScanner.Paths)
-        {
-            // A path may be a folder of files itself, or a file that is replaced in its folder.
-            watch.Watch(Path.Join(hostPath, path));
-            watch.Watch(Path.Join(hostPath, Path.GetDirectoryName(path)));
-        }
     }
 
     static void PrintJson(GuestInventory inventory)

@@ -23,6 +23,23 @@ sealed class MappingRefresh(MappingStore store, DownloadRequest request, TimePro
     /// <summary>Done after the first try, whether it brought a mapping or not.</summary>
     public Task FirstTry => _first.Task;
 
+    /// <summary>One try, for a program that does not stay: not when the mapping is of the last day, and no longer than <see cref="MappingOptions.FirstTryMax"/>.</summary>
+    public async Task TryOnceAsync(CancellationToken cancellationToken)
+    {
+        if (store.Current is { } current && time.GetUtcNow().UtcDateTime - File.GetLastWriteTimeUtc(current.Path) < Interval) return;
+        using var over = new CancellationTokenSource(MappingOptions.FirstTryMax, time);
+        using var trying = CancellationTokenSource.CreateLinkedTokenSource(over.Token, cancellationToken);
+        try
+        {
+            var (problem, _) = await TryAsync(trying.Token);
+            if (problem is not null) note($"the repository-to-cpe mapping is not refreshed: {problem}");
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            note($"the repository-to-cpe mapping is not refreshed: {request.Url} did not answer within {Duration.Format(MappingOptions.FirstTryMax)}");
+        }
+    }
+
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         while (true)

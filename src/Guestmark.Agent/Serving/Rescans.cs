@@ -5,6 +5,7 @@ namespace Guestmark.Agent.Serving;
 
 /// <summary>Keeps the report current: scans at the start, after each interval, and whenever it is asked to.</summary>
 /// <param name="scan">Scans with the mapping file that it is given, which is null when there is none.</param>
+/// <param name="fingerprint">The state of what a scan with that mapping file reads: while it stays, nothing is read again.</param>
 /// <param name="encode">Encodes a <c>scanner.v4.IndexReport</c>. The same inventory gives the same bytes.</param>
 /// <param name="reports">Gets each report.</param>
 /// <param name="mappings">The mapping in use.</param>
@@ -12,6 +13,7 @@ namespace Guestmark.Agent.Serving;
 /// <param name="note">Is told what came of each scan.</param>
 sealed class Rescans(
     Func<string?, CancellationToken, GuestInventory> scan,
+    Func<string?, InventoryFingerprint> fingerprint,
     Func<GuestInventory, ReadOnlyMemory<byte>> encode,
     ReportSource reports,
     MappingStore mappings,
@@ -25,6 +27,8 @@ sealed class Rescans(
 
     // One is enough: whoever asks while a scan is under way gets a scan that begins later.
     readonly SemaphoreSlim _asked = new(0, 1);
+
+    InventoryFingerprint? _read;
 
     /// <summary>Asks for a scan now.</summary>
     public void Request()
@@ -79,6 +83,9 @@ sealed class Rescans(
     bool Scan(CancellationToken cancellationToken)
     {
         var mapping = mappings.Current;
+        var now = fingerprint(mapping?.Path);
+        if (_read is not null && now.IsUnchangedSince(_read)) return true;
+        _read = null;
         GuestInventory inventory;
         try
         {
@@ -92,6 +99,7 @@ sealed class Rescans(
         // Nothing but problems is no inventory: better the last one, which says when it was made.
         if (inventory.Packages.Count == 0 && inventory.Problems.Count > 0)
             return Fail($"{inventory.Problems[0].Path}: {inventory.Problems[0].Message}");
+        _read = now;
         var isNew = reports.Publish(encode(inventory), HostFactNames.Of(inventory), mapping?.Hash, time.GetUtcNow());
         var generation = reports.Current!.Generation;
         note($"scanned: {inventory.Packages.Count} packages of {inventory.Os}, {(isNew ? "generation" : "unchanged, still generation")} {generation}");

@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
-using System.Reflection;
 using Guestmark.Agent.OpenSsl;
+using Guestmark.Agent.Reporting;
 using Guestmark.Agent.RepositoryMapping;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
@@ -18,8 +18,7 @@ static class ServeCommand
     // virt-handler's service, seen from the guest.
     const uint CaServicePort = 1;
 
-    // How long the first scan waits for the mapping, so that the first report has CPEs where a download is quick.
-    static readonly TimeSpan FirstMappingMax = TimeSpan.FromSeconds(10);
+    static readonly TimeSpan ChangesRest = TimeSpan.FromSeconds(2);
 
     public static Command Create()
     {
@@ -37,23 +36,11 @@ static class ServeCommand
             Description = "Authorities whose clients are let in, in PEM, instead of those that KubeVirt names; read at each connection",
             HelpName = "PATH",
         };
-        var mappingUrl = new Option<string>("--repo-cpe-url")
-        {
-            Description = "Where to fetch the repository-to-cpe mapping, once a day; '' to have the Sensor send it",
-            HelpName = "URL",
-            DefaultValueFactory = _ => MappingRefresh.DefaultUrl,
-        };
-        var mappingPath = new Option<string?>("--repo-cpe-path") { Description = "A mapping to use until one was fetched or sent", HelpName = "PATH" };
-        var stateFolder = new Option<string>("--state-dir")
-        {
-            Description = "Where the mapping is kept",
-            HelpName = "DIR",
-            DefaultValueFactory = _ => "/var/lib/guestmark-agent",
-        };
+        var mapping = new MappingOptions();
         var verbose = new Option<bool>("--verbose") { Description = "Tell of every answer" };
         var command = new Command("serve", "Stays, and hands the report to a Sensor that asks for it")
         {
-            port, socket, rescanInterval, connectionDeadline, caFetchTimeout, caFile, mappingUrl, mappingPath, stateFolder, verbose,
+            port, socket, rescanInterval, connectionDeadline, caFetchTimeout, caFile, verbose,
         }.WithExamples(
             """
             guestmark-agent serve
@@ -61,29 +48,38 @@ static class ServeCommand
             guestmark-agent serve --socket /run/guestmark.sock --ca-file /etc/guestmark/ca.pem
             """);
         scanOptions.AddTo(command);
+        mapping.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var address = Address(parsed.GetValue(socket), parsed.GetRequiredValue(port));
+            var scan = scanOptions.Read(parsed);
             var timeout = parsed.GetRequiredValue(caFetchTimeout);
             var options = new ServeOptions
             {
                 Address = address,
+                HostPath = scan.HostPath,
                 RescanInterval = parsed.GetRequiredValue(rescanInterval),
                 ConnectionDeadline = parsed.GetRequiredValue(connectionDeadline),
-                MappingUrl = parsed.GetRequiredValue(mappingUrl),
-                MappingPath = parsed.GetValue(mappingPath),
-                StateFolder = parsed.GetRequiredValue(stateFolder),
+                IsMappingFetched = mapping.Url(parsed).Length > 0,
                 IsVerbose = parsed.GetValue(verbose),
                 FetchAuthorities = parsed.GetValue(caFile) is { } file
                     ? cancellation => ClientAuthorities.ReadFileAsync(file, cancellation)
                     : cancellation => CaBundleClient.FetchAsync(
                         new VsockEndPoint(VsockEndPoint.CidHost, CaServicePort), timeout, TimeProvider.System, cancellation),
             };
-            GuestInventory Scan(string? mapping, CancellationToken cancellation) =>
-                InventoryScanner.Scan(scanOptions.Read(parsed) with { RepositoryToCpePath = mapping }, cancellation);
+            var mappings = mapping.Open(parsed, Note);
+            var refresh = mapping.Refresh(parsed, mappings, scan, TimeProvider.System, Note);
             try
             {
-                await RunAsync(options, Scan, TimeProvider.System, Note, cancellationToken);
+                await RunAsync(
+                    options,
+                    (path, cancellation) => InventoryScanner.Scan(scan with { RepositoryToCpePath = path }, cancellation),
+                    path => InventoryFingerprint.Take(scan with { RepositoryToCpePath = path }, TimeProvider.System),
+                    mappings,
+                    refresh,
+                    TimeProvider.System,
+                    Note,
+                    cancellationToken);
             }
             catch (OpenSslException e)
             {
@@ -101,19 +97,34 @@ static class ServeCommand
 
     /// <summary>Serves until it is cancelled.</summary>
     /// <param name="scan">Scans with a mapping file, or with none.</param>
+    /// <param name="fingerprint">The state of what such a scan reads.</param>
+    /// <param name="refresh">Keeps the mapping current. Null: a Sensor does, or nobody.</param>
     /// <exception cref="IOException">The address cannot be listened on.</exception>
     /// <exception cref="OpenSslException">This machine has no OpenSSL.</exception>
     public static async Task RunAsync(
-        ServeOptions options, Func<string?, CancellationToken, GuestInventory> scan, TimeProvider time, Action<string> note, CancellationToken cancellationToken)
+        ServeOptions options, Func<string?, CancellationToken, GuestInventory> scan, Func<string?, InventoryFingerprint> fingerprint,
+        MappingStore mappings, MappingRefresh? refresh, TimeProvider time, Action<string> note, CancellationToken cancellationToken)
     {
         using var identity = TlsIdentity.Create("guestmark-agent", time);
         using var authorities = new ClientAuthorities(identity, options.FetchAuthorities, note);
         var reports = new ReportSource(time.GetUtcNow());
-        var mappings = MappingStore.Open(options.StateFolder, options.MappingPath, note);
-        var isFetched = options.MappingUrl.Length > 0;
-        var service = new PullService(reports, mappings, isFetched ? MappingUpdatePath.Url : MappingUpdatePath.Sensor, Version());
+        var service = new PullService(reports, mappings, options.IsMappingFetched ? MappingUpdatePath.Url : MappingUpdatePath.Sensor, AgentVersion.Text);
         using var server = new PullServer(authorities, service, options.ConnectionDeadline, time, note, options.IsVerbose);
-        using var rescans = new Rescans(scan, Encode, reports, mappings, options.RescanInterval, time, note);
+        using var watch = DatabaseWatch.TryStart(out var watchError);
+        if (watch is null) note($"changes are only found after each interval: {watchError}");
+        using var rescans = new Rescans(
+            (path, cancellation) =>
+            {
+                watch?.WatchDatabases(options.HostPath);
+                return scan(path, cancellation);
+            },
+            fingerprint,
+            Encode,
+            reports,
+            mappings,
+            options.RescanInterval,
+            time,
+            note);
         mappings.Changed = rescans.Request;
 
         // Before the first scan is done, so that whoever asks is told to come again instead of finding nobody.
@@ -123,11 +134,10 @@ static class ServeCommand
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         List<Task> tasks = [server.RunAsync(listener, ended.Token)];
         var mappingIsThere = Task.CompletedTask;
-        if (isFetched)
+        if (refresh is not null)
         {
-            var refresh = new MappingRefresh(mappings, new DownloadRequest { Url = options.MappingUrl }, time, note);
             tasks.Add(refresh.RunAsync(ended.Token));
-            if (mappings.Current is null) mappingIsThere = Task.WhenAny(refresh.FirstTry, Task.Delay(FirstMappingMax, time, ended.Token));
+            if (mappings.Current is null) mappingIsThere = Task.WhenAny(refresh.FirstTry, Task.Delay(MappingOptions.FirstTryMax, time, ended.Token));
         }
 
         tasks.Add(Task.Run(
@@ -137,6 +147,7 @@ static class ServeCommand
                 await rescans.RunAsync(ended.Token);
             },
             ended.Token));
+        if (watch is not null) tasks.Add(RequestAtChangesAsync(watch, rescans, time, ended.Token));
         await Task.WhenAny(tasks);
         await ended.CancelAsync();
         foreach (var task in tasks)
@@ -149,6 +160,17 @@ static class ServeCommand
             {
                 // That is how they end.
             }
+        }
+    }
+
+    static async Task RequestAtChangesAsync(DatabaseWatch watch, Rescans rescans, TimeProvider time, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            await watch.ChangedAsync(cancellationToken);
+            // A transaction writes for a while; what comes later asks again.
+            await Task.Delay(ChangesRest, time, cancellationToken);
+            rescans.Request();
         }
     }
 
@@ -173,9 +195,6 @@ static class ServeCommand
         return writer.Written.ToArray();
     }
 
-    static string Version() =>
-        typeof(ServeCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
-
     static void Note(string message) => Console.Error.WriteLine(TerminalText.Printable(message));
 }
 
@@ -192,13 +211,11 @@ sealed record ServeOptions
 
     public TimeSpan ConnectionDeadline { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Where the mapping is fetched. Empty: a Sensor sends it.</summary>
-    public string MappingUrl { get; init; } = MappingRefresh.DefaultUrl;
+    /// <summary>The root of the machine, whose databases are watched.</summary>
+    public required string HostPath { get; init; }
 
-    /// <summary>A mapping to use until another is there. Null: none.</summary>
-    public string? MappingPath { get; init; }
-
-    public string StateFolder { get; init; } = "/var/lib/guestmark-agent";
+    /// <summary>The mapping is fetched by this machine, and a Sensor may not send one.</summary>
+    public bool IsMappingFetched { get; init; }
 
     /// <summary>Tell of every answer.</summary>
     public bool IsVerbose { get; init; }

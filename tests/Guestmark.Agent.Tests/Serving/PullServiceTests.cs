@@ -109,6 +109,8 @@ public sealed class PullServiceTests : IDisposable
                 begun.Release();
                 return scans.TryDequeue(out var scan) ? scan() : new GuestInventory(OsRelease.Unknown, [bash], []);
             },
+            // Of languages no state tells, so that nothing counts as unchanged.
+            _ => InventoryFingerprint.Take(new InventoryScanOptions { Languages = true }, _time),
             inventory => new IndexReport { HashId = $"{inventory.Packages.Count}" }.ToByteArray(),
             _reports,
             Mappings,

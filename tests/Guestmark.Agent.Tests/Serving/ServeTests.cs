@@ -1,3 +1,4 @@
+using Guestmark.Agent.RepositoryMapping;
 using System.Net.Sockets;
 using System.Text;
 using Google.Protobuf;
@@ -86,23 +87,28 @@ public sealed class ServeTests : IDisposable
     {
         using var taken = ChannelSocket.Listener.Open(new UnixDomainSocketEndPoint(SocketPath));
         await Assert.ThrowsAsync<IOException>(() => ServeCommand.RunAsync(
-            Options(), (_, _) => throw new InvalidOperationException("must not scan"), TimeProvider.System, _notes.Add, CancellationToken.None));
+            Options(), (_, _) => throw new InvalidOperationException("must not scan"), Fingerprint, Mappings(), null, TimeProvider.System, _notes.Add,
+            CancellationToken.None));
     }
 
     ServeOptions Options() => new()
     {
         Address = new UnixDomainSocketEndPoint(SocketPath),
         FetchAuthorities = cancellation => ClientAuthorities.ReadFileAsync(_folder.File("ca.pem"), cancellation),
-        MappingUrl = "",
-        StateFolder = _folder.File("state"),
+        HostPath = _folder.File("guest"),
         IsVerbose = true,
     };
+
+    InventoryFingerprint Fingerprint(string? mapping) =>
+        InventoryFingerprint.Take(new InventoryScanOptions { HostPath = _folder.File("guest"), RepositoryToCpePath = mapping }, TimeProvider.System);
+
+    MappingStore Mappings() => MappingStore.Open(_folder.File("state"), null, _notes.Add);
 
     async Task ServeAsync(Func<string?, CancellationToken, GuestInventory> scan, Func<Task> use)
     {
         await File.WriteAllBytesAsync(_folder.File("ca.pem"), _authority.Pem);
         using var stop = new CancellationTokenSource();
-        var serving = ServeCommand.RunAsync(Options(), scan, TimeProvider.System, _notes.Add, stop.Token);
+        var serving = ServeCommand.RunAsync(Options(), scan, Fingerprint, Mappings(), null, TimeProvider.System, _notes.Add, stop.Token);
         try
         {
             await _notes.WaitForAsync("listening on");
