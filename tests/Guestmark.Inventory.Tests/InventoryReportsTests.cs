@@ -322,6 +322,7 @@ public sealed class InventoryReportsTests(RealDatabases databases)
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_report_that_is_well_formed_is_read()
     {
         var original = Bytes(new GuestInventory(
@@ -344,6 +345,7 @@ public sealed class InventoryReportsTests(RealDatabases databases)
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Whatever_a_report_holds_can_be_written_in_every_form()
     {
         var original = Bytes(new GuestInventory(

@@ -127,6 +127,7 @@ public sealed class ReportValidatorTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Mutated_reports_never_throw_and_what_passes_decodes_to_what_was_counted()
     {
         var original = Report(40).ToByteArray();

@@ -168,6 +168,7 @@ public sealed class CaBundleClientTests : IDisposable
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Header_blocks_are_read_in_every_form_and_damage_within_bounds()
     {
         (string Block, int? Http, int? Grpc)[] blocks =

@@ -154,6 +154,7 @@ public sealed class PullServiceTests : IDisposable
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void A_damaged_request_is_answered_and_never_an_exception()
     {
         Publish([1, 2, 3]);

@@ -97,6 +97,7 @@ public sealed class ApkPackagesTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_packages_or_problems()
     {
         var random = new Random(20260110);

@@ -132,6 +132,7 @@ public sealed class DpkgFilesTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_files_or_problems()
     {
         var random = new Random(20260108);
@@ -165,6 +166,7 @@ public sealed class DpkgFilesTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_of_a_small_status_give_packages_or_problems()
     {
         var random = new Random(20260109);

@@ -78,6 +78,7 @@ public sealed class GoProgramTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_modules_or_an_error()
     {
         var random = new Random(20260112);

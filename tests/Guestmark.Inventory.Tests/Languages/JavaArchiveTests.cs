@@ -152,6 +152,7 @@ public sealed class JavaArchiveTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_libraries_or_an_error()
     {
         var random = new Random(20260113);
@@ -171,6 +172,7 @@ public sealed class JavaArchiveTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_of_a_manifest_or_properties_give_a_library_or_none()
     {
         var random = new Random(20260114);

@@ -71,6 +71,7 @@ public sealed class TextFormatsTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_packages_or_an_error()
     {
         var random = new Random(20260115);

@@ -130,6 +130,7 @@ public sealed class HostFactsReaderTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_a_time_or_an_error()
     {
         var random = new Random(20260111);

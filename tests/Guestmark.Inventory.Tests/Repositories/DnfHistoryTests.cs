@@ -188,6 +188,7 @@ public sealed class DnfHistoryTests : IDisposable
     }
 
     [ToolFact("sqlite3")]
+    [Trait("Category", "Fuzz")]
     public void Any_history_gives_repositories_or_problems()
     {
         Make(Dnf4Path, Dnf4Tables + "INSERT INTO trans_item VALUES (1, 1, 10, 1, 1, 1, 1);\n");

@@ -132,6 +132,7 @@ public sealed class RecordedRepositoryTests : IDisposable
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_state_and_manifest_give_repositories_or_problems()
     {
         var state = Encoding.UTF8.GetBytes("version = \"1.0\"\n[nevras]\n\"p-1-1.el9_4.x86_64\" = {from_repo = \"fedora\"}\n[nevras.\"q-2:1-1.x86_64\"]\nfrom_repo = \"updates\"\n");

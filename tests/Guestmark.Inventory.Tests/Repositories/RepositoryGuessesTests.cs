@@ -312,6 +312,7 @@ public sealed class RepositoryGuessesTests : IDisposable
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_repository_file_and_certificate_is_read_within_bounds()
     {
         var repo = Encoding.UTF8.GetBytes("[a]\nname=x\nbaseurl=https://m/content/content/dist/$releasever/os,http://n/content/${basearch}/os\n  http://third/content/x\nenabled=0\n[b]\nbaseurl=file:///x\n");

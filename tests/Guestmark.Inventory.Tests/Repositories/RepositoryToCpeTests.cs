@@ -121,6 +121,7 @@ public sealed class RepositoryToCpeTests : IDisposable
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_list_gives_repositories_or_an_error()
     {
         var seed = Encoding.UTF8.GetBytes("""{"data":{"r":{"cpes":["cpe:/o:a","cpe:/o:b"],"repo_relative_urls":["content/dist/x/os"]},"s\u00e4":{"cpes":["c"]}}}""");

@@ -124,6 +124,7 @@ public sealed class BerkeleyHashTests : IDisposable
     }
 
     [ToolFact("db5.3_load")]
+    [Trait("Category", "Fuzz")]
     public void Any_pages_give_packages_or_problems()
     {
         var path = Load(512, BigEndian, [.. Enumerable.Range(0, 12).Select(i => HeaderBuilder.Package($"package{i}", padding: i % 4 * 700))]);

@@ -74,6 +74,7 @@ public sealed class ContainerManifestTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_text_gives_packages_or_counts()
     {
         var seed = Encoding.UTF8.GetBytes(Line + Line.Replace("(none)", "1"));

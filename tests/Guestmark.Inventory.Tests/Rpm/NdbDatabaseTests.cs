@@ -132,6 +132,7 @@ public sealed class NdbDatabaseTests : IDisposable
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_packages_or_problems()
     {
         var original = NdbBuilder.Build([.. Headers(4), HeaderBuilder.Package("large", padding: 70_000)]);

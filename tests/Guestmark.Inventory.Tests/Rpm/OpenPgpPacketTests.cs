@@ -67,6 +67,7 @@ public sealed class OpenPgpPacketTests
     public void What_is_no_signature_is_none(string hex) => Assert.Null(Read(Convert.FromHexString(hex)));
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_a_signature_or_none()
     {
         byte[][] seeds = [.. Packets.Select(row => (byte[])row[1])];

@@ -318,6 +318,7 @@ public sealed class RpmHeaderTests(ITestOutputHelper output)
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_a_header_or_an_error()
     {
         var original = WithFiles().AddStrings(1047, "bash", "sh").AddStrings(1049, "glibc").AddStrings(1113, "5.2-1", "").AddText(5120, "bash-3:5.2-1").CloseRegion()

@@ -204,6 +204,7 @@ public sealed class SqliteFileTests : IDisposable
     }
 
     [ToolFact("sqlite3")]
+    [Trait("Category", "Fuzz")]
     public void Any_file_and_log_give_rows_or_problems()
     {
         var script = "PRAGMA page_size=512; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;\nCREATE TABLE t (id INTEGER, name TEXT, PRIMARY KEY(id));\n"

@@ -174,6 +174,7 @@ public sealed class ProtoTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void A_reader_takes_what_generated_code_takes()
     {
         var seed = new VMReport

@@ -58,6 +58,7 @@ public sealed class PullFrameTests
     }
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_give_frames_that_they_hold()
     {
         var random = new Random(20260122);

@@ -127,6 +127,7 @@ public sealed class VmServiceRequestTests
     public void What_is_malformed_is_named(string hex, string expected) => Assert.Equal(expected, ErrorOf(Convert.FromHexString(hex)));
 
     [Fact]
+    [Trait("Category", "Fuzz")]
     public void Any_bytes_are_read_as_generated_code_reads_them_or_refused()
     {
         var seeds = new[]
