@@ -52,12 +52,10 @@ compare_by() {
     }'
 }
 
-# publish_agent : builds the agent that goes into guests and sets $agent to it.
-publish_agent() {
-  local framework
-  framework=$(sed -n 's/.*<AotFramework>\(.*\)<.*/\1/p' "$root/Directory.Build.props")
-  dotnet publish "$root/src/Guestmark.Agent" -f "$framework" -r linux-x64 -c Release --nologo -v quiet >&2 || return 1
-  agent=$root/artifacts/publish/Guestmark.Agent/release_${framework}_linux-x64/guestmark-agent
+# package_agent : builds the agent as it goes into guests and sets $agent to it.
+package_agent() {
+  bash "$root/deploy/packages/build.sh" >&2 || return 1
+  agent=$root/artifacts/packages/agent/guestmark-agent
 }
 
 # record NAME : replaces the block NAME of docs/specification.md by standard input.

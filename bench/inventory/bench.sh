@@ -10,7 +10,7 @@ work=$root/artifacts/bench/inventory
 [ -d "$testdata/rpmdb" ] || { echo "error: no test data in $testdata; name its folder in GUESTMARK_TESTDATA" >&2; exit 1; }
 
 require_debian gcc libc6-dev rpm dpkg
-publish_agent
+package_agent
 mkdir -p "$work"
 measure=$work/measure
 [ "$measure" -nt "$root/bench/inventory/measure.c" ] || gcc -O2 "$root/bench/inventory/measure.c" -o "$measure"

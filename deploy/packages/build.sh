@@ -37,6 +37,8 @@ make_sysroot() {
 rm -rf "$packages"
 mkdir -p "$folder"
 echo "building the agent $version for $framework" >&2
+# The linker's options are no inputs of the build: what was linked with this machine's C library would stay.
+rm -rf "$root"/artifacts/{obj,bin}/Guestmark.Agent/release_"${framework}"_linux-x64/native
 dotnet publish "$root/src/Guestmark.Agent" -f "$framework" -r linux-x64 -c Release --nologo -v quiet -p:AgentSysRoot="$sysroot" >&2
 cp "$root/artifacts/publish/Guestmark.Agent/release_${framework}_linux-x64/guestmark-agent" "$folder/"
 needed=$(objdump -T "$folder/guestmark-agent" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -1)
