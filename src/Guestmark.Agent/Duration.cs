@@ -5,29 +5,32 @@ using System.Text;
 namespace Guestmark.Agent;
 
 /// <summary>Durations as the original agent takes them (Go's time.ParseDuration): <c>4h</c>, <c>1h30m</c>, <c>30s</c>, <c>500ms</c>. A bare number is seconds.</summary>
-static class Duration
+readonly record struct Duration(TimeSpan Value)
 {
     static readonly (string Unit, double Seconds)[] Units = [("ms", 0.001), ("h", 3600), ("m", 60), ("s", 1)];
 
     /// <summary>An option that takes a duration between two bounds.</summary>
-    public static Option<TimeSpan> Option(string name, string description, string defaultText, TimeSpan least, TimeSpan most)
+    public static Option<Duration> Option(string name, string description, string defaultText, TimeSpan least, TimeSpan most)
     {
-        var option = new Option<TimeSpan>(name)
+        var option = new Option<Duration>(name)
         {
             Description = description,
             HelpName = "DURATION",
-            DefaultValueFactory = _ => Parse(defaultText)!.Value,
+            DefaultValueFactory = _ => new Duration(Parse(defaultText)!.Value),
             CustomParser = result =>
             {
                 var text = result.Tokens[0].Value;
                 if (Parse(text) is not { } value) result.AddError($"{name} {text}: write a duration such as 30s, 10m or 1h30m");
                 else if (value < least || value > most) result.AddError($"{name} {text}: must be {Format(least)} to {Format(most)}");
-                else return value;
+                else return new Duration(value);
                 return default;
             },
         };
         return option;
     }
+
+    /// <summary>As help shows it.</summary>
+    public override string ToString() => Format(Value);
 
     /// <returns>Null when the text is no duration.</returns>
     public static TimeSpan? Parse(string text)

@@ -51,11 +51,11 @@ static class PushCommand
             {
                 if (refresh is not null) await refresh.TryOnceAsync(cancellationToken);
                 scan = scan with { RepositoryToCpePath = mappings.Current?.Path };
-                return await PushOnceAsync(channel, scan, parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
+                return await PushOnceAsync(channel, scan, parsed.GetRequiredValue(timeout).Value, isVerbose, cancellationToken);
             }
 
-            var schedule = new ReportSchedule { Interval = parsed.GetRequiredValue(interval), InitialDelayMax = parsed.GetRequiredValue(initialDelay) };
-            await StayAsync(channel, scan, mappings, refresh, schedule, parsed.GetRequiredValue(timeout), isVerbose, cancellationToken);
+            var schedule = new ReportSchedule { Interval = parsed.GetRequiredValue(interval).Value, InitialDelayMax = parsed.GetRequiredValue(initialDelay).Value };
+            await StayAsync(channel, scan, mappings, refresh, schedule, parsed.GetRequiredValue(timeout).Value, isVerbose, cancellationToken);
             return ExitCode.Done;
         });
     }

@@ -53,13 +53,13 @@ static class ServeCommand
         {
             var address = Address(parsed.GetValue(socket), parsed.GetRequiredValue(port));
             var scan = scanOptions.Read(parsed);
-            var timeout = parsed.GetRequiredValue(caFetchTimeout);
+            var timeout = parsed.GetRequiredValue(caFetchTimeout).Value;
             var options = new ServeOptions
             {
                 Address = address,
                 HostPath = scan.HostPath,
-                RescanInterval = parsed.GetRequiredValue(rescanInterval),
-                ConnectionDeadline = parsed.GetRequiredValue(connectionDeadline),
+                RescanInterval = parsed.GetRequiredValue(rescanInterval).Value,
+                ConnectionDeadline = parsed.GetRequiredValue(connectionDeadline).Value,
                 IsMappingFetched = mapping.Url(parsed).Length > 0,
                 IsVerbose = parsed.GetValue(verbose),
                 FetchAuthorities = parsed.GetValue(caFile) is { } file
