@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the agent for guests and packs it: tarball, .deb and .rpm in artifacts/packages. The agent needs glibc 2.17 or later.
+# Builds the agent for guests and packs it: tarball, .deb and .rpm in artifacts/packages. The agent needs glibc 2.28 or later.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/build/require.sh"
@@ -41,6 +41,7 @@ echo "building the agent $version for $framework" >&2
 rm -rf "$root"/artifacts/{obj,bin}/Guestmark.Agent/release_"${framework}"_linux-x64/native
 dotnet publish "$root/src/Guestmark.Agent" -f "$framework" -r linux-x64 -c Release --nologo -v quiet -p:AgentSysRoot="$sysroot" >&2
 cp "$root/artifacts/publish/Guestmark.Agent/release_${framework}_linux-x64/guestmark-agent" "$folder/"
+# 2.17 is all that the linker sees; statx(2), which is looked up at run time, came with 2.28.
 needed=$(objdump -T "$folder/guestmark-agent" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -1)
 [ "$needed" = GLIBC_2.17 ] || { echo "error: the agent needs $needed, not GLIBC_2.17" >&2; exit 1; }
 cp "$root/LICENSE" "$root"/deploy/systemd/guestmark-agent* "$root/deploy/quadlet/guestmark-agent.container" "$folder/"

@@ -8,13 +8,15 @@ namespace Guestmark.Agent.Reporting;
 /// <summary>One agent per channel: two would send each report twice. The lock ends with the process, however that ends.</summary>
 sealed partial class AgentLock : IDisposable
 {
-    /// <summary>A user other than root may not write to <c>/run/lock</c> on every distribution.</summary>
+    /// <summary>Root's is not <c>/run/lock</c>, where on many systems anybody may put a folder of this name, or a link.</summary>
     public static string Folder { get; } =
-        Path.Combine(Environment.IsPrivilegedProcess ? "/run/lock" : Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") ?? "/run/lock", "guestmark-agent");
+        Path.Combine(Environment.IsPrivilegedProcess ? "/run" : Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") ?? "/run", "guestmark-agent");
 
     const int ExclusiveNonBlocking = 2 | 4;
     const int WouldBlock = 11;
     const int ReadWriteCreateCloseOnExec = 2 | 0x40 | 0x8_0000;
+    // What the number is written into must be the lock and not what a link leads to.
+    static readonly int NoFollow = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x8000 : 0x2_0000;
     const int OwnerOnly = 0b110_000_000;
     const UnixFileMode FolderMode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
         | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute;
@@ -41,7 +43,7 @@ sealed partial class AgentLock : IDisposable
         }
 
         // Not File.OpenHandle: that takes a lock of its own, and so cannot read who has this one.
-        var descriptor = open(file, ReadWriteCreateCloseOnExec, OwnerOnly);
+        var descriptor = open(file, ReadWriteCreateCloseOnExec | NoFollow, OwnerOnly);
         if (descriptor < 0)
         {
             unavailable = Marshal.GetLastPInvokeErrorMessage();

@@ -4,14 +4,13 @@ using Guestmark.CommandLine;
 using Guestmark.Inventory;
 using Guestmark.Wire.Framing;
 using Guestmark.Wire.Protobuf;
+using Guestmark.Wire.Sockets;
 
 namespace Guestmark.Agent.Reporting;
 
 /// <summary>The agent without a command: sends the report to the host, once or, with <c>--daemon</c>, at each change.</summary>
 static class PushCommand
 {
-    const int PortDefault = 818;
-
     static readonly TimeSpan IntervalMin = TimeSpan.FromMinutes(10);
     static readonly TimeSpan RetryDelayMin = TimeSpan.FromMilliseconds(200);
     static readonly TimeSpan RetryDelayMax = TimeSpan.FromSeconds(5);
@@ -20,16 +19,16 @@ static class PushCommand
     {
         var options = new ScanOptions();
         options.AddTo(command);
-        var mapping = new MappingOptions();
+        var mapping = new MappingOptions(MappingRefresh.DefaultUrl);
         mapping.AddTo(command);
         var daemon = new Option<bool>("--daemon") { Description = "Stay, and report at each change of the package databases and after each interval" };
         var interval = Duration.Option("--index-interval", "With --daemon: time between two reports when nothing changes", "4h", IntervalMin, TimeSpan.FromDays(7));
         var initialDelay = Duration.Option(
             "--max-initial-report-delay", "With --daemon: the first report comes after a random part of this", "20m", TimeSpan.Zero, TimeSpan.FromDays(1));
-        var port = new Option<uint>("--port") { Description = "The host's AF_VSOCK port", HelpName = "PORT", DefaultValueFactory = _ => PortDefault };
+        var port = new Option<uint>("--port") { Description = "The host's AF_VSOCK port", HelpName = "PORT", DefaultValueFactory = _ => VsockEndPoint.PortDefault };
         var socket = new Option<string?>("--socket") { Description = "A Unix socket that leads to the host, instead of AF_VSOCK", HelpName = "PATH" };
         var timeout = Duration.Option("--timeout", "Time to deliver a report; with --daemon, of one attempt", "30s", TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
-        var verbose = new Option<bool>("--verbose") { Description = "Print each inventory to standard output as JSON, and what is done to standard error" };
+        var verbose = new Option<bool>("--verbose") { Description = "Print each inventory to standard output as JSON, and all that is done to standard error" };
         var lockFile = new Option<string?>("--lock-file") { Description = $"Held while reporting [default: one for each channel in {AgentLock.Folder}]", HelpName = "PATH" };
         command.Options.Add(daemon);
         command.Options.Add(interval);
@@ -71,7 +70,7 @@ static class PushCommand
         }
         catch (ArgumentOutOfRangeException)
         {
-            throw new CommandException($"--socket {socket}: the path is too long for a Unix socket, which has at most 107 bytes; use a shorter one");
+            throw new UsageException($"--socket {socket}: the path of a Unix socket has 1 to 107 bytes; use a shorter one");
         }
     }
 
@@ -107,19 +106,19 @@ static class PushCommand
     {
         var time = TimeProvider.System;
         var refreshing = refresh?.RunAsync(cancellationToken) ?? Task.CompletedTask;
-        using var watch = DatabaseWatch.TryStart(out var watchError);
+        using var changes = new ChangeSignal(time);
+        mappings.Changed = changes.Raise;
+        using var watch = DatabaseWatch.TryStart(changes, out var watchError);
         if (watch is null) Tell($"changes are only found after each interval: {watchError}");
         var loop = new ReportLoop(
             schedule,
             cancellation =>
             {
                 watch?.WatchDatabases(options.HostPath);
-                // A new mapping is a change as well.
-                if (mappings.Current is { } current) watch?.Watch(Path.GetDirectoryName(current.Path)!);
                 var inventory = InventoryScanner.Scan(Options(), cancellation);
                 if (isVerbose) PrintJson(inventory);
                 Problems.Report(inventory);
-                return Encode(inventory);
+                return new ScannedReport(Encode(inventory), IsEmpty: inventory.Packages.Count == 0 && inventory.Problems.Count > 0);
             },
             () => InventoryFingerprint.Take(Options(), time),
             async (report, cancellation) =>
@@ -135,9 +134,10 @@ static class PushCommand
                     return new PushOutcome(null, $"no answer within {Duration.Format(timeout)}");
                 }
             },
-            watch is null ? null : watch.ChangedAsync,
+            changes,
             time,
-            Tell);
+            Tell,
+            isVerbose);
         try
         {
             if (refresh is not null && mappings.Current is null)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Guestmark.Inventory;
 using Guestmark.Wire.Framing;
 
@@ -12,36 +13,36 @@ sealed record ReportSchedule
     /// <summary>The first report comes after a random part of this, so that machines which start together do not report together.</summary>
     public required TimeSpan InitialDelayMax { get; init; }
 
-    /// <summary>A transaction writes for seconds or minutes: this long nothing may change before it is read.</summary>
-    public TimeSpan Quiet { get; init; } = TimeSpan.FromSeconds(2);
-
-    /// <summary>What never comes to rest is read after this.</summary>
-    public TimeSpan QuietMax { get; init; } = TimeSpan.FromSeconds(30);
-
     public TimeSpan RetryMin { get; init; } = TimeSpan.FromSeconds(1);
 
     public TimeSpan RetryMax { get; init; } = TimeSpan.FromMinutes(5);
 }
 
+/// <summary>What a scan gave to send.</summary>
+/// <param name="IsEmpty">It has nothing but problems.</param>
+readonly record struct ScannedReport(byte[] Report, bool IsEmpty);
+
 /// <summary>Reports at each change of the package databases and after each interval, until it is stopped.</summary>
 /// <remarks>
 /// The newest report is kept until the host has stored it; a newer one takes its place. Nothing is read while the databases'
 /// fingerprint stays: after an interval without a change the same bytes are sent again, which tells the host that the machine still
-/// has what it had.
+/// has what it had. What was read anew and gave the same report is not sent: dnf touches its folders every hour.
 /// </remarks>
-/// <param name="scan">Reads the machine and gives the report.</param>
+/// <param name="scan">Reads the machine.</param>
 /// <param name="fingerprint">The state of what <paramref name="scan"/> reads.</param>
 /// <param name="send">One attempt to deliver.</param>
-/// <param name="changed">Completes when the databases may have changed; null when nothing tells.</param>
+/// <param name="changes">Raised when the databases may have changed.</param>
 /// <param name="tell">Takes a line for the log.</param>
+/// <param name="isVerbose">Tell also when nothing had changed.</param>
 sealed class ReportLoop(
     ReportSchedule schedule,
-    Func<CancellationToken, byte[]> scan,
+    Func<CancellationToken, ScannedReport> scan,
     Func<InventoryFingerprint> fingerprint,
     Func<byte[], CancellationToken, Task<PushOutcome>> send,
-    Func<CancellationToken, Task>? changed,
+    ChangeSignal changes,
     TimeProvider time,
-    Action<string> tell)
+    Action<string> tell,
+    bool isVerbose)
 {
     InventoryFingerprint? _read;
     byte[] _report = [];
@@ -68,7 +69,7 @@ sealed class ReportLoop(
             {
                 if (_isPending && time.GetUtcNow() >= _nextAttempt) await TrySendAsync(cancellationToken);
                 var until = _isPending && _nextAttempt < nextReport ? _nextAttempt : nextReport;
-                if (await ChangedWithinAsync(until - time.GetUtcNow(), cancellationToken) && ReadWhatChanged(cancellationToken)) SendNext();
+                if (await changes.WaitForRestAsync(until - time.GetUtcNow(), cancellationToken) && ReadWhatChanged(cancellationToken)) SendNext();
             }
         }
     }
@@ -80,24 +81,41 @@ sealed class ReportLoop(
         _nextAttempt = DateTimeOffset.MinValue;
     }
 
-    /// <returns>Whether something was read.</returns>
+    /// <returns>Whether there is another report than before.</returns>
     bool ReadWhatChanged(CancellationToken cancellationToken)
     {
         var start = time.GetTimestamp();
         var now = fingerprint();
         if (_read is not null && now.IsUnchangedSince(_read))
         {
-            tell($"nothing changed, seen in {time.GetElapsedTime(start).TotalMilliseconds:0.0} ms");
+            if (isVerbose) tell($"nothing changed, seen in {Milliseconds(start)} ms");
             return false;
         }
 
-        _report = scan(cancellationToken);
+        var (report, isEmpty) = scan(cancellationToken);
         _read = now;
-        tell($"read in {time.GetElapsedTime(start).TotalMilliseconds:0.0} ms: a report of {_report.Length} bytes");
         // The scan's garbage: the process now waits for hours.
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        if (isEmpty && _report.Length > 0)
+        {
+            // A database that cannot be read for a moment does not mean that nothing is installed any more.
+            _read = null;
+            tell("nothing could be read; the last report stands");
+            return false;
+        }
+
+        if (report.AsSpan().SequenceEqual(_report))
+        {
+            if (isVerbose) tell($"read in {Milliseconds(start)} ms: the same report");
+            return false;
+        }
+
+        _report = report;
+        tell($"read in {Milliseconds(start)} ms: a report of {_report.Length} bytes");
         return true;
     }
+
+    string Milliseconds(long start) => time.GetElapsedTime(start).TotalMilliseconds.ToString("0.0", CultureInfo.InvariantCulture);
 
     async Task TrySendAsync(CancellationToken cancellationToken)
     {
@@ -122,29 +140,5 @@ sealed class ReportLoop(
         var spread = _retryDelay * (0.5 + (0.5 * Random.Shared.NextDouble()));
         _nextAttempt = time.GetUtcNow() + spread;
         tell($"not delivered: {problem}; kept, and sent again in {spread.TotalSeconds:0.0} s");
-    }
-
-    /// <summary>Waits for a change, and then until nothing changes any more.</summary>
-    async Task<bool> ChangedWithinAsync(TimeSpan wait, CancellationToken cancellationToken)
-    {
-        if (!await SignalledWithinAsync(wait, cancellationToken)) return false;
-        var since = time.GetTimestamp();
-        while (time.GetElapsedTime(since) < schedule.QuietMax && await SignalledWithinAsync(schedule.Quiet, cancellationToken))
-        {
-        }
-
-        return true;
-    }
-
-    async Task<bool> SignalledWithinAsync(TimeSpan wait, CancellationToken cancellationToken)
-    {
-        if (wait <= TimeSpan.Zero) return false;
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var delay = Task.Delay(wait, time, over.Token);
-        var signal = changed?.Invoke(over.Token);
-        var first = signal is null ? delay : await Task.WhenAny(signal, delay);
-        await over.CancelAsync();
-        cancellationToken.ThrowIfCancellationRequested();
-        return first == signal && signal!.IsCompletedSuccessfully;
     }
 }

@@ -4,16 +4,17 @@ using Guestmark.Inventory;
 namespace Guestmark.Agent.RepositoryMapping;
 
 /// <summary>Where the repository-to-cpe mapping comes from: options of every command that reports.</summary>
-sealed class MappingOptions
+/// <param name="defaultUrl">Empty: it is not fetched unless the user names a URL.</param>
+sealed class MappingOptions(string defaultUrl)
 {
     /// <summary>How long a first scan waits for the mapping, so that the first report has CPEs where a download is quick.</summary>
     public static readonly TimeSpan FirstTryMax = TimeSpan.FromSeconds(10);
 
     readonly Option<string> _url = new("--repo-cpe-url")
     {
-        Description = "Where to fetch Red Hat's repository-to-cpe mapping once a day, on machines that need it; '' for nowhere",
+        Description = "Where to fetch Red Hat's repository-to-cpe mapping once a day, on systems of Red Hat; '' for nowhere",
         HelpName = "URL",
-        DefaultValueFactory = _ => MappingRefresh.DefaultUrl,
+        DefaultValueFactory = _ => defaultUrl,
     };
 
     readonly Option<string?> _path = new("--repo-cpe-path") { Description = "A mapping to use until another one is there", HelpName = "PATH" };

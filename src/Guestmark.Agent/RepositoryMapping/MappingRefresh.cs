@@ -36,7 +36,7 @@ sealed class MappingRefresh(MappingStore store, DownloadRequest request, TimePro
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            note($"the repository-to-cpe mapping is not refreshed: {request.Url} did not answer within {Duration.Format(MappingOptions.FirstTryMax)}");
+            note($"the repository-to-cpe mapping is not refreshed: {request.PublicUrl} did not answer within {Duration.Format(MappingOptions.FirstTryMax)}");
         }
     }
 

@@ -162,6 +162,7 @@ static class CaBundleClient
     static CaBundle Complete(GrpcHeaders answer, ReadOnlySpan<byte> body)
     {
         if (answer.HttpStatus is { } http and not 200) return Broken($"answered with HTTP status {http}");
+        if (answer.GrpcStatus is null) return Broken("answered without a gRPC status");
         if (answer.GrpcStatus is { } status and not 0) return Broken($"answered with gRPC status {status}");
         if (body.Length < MessageHeaderBytes) return Broken("answered without a message");
         if (body[0] != 0) return Broken("compressed its answer, which it was not asked to");

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using Guestmark.Agent.OpenSsl;
-using Guestmark.Agent.Reporting;
 using Guestmark.Agent.RepositoryMapping;
 using Guestmark.CommandLine;
 using Guestmark.Inventory;
@@ -18,12 +17,13 @@ static class ServeCommand
     // virt-handler's service, seen from the guest.
     const uint CaServicePort = 1;
 
-    static readonly TimeSpan ChangesRest = TimeSpan.FromSeconds(2);
+    // Any: nothing else is done between two waits.
+    static readonly TimeSpan ChangesLook = TimeSpan.FromDays(1);
 
     public static Command Create()
     {
         var scanOptions = new ScanOptions();
-        var port = new Option<uint>("--port") { Description = "The vsock port to listen on", HelpName = "PORT", DefaultValueFactory = _ => 818 };
+        var port = new Option<uint>("--port") { Description = "The vsock port to listen on", HelpName = "PORT", DefaultValueFactory = _ => VsockEndPoint.PortDefault };
         var socket = new Option<string?>("--socket") { Description = "A Unix socket to listen on, instead of vsock", HelpName = "PATH" };
         var rescanInterval = Duration.Option(
             "--rescan-interval", "Time between scans", "4h", TimeSpan.FromMinutes(5), TimeSpan.FromHours(168));
@@ -36,7 +36,7 @@ static class ServeCommand
             Description = "Authorities whose clients are let in, in PEM, instead of those that KubeVirt names; read at each connection",
             HelpName = "PATH",
         };
-        var mapping = new MappingOptions();
+        var mapping = new MappingOptions(defaultUrl: "");
         var verbose = new Option<bool>("--verbose") { Description = "Tell of every answer" };
         var command = new Command("serve", "Stays, and hands the report to a Sensor that asks for it")
         {
@@ -44,7 +44,7 @@ static class ServeCommand
         }.WithExamples(
             """
             guestmark-agent serve
-            guestmark-agent serve --rescan-interval 1h --repo-cpe-url ''
+            guestmark-agent serve --rescan-interval 1h --repo-cpe-path /etc/guestmark/repository-to-cpe.json
             guestmark-agent serve --socket /run/guestmark.sock --ca-file /etc/guestmark/ca.pem
             """);
         scanOptions.AddTo(command);
@@ -110,7 +110,8 @@ static class ServeCommand
         var reports = new ReportSource(time.GetUtcNow());
         var service = new PullService(reports, mappings, options.IsMappingFetched ? MappingUpdatePath.Url : MappingUpdatePath.Sensor, AgentVersion.Text);
         using var server = new PullServer(authorities, service, options.ConnectionDeadline, time, note, options.IsVerbose);
-        using var watch = DatabaseWatch.TryStart(out var watchError);
+        using var changes = new ChangeSignal(time);
+        using var watch = DatabaseWatch.TryStart(changes, out var watchError);
         if (watch is null) note($"changes are only found after each interval: {watchError}");
         using var rescans = new Rescans(
             (path, cancellation) =>
@@ -147,7 +148,7 @@ static class ServeCommand
                 await rescans.RunAsync(ended.Token);
             },
             ended.Token));
-        if (watch is not null) tasks.Add(RequestAtChangesAsync(watch, rescans, time, ended.Token));
+        if (watch is not null) tasks.Add(RequestAtChangesAsync(changes, rescans, ended.Token));
         await Task.WhenAny(tasks);
         await ended.CancelAsync();
         foreach (var task in tasks)
@@ -163,14 +164,11 @@ static class ServeCommand
         }
     }
 
-    static async Task RequestAtChangesAsync(DatabaseWatch watch, Rescans rescans, TimeProvider time, CancellationToken cancellationToken)
+    static async Task RequestAtChangesAsync(ChangeSignal changes, Rescans rescans, CancellationToken cancellationToken)
     {
         while (true)
         {
-            await watch.ChangedAsync(cancellationToken);
-            // A transaction writes for a while; what comes later asks again.
-            await Task.Delay(ChangesRest, time, cancellationToken);
-            rescans.Request();
+            if (await changes.WaitForRestAsync(ChangesLook, cancellationToken)) rescans.Request();
         }
     }
 

@@ -18,6 +18,9 @@ public sealed partial class VsockEndPoint(uint cid, uint port) : EndPoint
     /// <summary>Any context id of this machine (VMADDR_CID_ANY), to listen on.</summary>
     public const uint CidAny = uint.MaxValue;
 
+    /// <summary>The port on which hosts and agents of StackRox listen. Its early documents say 1024, which was never true.</summary>
+    public const uint PortDefault = 818;
+
     const ushort Family = 40;
     const int AddressBytes = 16;
     const int StreamCloseOnExec = 1 | 0x8_0000;

@@ -50,6 +50,19 @@ public sealed class DaemonTests : IDisposable
     }
 
     [Fact]
+    public async Task A_link_in_the_place_of_the_lock_is_not_written_through()
+    {
+        File.WriteAllText(_folder.File("victim"), "untouched");
+        File.CreateSymbolicLink(_folder.File("lock"), _folder.File("victim"));
+        var host = PushHost.RunAsync(_folder.File("host.sock"), PushStatus.Stored);
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark-agent", Arguments);
+        await host;
+        Assert.Equal(0, exitCode);
+        Assert.Contains("cannot be locked", error, StringComparison.Ordinal);
+        Assert.Equal("untouched", File.ReadAllText(_folder.File("victim")));
+    }
+
+    [Fact]
     public async Task What_could_not_be_delivered_is_delivered_when_the_host_comes()
     {
         await using var daemon = GuestmarkProcess.Start("guestmark-agent", [.. Arguments, "--daemon", "--max-initial-report-delay", "0s"]);

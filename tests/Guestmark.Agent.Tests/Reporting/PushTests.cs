@@ -77,7 +77,7 @@ public sealed class PushTests : IDisposable
     {
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync(
             "guestmark-agent", "--host-path", _folder.File("guest"), "--timeout", "1", "--socket", "/" + new string('x', 200));
-        Assert.Equal(1, exitCode);
+        Assert.Equal(2, exitCode);
         Assert.Contains("107 bytes", error, StringComparison.Ordinal);
     }
 

@@ -16,12 +16,15 @@ public sealed class ReportLoopTests : IDisposable
     readonly ManualTimeProvider _time = new(TimeProvider.System.GetUtcNow());
     readonly Channel<byte[]> _sent = Channel.CreateUnbounded<byte[]>();
     readonly Channel<PushOutcome> _answers = Channel.CreateUnbounded<PushOutcome>();
-    readonly SemaphoreSlim _changes = new(0);
+    readonly ChangeSignal _changes;
     readonly CancellationTokenSource _stop = new();
+    readonly Channel<string> _told = Channel.CreateUnbounded<string>();
     int _scans;
+    bool _isUnreadable;
 
     public ReportLoopTests()
     {
+        _changes = new ChangeSignal(_time);
         Directory.CreateDirectory(_guest.File("var/lib/dpkg"));
         Install("bash", age: TimeSpan.FromHours(1));
     }
@@ -54,10 +57,39 @@ public sealed class ReportLoopTests : IDisposable
         await AnswerAsync(PushStatus.Stored);
         var before = _time.GetUtcNow();
         Install("zsh", age: TimeSpan.Zero);
-        _changes.Release();
+        _changes.Raise();
         await AdvanceUntilSentAsync(TimeSpan.FromMilliseconds(100));
         Assert.Equal("report 2", Text(await AnswerAsync(PushStatus.Stored)));
         Assert.True(_time.GetUtcNow() - before < TimeSpan.FromSeconds(10), "reported at the interval and not at the change");
+        await StopAsync(loop);
+    }
+
+    [Fact]
+    public async Task A_change_that_gives_the_same_report_is_read_and_not_sent()
+    {
+        var loop = Start(TimeSpan.Zero);
+        await AnswerAsync(PushStatus.Stored);
+        File.SetLastWriteTimeUtc(Status, _time.GetUtcNow().UtcDateTime);
+        _changes.Raise();
+        await AdvanceUntilToldAsync("the same report");
+        Assert.Equal(2, _scans);
+        Assert.False(_sent.Reader.TryRead(out _));
+        await StopAsync(loop);
+    }
+
+    [Fact]
+    public async Task A_report_of_nothing_but_problems_does_not_take_the_place_of_one_with_packages()
+    {
+        var loop = Start(TimeSpan.Zero);
+        await AnswerAsync(PushStatus.Stored);
+        _isUnreadable = true;
+        Install("zsh", age: TimeSpan.Zero);
+        _changes.Raise();
+        await AdvanceUntilToldAsync("the last report stands");
+        _isUnreadable = false;
+        _changes.Raise();
+        await AdvanceUntilSentAsync(TimeSpan.FromMilliseconds(100));
+        Assert.Equal("report 2", Text(await AnswerAsync(PushStatus.Stored)));
         await StopAsync(loop);
     }
 
@@ -87,7 +119,7 @@ public sealed class ReportLoopTests : IDisposable
         var loop = Start(TimeSpan.Zero);
         Assert.Equal("report 1", Text(await AnswerAsync(PushStatus.Unavailable)));
         Install("zsh", age: TimeSpan.Zero);
-        _changes.Release();
+        _changes.Raise();
         byte[] sent;
         do
         {
@@ -127,16 +159,21 @@ public sealed class ReportLoopTests : IDisposable
         var options = new InventoryScanOptions { HostPath = _guest.Path };
         var loop = new ReportLoop(
             new ReportSchedule { Interval = Interval, InitialDelayMax = initialDelayMax },
-            _ => System.Text.Encoding.ASCII.GetBytes($"report {++_scans}"),
+            _ =>
+            {
+                _scans++;
+                return new ScannedReport(System.Text.Encoding.ASCII.GetBytes($"report {File.ReadAllText(Status).Split("Package:").Length - 1}"), _isUnreadable);
+            },
             () => InventoryFingerprint.Take(options, _time),
             async (report, cancellation) =>
             {
                 await _sent.Writer.WriteAsync(report, cancellation);
                 return await _answers.Reader.ReadAsync(cancellation);
             },
-            cancellation => _changes.WaitAsync(cancellation),
+            _changes,
             _time,
-            _ => { });
+            line => _told.Writer.TryWrite(line),
+            isVerbose: true);
         return Task.Run(() => loop.RunAsync(_stop.Token));
     }
 
@@ -165,6 +202,22 @@ public sealed class ReportLoopTests : IDisposable
         }
 
         Assert.True(waiting.IsCompleted, "nothing was sent");
+    }
+
+    async Task AdvanceUntilToldAsync(string text)
+    {
+        for (var steps = 0; steps < 20_000; steps++)
+        {
+            while (_told.Reader.TryRead(out var line))
+            {
+                if (line.Contains(text, StringComparison.Ordinal)) return;
+            }
+
+            _time.Advance(TimeSpan.FromMilliseconds(100));
+            await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
+        }
+
+        Assert.Fail($"never said '{text}'");
     }
 
     async Task StopAsync(Task loop)

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Guestmark.Inventory;
 
-namespace Guestmark.Agent.Reporting;
+namespace Guestmark.Agent;
 
 /// <summary>Notices that something changed in the folders of the package databases (inotify(7)).</summary>
 /// <remarks>
@@ -20,10 +20,11 @@ sealed partial class DatabaseWatch : IDisposable
     readonly int _inotify;
     readonly int _stop;
     readonly Thread _thread;
-    readonly SemaphoreSlim _changed = new(0, 1);
+    readonly ChangeSignal _signal;
 
-    DatabaseWatch(int inotify, int stop)
+    DatabaseWatch(int inotify, int stop, ChangeSignal signal)
     {
+        _signal = signal;
         _inotify = inotify;
         _stop = stop;
         _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "database watch" };
@@ -31,7 +32,7 @@ sealed partial class DatabaseWatch : IDisposable
     }
 
     /// <returns>Null with <paramref name="error"/> when the kernel gives no watch; then only the interval finds changes.</returns>
-    public static DatabaseWatch? TryStart(out string? error)
+    public static DatabaseWatch? TryStart(ChangeSignal signal, out string? error)
     {
         error = null;
         var inotify = inotify_init1(NonBlockingCloseOnExec);
@@ -42,14 +43,14 @@ sealed partial class DatabaseWatch : IDisposable
         }
 
         var stop = eventfd(0, NonBlockingCloseOnExec);
-        if (stop >= 0) return new DatabaseWatch(inotify, stop);
+        if (stop >= 0) return new DatabaseWatch(inotify, stop, signal);
         error = Marshal.GetLastPInvokeErrorMessage();
         close(inotify);
         return null;
     }
 
-    /// <summary>Watches a folder. One that is watched already, or that is not there, changes nothing.</summary>
-    public void Watch(string folder) => inotify_add_watch(_inotify, folder, Changes);
+    // A folder that is watched already, or that is not there, changes nothing.
+    void Watch(string folder) => inotify_add_watch(_inotify, folder, Changes);
 
     /// <summary>Watches the folders of everything that a scan reads. To be called again: folders come and go with the packages that own them.</summary>
     public void WatchDatabases(string hostPath)
@@ -62,9 +63,6 @@ sealed partial class DatabaseWatch : IDisposable
         }
     }
 
-    /// <summary>Completes when something changed since the last time.</summary>
-    public Task ChangedAsync(CancellationToken cancellationToken) => _changed.WaitAsync(cancellationToken);
-
     public void Dispose()
     {
         Span<byte> one = [1, 0, 0, 0, 0, 0, 0, 0];
@@ -72,7 +70,6 @@ sealed partial class DatabaseWatch : IDisposable
         _thread.Join();
         close(_inotify);
         close(_stop);
-        _changed.Dispose();
     }
 
     void Run()
@@ -87,7 +84,7 @@ sealed partial class DatabaseWatch : IDisposable
             {
             }
 
-            if (_changed.CurrentCount == 0) _changed.Release();
+            _signal.Raise();
             poll(descriptors, 1, (int)Pause.TotalMilliseconds);
             if (descriptors[0].Returned != 0) return;
         }
