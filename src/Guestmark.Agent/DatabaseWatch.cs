@@ -13,8 +13,10 @@ sealed partial class DatabaseWatch : IDisposable
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
 
     const int NonBlockingCloseOnExec = 0x800 | 0x8_0000;
-    // MODIFY, MOVED_FROM, MOVED_TO, CREATE, DELETE, and only folders.
-    const uint Changes = 0x2 | 0x40 | 0x80 | 0x100 | 0x200 | 0x100_0000;
+    // MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF, and only folders.
+    const uint NamesChange = 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800 | 0x100_0000;
+    // MODIFY, ATTRIB.
+    const uint Changes = NamesChange | 0x2 | 0x4;
     const short PollIn = 1;
 
     readonly int _inotify;
@@ -49,19 +51,14 @@ sealed partial class DatabaseWatch : IDisposable
         return null;
     }
 
-    // A folder that is watched already, or that is not there, changes nothing.
-    void Watch(string folder) => inotify_add_watch(_inotify, folder, Changes);
-
-    /// <summary>Watches the folders of everything that a scan reads. To be called again: folders come and go with the packages that own them.</summary>
-    public void WatchDatabases(string hostPath)
-    {
-        foreach (var path in InventoryScanner.Paths)
-        {
-            // A path may be a folder of files itself, or a file that is replaced in its folder.
-            Watch(Path.Join(hostPath, path));
-            Watch(Path.Join(hostPath, Path.GetDirectoryName(path)));
-        }
-    }
+    /// <summary>
+    /// Watches the folders of everything that a scan reads, and those above them. To be called at each change: a folder may be another one
+    /// now. One that is watched already changes nothing.
+    /// </summary>
+    public void WatchDatabases(string hostPath) =>
+        // By the descriptor: a path would be walked by the kernel, along links that may lead out of the guest.
+        WatchedFolders.Visit(hostPath, (folder, isAbove) =>
+            inotify_add_watch(_inotify, $"/proc/self/fd/{folder.DangerousGetHandle()}", isAbove ? NamesChange : Changes));
 
     public void Dispose()
     {

@@ -7,6 +7,8 @@ namespace Guestmark.Inventory;
 /// <summary>An open folder of a guest. What lies in it is reached by one name at a time, and never through a symbolic link.</summary>
 sealed class GuestFolder(SafeFileHandle handle, string path) : IDisposable
 {
+    public SafeFileHandle Handle => handle;
+
     /// <summary>Its path from the root of the guest, with a leading slash and without symbolic links. Empty for the root.</summary>
     public string Path => path;
 

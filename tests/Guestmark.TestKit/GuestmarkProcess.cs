@@ -58,8 +58,8 @@ public sealed class GuestmarkProcess : IAsyncDisposable
         return (process._process.ExitCode, process.Output, process.Error);
     }
 
-    /// <summary>Waits for a line, on standard output or error, that contains a text. Returns the line.</summary>
-    public async Task<string> WaitForLineAsync(string text)
+    /// <summary>Waits for a line, on standard output or error, that contains a text, or for so many of them. Returns the last.</summary>
+    public async Task<string> WaitForLineAsync(string text, int count = 1)
     {
         using var limit = new CancellationTokenSource(Limit);
         while (true)
@@ -68,7 +68,7 @@ public sealed class GuestmarkProcess : IAsyncDisposable
             lock (_lock)
             {
                 grown = _grown.Task;
-                var line = $"{_output}\n{_error}".Split('\n').FirstOrDefault(l => l.Contains(text, StringComparison.Ordinal));
+                var line = $"{_output}\n{_error}".Split('\n').Where(l => l.Contains(text, StringComparison.Ordinal)).ElementAtOrDefault(count - 1);
                 if (line is not null) return line;
             }
 

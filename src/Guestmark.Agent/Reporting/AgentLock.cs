@@ -55,16 +55,26 @@ sealed partial class AgentLock : IDisposable
         {
             var error = Marshal.GetLastPInvokeError();
             Span<byte> text = stackalloc byte[16];
-            var read = RandomAccess.Read(handle, text, 0);
+            var read = error == WouldBlock ? RandomAccess.Read(handle, text, 0) : 0;
             handle.Dispose();
             if (error != WouldBlock) unavailable = Marshal.GetPInvokeErrorMessage(error);
             else holder = Encoding.ASCII.GetString(text[..read]).Trim();
             return null;
         }
 
-        RandomAccess.SetLength(handle, 0);
-        RandomAccess.Write(handle, Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), 0);
-        return new AgentLock(handle);
+        try
+        {
+            RandomAccess.SetLength(handle, 0);
+            RandomAccess.Write(handle, Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), 0);
+            return new AgentLock(handle);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        {
+            // A pipe or a device, or a full disk.
+            handle.Dispose();
+            unavailable = e.Message;
+            return null;
+        }
     }
 
     public void Dispose() => _file.Dispose();

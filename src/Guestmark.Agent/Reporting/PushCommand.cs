@@ -114,13 +114,17 @@ static class PushCommand
             schedule,
             cancellation =>
             {
-                watch?.WatchDatabases(options.HostPath);
                 var inventory = InventoryScanner.Scan(Options(), cancellation);
                 if (isVerbose) PrintJson(inventory);
                 Problems.Report(inventory);
                 return new ScannedReport(Encode(inventory), IsEmpty: inventory.Packages.Count == 0 && inventory.Problems.Count > 0);
             },
-            () => InventoryFingerprint.Take(Options(), time),
+            () =>
+            {
+                // Before the look, so that nothing happens unseen between the two.
+                watch?.WatchDatabases(options.HostPath);
+                return InventoryFingerprint.Take(Options(), time);
+            },
             async (report, cancellation) =>
             {
                 using var deadline = new CancellationTokenSource(timeout, time);

@@ -128,7 +128,8 @@ sealed class ReportLoop(
         }
 
         var problem = outcome.Problem ?? outcome.Status!.Value.Describe();
-        if (outcome.Status is { } status && !status.IsTransient())
+        // A number of a later host may mean anything: then it is tried again.
+        if (outcome.Status is { } status && !status.IsTransient() && Enum.IsDefined(status))
         {
             _isPending = false;
             tell($"not accepted: {problem}; the next report follows at a change or in {schedule.Interval}");

@@ -7,7 +7,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Guestmark.Agent.Serving;
 
 /// <summary>A connection that was accepted, and who made it.</summary>
-readonly record struct AcceptedChannel(Socket Socket, string Peer);
+/// <param name="IsOfHost">False for another process of this machine, or another machine, on AF_VSOCK. The file of a Unix socket says who may connect.</param>
+readonly record struct AcceptedChannel(Socket Socket, string Peer, bool IsOfHost);
 
 /// <summary>Makes connections of vsock and of Unix sockets alike, by the calls of socket(7).</summary>
 /// <remarks>
@@ -80,13 +81,13 @@ static partial class ChannelSocket
 
     static string? PathOf(EndPoint address) => (address as UnixDomainSocketEndPoint)?.ToString();
 
-    static string DescribePeer(EndPoint listener, ReadOnlySpan<byte> peer)
+    static (string Text, bool IsHost) DescribePeer(EndPoint listener, ReadOnlySpan<byte> peer)
     {
-        if (listener is not VsockEndPoint) return "a process of this machine";
+        if (listener is not VsockEndPoint) return ("a process of this machine", true);
         var address = new SocketAddress(AddressFamily.Unknown, peer.Length);
         peer.CopyTo(address.Buffer.Span);
         var from = (VsockEndPoint)listener.Create(address);
-        return from.Cid == VsockEndPoint.CidHost ? $"the host, port {from.Port}" : from.ToString();
+        return from.Cid == VsockEndPoint.CidHost ? ($"the host, port {from.Port}", true) : (from.ToString(), false);
     }
 
     static IOException Failure(string what, int error) => new($"{what}: {Marshal.GetPInvokeErrorMessage(error)}");
@@ -152,7 +153,8 @@ static partial class ChannelSocket
                     var handle = new SafeSocketHandle(descriptor, ownsHandle: true);
                     try
                     {
-                        return new(new Socket(handle), DescribePeer(_address, peer[..Math.Min(length, peer.Length)]));
+                        var (text, isHost) = DescribePeer(_address, peer[..Math.Min(length, peer.Length)]);
+                        return new(new Socket(handle), text, isHost);
                     }
                     catch
                     {

@@ -77,7 +77,16 @@ sealed class PullServer(
             {
                 var accepted = listener.Accept(cancellationToken);
                 delay = AcceptDelayMin;
-                Start(accepted);
+                if (accepted.IsOfHost)
+                {
+                    Start(accepted);
+                }
+                else
+                {
+                    // Only the host dials (virt-handler). Whoever else could would take the places of those that are not verified yet.
+                    accepted.Socket.Dispose();
+                    NoteOfClient($"{accepted.Peer}: is not the host; refused");
+                }
             }
             catch (Exception e) when (e is IOException or SocketException)
             {
@@ -150,7 +159,7 @@ sealed class PullServer(
 
     async Task ServeAsync(AcceptedChannel accepted, LinkedListNode<CancellationTokenSource> place, CancellationToken cancellationToken)
     {
-        var (socket, peer) = accepted;
+        var (socket, peer, _) = accepted;
         var first = new byte[TlsChannel.BufferBytes];
         var received = await socket.ReceiveAsync(first, SocketFlags.None, cancellationToken);
         if (received == 0) return;

@@ -114,12 +114,13 @@ static class ServeCommand
         using var watch = DatabaseWatch.TryStart(changes, out var watchError);
         if (watch is null) note($"changes are only found after each interval: {watchError}");
         using var rescans = new Rescans(
-            (path, cancellation) =>
+            scan,
+            path =>
             {
+                // Before the look, so that nothing happens unseen between the two.
                 watch?.WatchDatabases(options.HostPath);
-                return scan(path, cancellation);
+                return fingerprint(path);
             },
-            fingerprint,
             Encode,
             reports,
             mappings,

@@ -38,6 +38,24 @@ public sealed class DaemonTests : IDisposable
     }
 
     [Fact]
+    public async Task A_folder_that_takes_the_place_of_the_databases_folder_is_noticed()
+    {
+        var host = PushHost.RunAsync(_folder.File("host.sock"), PushStatus.Stored, PushStatus.Stored, PushStatus.Stored);
+        await using var daemon = GuestmarkProcess.Start("guestmark-agent", [.. Arguments, "--daemon", "--max-initial-report-delay", "0s"]);
+        await daemon.WaitForLineAsync("delivered");
+
+        Directory.CreateDirectory(_folder.File("guest/var/lib/dpkg.new"));
+        File.WriteAllText(_folder.File("guest/var/lib/dpkg.new/status"), Stanza("bash") + Stanza("zsh"));
+        Directory.Move(_folder.File("guest/var/lib/dpkg"), _folder.File("guest/var/lib/dpkg.old"));
+        Directory.Move(_folder.File("guest/var/lib/dpkg.new"), _folder.File("guest/var/lib/dpkg"));
+        await daemon.WaitForLineAsync("delivered", 2);
+
+        File.AppendAllText(Status, Stanza("tar"));
+        var reports = (await host.WaitAsync(TimeSpan.FromSeconds(60))).ConvertAll(VMReport.Parser.ParseFrom);
+        Assert.Equal([1, 2, 3], reports.Select(report => report.IndexReport.IndexV4.Contents.Packages.Count));
+    }
+
+    [Fact]
     public async Task A_second_agent_on_the_same_channel_ends_and_names_the_first()
     {
         var host = PushHost.RunAsync(_folder.File("host.sock"), PushStatus.Stored);
