@@ -39,6 +39,7 @@ public static class InventoryReports
         ("sqlite:", PackageManager.Rpm),
         ("bdb:", PackageManager.Rpm),
         ("ndb:", PackageManager.Rpm),
+        ("manifest:", PackageManager.Rpm),
         ("python:", PackageManager.PyPI),
         ("nodejs:", PackageManager.Npm),
         ("maven:", PackageManager.Maven),
@@ -182,7 +183,7 @@ public static class InventoryReports
     }
 
     /// <summary>
-    /// The inventory of a report. Total: any report gives one. Entries that are not installed packages of rpm or dpkg are left out;
+    /// The inventory of a report. Total: any report gives one. Entries that are not installed packages are left out;
     /// those that should have been are counted in a problem. Packages are sorted by name, then by version as text.
     /// </summary>
     public static GuestInventory Read(VMReport report)
@@ -251,6 +252,7 @@ public static class InventoryReports
 
         if (database.EndsWith("apk/db/installed", StringComparison.Ordinal)) return PackageManager.Apk;
         return database.EndsWith("dpkg/status", StringComparison.Ordinal) || database.Contains("dpkg/status.d", StringComparison.Ordinal)
+            || database.EndsWith("opkg/status", StringComparison.Ordinal)
             ? PackageManager.Dpkg : null;
     }
 
