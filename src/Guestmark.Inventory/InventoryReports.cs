@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Guestmark.Inventory.Sbom;
 using Guestmark.Wire.Protobuf;
 using Guestmark.Wire.Reports;
 using Scanner = Guestmark.Wire.Reports.Scanner;
