@@ -175,11 +175,11 @@ public sealed class LanguagePackagesTests
         try
         {
             Mount("", "-t", "tmpfs", "-o", "size=1m", "guestmark-test");
-            tree.File("opt/x.egg-info", "Name: x\nVersion: 1\n").Folder("lower").Folder("upper").Folder("work");
+            tree.File("opt/x.egg-info", "Name: x\nVersion: 1\n").Folder("tmp/lower").Folder("tmp/upper").Folder("tmp/work");
             // Of a type like the root's, of a disk's, of neither.
             Mount("data", "-t", "tmpfs", "-o", "size=1m", "guestmark-test");
             Mount(
-                "home", "-t", "overlay", "-o", $"lowerdir={tree.Path("lower")},upperdir={tree.Path("upper")},workdir={tree.Path("work")}", "guestmark-test");
+                "home", "-t", "overlay", "-o", $"lowerdir={tree.Path("tmp/lower")},upperdir={tree.Path("tmp/upper")},workdir={tree.Path("tmp/work")}", "guestmark-test");
             Mount("memory", "-t", "ramfs", "guestmark-test");
             foreach (var folder in new[] { "data/one", "home", "memory" }) tree.File($"{folder}/{folder[0]}.egg-info", $"Name: {folder[0]}\nVersion: 1\n");
             var once = CountEntries(tree);
