@@ -49,6 +49,9 @@ public static class InventoryScanner
         .. HostFactsReader.Paths,
     ];
 
+    /// <summary>Folders, from the root of the machine, of which the names of the folders in them decide what <see cref="Scan"/> gives, and nothing else.</summary>
+    public static IReadOnlyList<string> ListedFolders => HostFactsReader.MetadataFolders;
+
     /// <summary>Reads what is installed. What cannot be read becomes a problem of the inventory; the rest is still reported.</summary>
     /// <exception cref="OperationCanceledException">The caller does not want the inventory any more.</exception>
     public static GuestInventory Scan(InventoryScanOptions options, CancellationToken cancellation)
