@@ -39,7 +39,7 @@ public static class InventoryScanner
     public const int PackagesMax = Wire.Reports.ReportValidator.PackagesMax;
 
     /// <summary>Files and folders, from the root of the machine, whose state decides what <see cref="Scan"/> gives.</summary>
-    public static IReadOnlyList<string> Paths { get; } = 
+    public static IReadOnlyList<string> Paths { get; } =
     [
         .. OsReleaseFile.Paths,
         .. RpmPackages.Paths,
