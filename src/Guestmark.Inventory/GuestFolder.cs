@@ -16,6 +16,10 @@ sealed class GuestFolder(SafeFileHandle handle, string path) : IDisposable
     /// <returns>Null on success; otherwise what is wrong.</returns>
     public string? TryStatus(out FileStatus status) => GuestRoot.Native.TryStatus(handle, "", out status) ? null : GuestRoot.Native.LastError().Text;
 
+    /// <summary>The number of the type of its file system (statfs(2), f_type).</summary>
+    /// <returns>Null on success; otherwise what is wrong.</returns>
+    public string? TryFileSystemType(out uint type) => GuestRoot.Native.TryFileSystemType(handle, out type) ? null : GuestRoot.Native.LastError().Text;
+
     /// <summary>The state of something in the folder, a symbolic link's own. False when it is not there.</summary>
     public bool TryStatus(string name, out FileStatus status)
     {

@@ -295,6 +295,20 @@ sealed partial class GuestRoot : IDisposable
             static T Host<T>(ReadOnlySpan<byte> bytes) where T : unmanaged => MemoryMarshal.Read<T>(bytes);
         }
 
+        /// <summary>fstatfs(2): the number of the type of the file system that something open is in.</summary>
+        /// <remarks>
+        /// struct statfs begins with f_type: 4 bytes on s390x, elsewhere a long, whose first 4 bytes hold it, for all of these are little-endian.
+        /// The largest, of 64 bits, has 120 bytes.
+        /// </remarks>
+        public static bool TryFileSystemType(SafeFileHandle handle, out uint type)
+        {
+            Span<byte> buffer = stackalloc byte[StatusBytes];
+            var result = fstatfs(Descriptor(handle), buffer);
+            GC.KeepAlive(handle);
+            type = MemoryMarshal.Read<uint>(buffer);
+            return result >= 0;
+        }
+
         public static (bool IsAbsent, string Text) LastError()
         {
             var error = Marshal.GetLastPInvokeError();
@@ -311,6 +325,9 @@ sealed partial class GuestRoot : IDisposable
 
         [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
         private static partial nint readlinkat(int folder, string path, Span<byte> buffer, nuint size);
+
+        [LibraryImport("libc", SetLastError = true)]
+        private static partial int fstatfs(int descriptor, Span<byte> buffer);
 
         [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
         private static partial int statx(int folder, string path, int flags, uint mask, Span<byte> buffer);

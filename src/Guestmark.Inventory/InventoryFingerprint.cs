@@ -13,12 +13,14 @@ public sealed class InventoryFingerprint
     const int FolderEntriesMax = 512;
 
     readonly List<FileStatus?> _states;
+    readonly List<string> _names;
     readonly DateTimeOffset _takenAt;
     readonly bool _isWhole;
 
-    InventoryFingerprint(List<FileStatus?> states, DateTimeOffset takenAt, bool isWhole)
+    InventoryFingerprint(List<FileStatus?> states, List<string> names, DateTimeOffset takenAt, bool isWhole)
     {
         _states = states;
+        _names = names;
         _takenAt = takenAt;
         _isWhole = isWhole;
     }
@@ -28,10 +30,17 @@ public sealed class InventoryFingerprint
     {
         var takenAt = time.GetUtcNow();
         var states = new List<FileStatus?>();
+        var names = new List<string>();
         if (GuestRoot.TryOpen(options.HostPath, out var opened) is null)
         {
             using var root = opened!;
             foreach (var path in InventoryScanner.Paths) Add(root, path, states);
+            foreach (var path in InventoryScanner.ListedFolders)
+            {
+                if (root.TryList(path, out var folders, foldersOnly: true) is not null || folders is null) continue;
+                names.Add("/" + path);
+                names.AddRange(folders);
+            }
         }
 
         if (options.RepositoryToCpePath is { } mapping && GuestRoot.TryOpen("/", out var own) is null)
@@ -40,7 +49,7 @@ public sealed class InventoryFingerprint
         }
 
         // Languages have no database whose state could tell.
-        return new InventoryFingerprint(states, takenAt, isWhole: !options.Languages);
+        return new InventoryFingerprint(states, names, takenAt, isWhole: !options.Languages);
     }
 
     static void Add(GuestRoot root, string path, List<FileStatus?> states)
@@ -54,7 +63,7 @@ public sealed class InventoryFingerprint
     /// <summary>Whether a scan now would give what one gave when <paramref name="earlier"/> was taken.</summary>
     public bool IsUnchangedSince(InventoryFingerprint earlier)
     {
-        if (!_isWhole || !_states.SequenceEqual(earlier._states)) return false;
+        if (!_isWhole || !_states.SequenceEqual(earlier._states) || !_names.SequenceEqual(earlier._names)) return false;
         var newest = long.MinValue;
         foreach (var state in _states) newest = Math.Max(newest, state?.ModifiedMilliseconds ?? long.MinValue);
         return newest < earlier._takenAt.ToUnixTimeMilliseconds() - Tick.TotalMilliseconds;

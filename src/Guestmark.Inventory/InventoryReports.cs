@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Guestmark.Inventory.Sbom;
 using Guestmark.Wire.Protobuf;
 using Guestmark.Wire.Reports;
 using Scanner = Guestmark.Wire.Reports.Scanner;
@@ -25,7 +24,6 @@ public static class InventoryReports
     const string KindBinary = "binary";
     const string KindSource = "source";
     const string DistributionId = "1";
-    const string RhelId = "rhel";
     const string CpeRepositoryKey = "rhel-cpe-repository";
     const string RepositoryUriPrefix = "repoid=";
     const string RunningKernelFact = "kernel_running";
@@ -39,6 +37,7 @@ public static class InventoryReports
         ("sqlite:", PackageManager.Rpm),
         ("bdb:", PackageManager.Rpm),
         ("ndb:", PackageManager.Rpm),
+        ("manifest:", PackageManager.Rpm),
         ("python:", PackageManager.PyPI),
         ("nodejs:", PackageManager.Npm),
         ("maven:", PackageManager.Maven),
@@ -58,18 +57,32 @@ public static class InventoryReports
         writer.End(report);
 
         var (os, host) = (inventory.Os, inventory.Host);
-        var isRhel = os.Id == RhelId;
         var discovered = writer.Begin(2);
-        writer.Varint(1, (ulong)(isRhel ? DetectedOS.Rhel : DetectedOS.Unknown));
-        writer.Text(2, isRhel ? os.VersionId : $"{os.Id} {os.VersionId}".Trim());
+        writer.Varint(1, (ulong)(os.IsRhel ? DetectedOS.Rhel : DetectedOS.Unknown));
+        writer.Text(2, OsVersionOf(os));
         writer.Varint(3, (ulong)host.Activation);
         writer.Varint(4, (ulong)host.DnfMetadata);
         writer.End(discovered);
 
-        WriteFact(writer, RunningKernelFact, host.RunningKernel);
-        WriteFact(writer, InstalledKernelsFact, JoinKernels(host.InstalledKernels));
-        WriteFact(writer, BootIdFact, host.BootId);
-        WriteFact(writer, ArchitectureFact, host.Architecture);
+        foreach (var (name, value) in FactsOf(host)) writer.Entry(1000, name, value);
+    }
+
+    /// <summary>What StackRox calls the version of a system: the number alone of RHEL, which another field names, and the name as well of every other.</summary>
+    public static string OsVersionOf(OsRelease os) => os.IsRhel ? os.VersionId : $"{os.Id} {os.VersionId}".Trim();
+
+    /// <summary>What a machine says of itself that StackRox has no name for; only what is known. A push and the answer to a pull name it alike.</summary>
+    public static IEnumerable<(string Name, string Value)> FactsOf(HostFacts host)
+    {
+        foreach (var (name, value) in ((string, string?)[])
+            [
+                (RunningKernelFact, host.RunningKernel),
+                (InstalledKernelsFact, JoinKernels(host.InstalledKernels)),
+                (BootIdFact, host.BootId),
+                (ArchitectureFact, host.Architecture),
+            ])
+        {
+            if (value is { Length: > 0 }) yield return (name, Cut(value));
+        }
     }
 
     /// <summary>Writes the fields of a <c>scanner.v4.IndexReport</c>, the answer to a pull.</summary>
@@ -159,11 +172,6 @@ public static class InventoryReports
         writer.Text(11, package.Architecture);
     }
 
-    static void WriteFact(ProtoWriter writer, string name, string? value)
-    {
-        if (value is { Length: > 0 }) writer.Entry(1000, name, Cut(value));
-    }
-
     /// <summary>Whole names only, as many as fit.</summary>
     static string JoinKernels(IReadOnlyList<string> kernels)
     {
@@ -182,7 +190,7 @@ public static class InventoryReports
     }
 
     /// <summary>
-    /// The inventory of a report. Total: any report gives one. Entries that are not installed packages of rpm or dpkg are left out;
+    /// The inventory of a report. Total: any report gives one. Entries that are not installed packages are left out;
     /// those that should have been are counted in a problem. Packages are sorted by name, then by version as text.
     /// </summary>
     public static GuestInventory Read(VMReport report)
@@ -251,6 +259,7 @@ public static class InventoryReports
 
         if (database.EndsWith("apk/db/installed", StringComparison.Ordinal)) return PackageManager.Apk;
         return database.EndsWith("dpkg/status", StringComparison.Ordinal) || database.Contains("dpkg/status.d", StringComparison.Ordinal)
+            || database.EndsWith("opkg/status", StringComparison.Ordinal)
             ? PackageManager.Dpkg : null;
     }
 
@@ -283,7 +292,7 @@ public static class InventoryReports
         if (distribution is not null) return new OsRelease(Cut(distribution.Did), Cut(distribution.VersionId), Cut(distribution.PrettyName));
         if (discovered is null) return OsRelease.Unknown;
         var version = Cut(discovered.OsVersion);
-        if (discovered.DetectedOs == DetectedOS.Rhel) return new OsRelease(RhelId, version, "");
+        if (discovered.DetectedOs == DetectedOS.Rhel) return new OsRelease(OsRelease.RhelId, version, "");
         var blank = version.IndexOf(' ');
         return blank < 0 ? new OsRelease(version, "", "") : new OsRelease(version[..blank], version[(blank + 1)..], "");
     }

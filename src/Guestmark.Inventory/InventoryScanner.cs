@@ -39,7 +39,7 @@ public static class InventoryScanner
     public const int PackagesMax = Wire.Reports.ReportValidator.PackagesMax;
 
     /// <summary>Files and folders, from the root of the machine, whose state decides what <see cref="Scan"/> gives.</summary>
-    public static IReadOnlyList<string> Paths { get; } = 
+    public static IReadOnlyList<string> Paths { get; } =
     [
         .. OsReleaseFile.Paths,
         .. RpmPackages.Paths,
@@ -48,6 +48,9 @@ public static class InventoryScanner
         .. PackageRepositories.Paths,
         .. HostFactsReader.Paths,
     ];
+
+    /// <summary>Folders, from the root of the machine, of which the names of the folders in them decide what <see cref="Scan"/> gives, and nothing else.</summary>
+    public static IReadOnlyList<string> ListedFolders => HostFactsReader.MetadataFolders;
 
     /// <summary>Reads what is installed. What cannot be read becomes a problem of the inventory; the rest is still reported.</summary>
     /// <exception cref="OperationCanceledException">The caller does not want the inventory any more.</exception>

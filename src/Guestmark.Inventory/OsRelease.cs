@@ -9,6 +9,9 @@ public sealed record OsRelease(string Id, string VersionId, string PrettyName)
     /// <summary>The longest PRETTY_NAME of the real files of the tests has 43 characters.</summary>
     public const int TextCharsMax = 256;
 
+    /// <summary>ID of Red Hat Enterprise Linux.</summary>
+    public const string RhelId = "rhel";
+
     public string Id { get; init => field = GuestText.Cut(value, TextCharsMax); } = GuestText.Cut(Id, TextCharsMax);
 
     public string VersionId { get; init => field = GuestText.Cut(value, TextCharsMax); } = GuestText.Cut(VersionId, TextCharsMax);
@@ -18,6 +21,8 @@ public sealed record OsRelease(string Id, string VersionId, string PrettyName)
     public static OsRelease Unknown { get; } = new("", "", "");
 
     public bool IsUnknown => Id.Length == 0;
+
+    public bool IsRhel => Id == RhelId;
 
     public override string ToString() => PrettyName.Length > 0 ? PrettyName : IsUnknown ? "unknown" : $"{Id} {VersionId}".TrimEnd();
 }

@@ -15,7 +15,6 @@ static class RepositoryHint
     /// <summary>A reason beyond this is cut: it is repeated for each package that it is true of.</summary>
     public const int ReasonCharsMax = 160;
 
-    const uint Sha256 = 8;
     const int CharsMax = 4096;
 
     // By RepositoryEvidence, from 1. On the wire: do not rename.
@@ -24,7 +23,7 @@ static class RepositoryHint
     /// <summary>Appends the hint of a package, which is nothing when nothing is known.</summary>
     public static void Append(StringBuilder text, Package package)
     {
-        if (package.Rpm is { PayloadDigestAlgorithm: Sha256, PayloadDigest.Length: > 0 } rpm) Append("hash", "sha256:", rpm.PayloadDigest);
+        if (package.Rpm is { PayloadDigestAlgorithm: RpmDetails.Sha256, PayloadDigest.Length: > 0 } rpm) Append("hash", "sha256:", rpm.PayloadDigest);
         if (package.Rpm?.Signature is { KeyId.Length: > 0 } signature) Append("key", "", signature.KeyId);
         if (package.Repository is not { } repository) return;
         if (repository.Id.Length > 0) Append("repoid", "", repository.Id);

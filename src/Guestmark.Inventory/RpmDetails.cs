@@ -3,6 +3,9 @@ namespace Guestmark.Inventory;
 /// <summary>What an rpm header says beyond what every package has. A value is null when the header lacks the tag.</summary>
 public sealed record RpmDetails
 {
+    /// <summary>SHA-256 by its OpenPGP number (RFC 9580 section 9.5).</summary>
+    public const uint Sha256 = 8;
+
     /// <summary>rpm's number of the header in its database (<c>DBINSTANCE</c>).</summary>
     public required uint Number { get; init; }
 
@@ -28,7 +31,7 @@ public sealed record RpmDetails
     /// <summary>SHA-256 of the header, in lower-case hex.</summary>
     public string? Sha256Header { get; init; }
 
-    /// <summary>The hash of <see cref="PayloadDigest"/> by its OpenPGP number: 8 is SHA-256.</summary>
+    /// <summary>The hash of <see cref="PayloadDigest"/> by its OpenPGP number: <see cref="Sha256"/> today.</summary>
     public uint? PayloadDigestAlgorithm { get; init; }
 
     /// <summary>Hash of the compressed payload, in lower-case hex.</summary>

@@ -1,4 +1,6 @@
+using System.Text;
 using Guestmark.Inventory.Sbom;
+using Guestmark.Inventory.Tests.Languages;
 using Guestmark.Inventory.Tests.Rpm;
 using Guestmark.TestKit;
 using Guestmark.Wire.Protobuf;
@@ -231,6 +233,8 @@ public sealed class InventoryReportsTests(RealDatabases databases)
     [InlineData("lib/apk/db/installed", PackageManager.Apk)]
     [InlineData("usr/lib/apk/db/installed", PackageManager.Apk)]
     [InlineData("var/lib/dpkg/status", PackageManager.Dpkg)]
+    [InlineData("usr/lib/opkg/status", PackageManager.Dpkg)]
+    [InlineData("manifest:var/lib/rpmmanifest", PackageManager.Rpm)]
     [InlineData("ndb:usr/lib/sysimage/rpm", PackageManager.Rpm)]
     public void A_database_tells_the_manager_and_how_the_version_is_split(string database, PackageManager manager)
     {
@@ -247,6 +251,47 @@ public sealed class InventoryReportsTests(RealDatabases databases)
 
         Assert.Equal(package, Assert.Single(InventoryReports.Read(ToReport(new GuestInventory(Rhel, [package], []))).Packages));
     }
+
+    /// <summary>With <see cref="A_real_inventory_comes_back_as_it_was_written"/>, which has bdb and sqlite, every text that a reader writes.</summary>
+    [Fact]
+    public void What_each_reader_finds_comes_back_with_its_manager()
+    {
+        using var ndb = new GuestTree().File("usr/lib/sysimage/rpm/Packages.db", NdbBuilder.Build([HeaderBuilder.Package("of-ndb")]));
+        using var manifest = new GuestTree().File(
+            "var/lib/rpmmanifest/container-manifest-2", "of-manifest\t2.35-4.cm2\t1\t2\tMicrosoft Corporation\t(none)\t3\tx86_64\t0\ta-2.35-4.cm2.src.rpm\n");
+        using var others = new GuestTree()
+            .File("var/lib/dpkg/status", Stanza("of-dpkg"))
+            .File("var/lib/dpkg/status.d/base", Stanza("of-status.d"))
+            .File("usr/lib/opkg/status", Stanza("of-opkg"))
+            .File("lib/apk/db/installed", "P:of-apk\nV:1.2.3-r4\nA:x86_64\n\n")
+            .File("usr/lib/apk/db/installed", "P:of-merged-apk\nV:1.2.3-r4\nA:x86_64\n\n")
+            .File("opt/py/of-python.dist-info/METADATA", "Name: of-python\nVersion: 1.0-rc1\n")
+            .File("opt/web/node_modules/of-node/package.json", """{"name":"of-node","version":"1.0.0-rc.1"}""")
+            .File("opt/app/App.deps.json", """{"libraries":{"of-nuget/1.0.0-rc.1":{"type":"package"}}}""")
+            .File("opt/app/of-go", GoPrograms.Build())
+            .File("opt/app/of-maven.jar", LanguagePackagesTests.Jar(
+                ("META-INF/maven/g/a/pom.properties", Encoding.UTF8.GetBytes("groupId=g\nartifactId=of-maven\nversion=1.0-rc1\n"))));
+        File.SetUnixFileMode(others.Path("opt/app/of-go"), (UnixFileMode)0x1ed);
+
+        var managers = new HashSet<PackageManager>();
+        foreach (var tree in new[] { ndb, manifest, others })
+        {
+            var scanned = InventoryScanner.Scan(new InventoryScanOptions { HostPath = tree.Root, Os = Rhel, Languages = true }, CancellationToken.None);
+            var read = InventoryReports.Read(ToReport(scanned));
+
+            Assert.Empty(read.Problems);
+            Assert.Equal(
+                scanned.Packages.Select(Text).Order(StringComparer.Ordinal),
+                read.Packages.Select(Text).Order(StringComparer.Ordinal));
+            managers.UnionWith(read.Packages.Select(package => package.Manager));
+        }
+
+        Assert.Equal(Enum.GetValues<PackageManager>(), managers.Order());
+
+        static string Text(Package package) => $"{package.Manager} {package.Name} {package.Epoch} {package.Version} {package.Release} {package.Database}";
+    }
+
+    static string Stanza(string name) => $"Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: 1:2.3-4\n";
 
     [Fact]
     public void Another_system_is_named_with_its_version()

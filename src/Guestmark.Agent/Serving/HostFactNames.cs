@@ -2,7 +2,7 @@ using Guestmark.Inventory;
 
 namespace Guestmark.Agent.Serving;
 
-/// <summary>What the agent says of its machine in every answer, by the names and values of StackRox's agent.</summary>
+/// <summary>What the agent says of its machine in every answer, by the names and values of StackRox's agent, and what a push says besides.</summary>
 static class HostFactNames
 {
     const string DetectedOs = "detected_os";
@@ -10,11 +10,10 @@ static class HostFactNames
 
     public static IReadOnlyDictionary<string, string> Of(GuestInventory inventory)
     {
-        var isRhel = inventory.Os.Id == "rhel";
-        return new Dictionary<string, string>
+        var facts = new Dictionary<string, string>
         {
-            [DetectedOs] = isRhel ? Rhel : "UNKNOWN",
-            ["os_version"] = isRhel ? inventory.Os.VersionId : $"{inventory.Os.Id} {inventory.Os.VersionId}".Trim(),
+            [DetectedOs] = inventory.Os.IsRhel ? Rhel : "UNKNOWN",
+            ["os_version"] = InventoryReports.OsVersionOf(inventory.Os),
             ["activation_status"] = inventory.Host.Activation switch
             {
                 Activation.Active => "ACTIVE",
@@ -28,6 +27,8 @@ static class HostFactNames
                 _ => "DNF_METADATA_UNSPECIFIED",
             },
         };
+        foreach (var (name, value) in InventoryReports.FactsOf(inventory.Host)) facts.Add(name, value);
+        return facts;
     }
 
     public static bool IsRhel(IReadOnlyDictionary<string, string> facts) => facts.TryGetValue(DetectedOs, out var os) && os == Rhel;

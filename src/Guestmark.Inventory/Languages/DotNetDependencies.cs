@@ -39,8 +39,15 @@ static class DotNetDependencies
                     reader.Read();
                     if (!IsPackage(ref reader) || name is null || version is null) continue;
                     if (packages.Count - first >= LibrariesMax) return $"has more than {LibrariesMax} libraries; the others are left out";
-                    packages.Add(new Package { Manager = PackageManager.NuGet, Name = name, Version = version, Release = "",
-                        Architecture = "", Database = database });
+                    packages.Add(new Package
+                    {
+                        Manager = PackageManager.NuGet,
+                        Name = name,
+                        Version = version,
+                        Release = "",
+                        Architecture = "",
+                        Database = database
+                    });
                 }
             }
 

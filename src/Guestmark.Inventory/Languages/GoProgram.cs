@@ -1,4 +1,3 @@
-using Guestmark.Inventory.Os;
 using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Languages;

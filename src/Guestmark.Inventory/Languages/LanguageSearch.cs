@@ -1,5 +1,4 @@
 using System.Text;
-using Guestmark.Inventory.Os;
 using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Languages;
@@ -23,8 +22,9 @@ sealed record LanguageSearchLimits
 /// <summary>One walk over the file tree of a machine.</summary>
 /// <remarks>
 /// 1. The files that packages of the system own are collected, under the names that they have where /usr is merged.
-/// 2. The folders are walked depth first and by name, so that the same tree gives the same order. Symbolic links are not followed, and a
-///    folder of another file system than the root's is not entered.
+/// 2. The folders are walked depth first and by name, so that the same tree gives the same order. Symbolic links are not followed. Of other
+///    file systems those on disks of the machine are entered (<see cref="LocalFileSystem"/>), which are /home, /opt and /var of many; the others
+///    are not, which is no problem: what is on a network is not installed here. A folder that is mounted twice is entered once.
 /// 3. What a name makes interesting is read, unless it is owned or was read under another name (a hard link, a bind mount).
 /// </remarks>
 sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, TimeProvider time)
@@ -41,18 +41,20 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     const int ProgramBytesMin = 64 * 1024;
     // node_modules/.bin and /usr/bin have thousands.
     const int FilesOfFolderMax = 100_000;
-    const int OtherFileSystemsShown = 8;
 
     readonly HashSet<string> _owned = [];
     readonly HashSet<(ulong Device, ulong Inode)> _read = [];
+    readonly HashSet<(ulong Device, ulong Inode)> _entered = [];
+    // By device, whether it is entered: a machine with thousands of subvolumes is asked once for each.
+    readonly Dictionary<ulong, bool> _devices = [];
     readonly Stack<Level> _levels = new();
-    readonly List<string> _otherFileSystems = [];
     readonly TextPool _pool = new();
     readonly byte[] _header = new byte[ElfFile.HeaderBytes];
     readonly long _started = time.GetTimestamp();
     // Those that wait are counted as well: they take memory.
     int _folders = 1;
     long _entries;
+    uint _rootType;
     int _tooDeep;
     string? _firstTooDeep;
     int _problems;
@@ -125,13 +127,15 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
 
     void Walk(GuestFolder root)
     {
-        if (root.TryStatus(out var rootStatus) is { } error)
+        if ((root.TryStatus(out var rootStatus) ?? root.TryFileSystemType(out _rootType)) is { } error)
         {
             root.Dispose();
             AddProblem("", $"cannot be searched for language packages: {error}");
             return;
         }
 
+        _devices.Add(rootStatus.Device, true);
+        _entered.Add((rootStatus.Device, rootStatus.Inode));
         Enter(root);
         while (_levels.TryPeek(out var level))
         {
@@ -153,15 +157,36 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
             if (level.Folder.TryEnter(name, out var folder) is { } unopened)
                 AddProblem($"{level.Folder.Path}/{name}", $"cannot be opened: {unopened}. Check who may read it");
             if (folder is null) continue;
-            if (folder.TryStatus(out var status) is not null || status.Device != rootStatus.Device)
+            if (!IsToEnter(folder))
             {
-                _otherFileSystems.Add(folder.Path);
                 folder.Dispose();
                 continue;
             }
 
             Enter(folder);
         }
+    }
+
+    /// <summary>Whether a folder is of this machine, and was not entered by another path.</summary>
+    bool IsToEnter(GuestFolder folder)
+    {
+        if (folder.TryStatus(out var status) is { } error)
+        {
+            AddProblem(folder.Path, $"was not searched for language packages: {error}");
+            return false;
+        }
+
+        if (!_devices.TryGetValue(status.Device, out var isPart))
+        {
+            if (folder.TryFileSystemType(out var type) is { } unknown)
+                AddProblem(folder.Path, $"was not searched for language packages, for its file system does not tell its type: {unknown}");
+            else
+                isPart = LocalFileSystem.IsPartOf(_rootType, type);
+            _devices.Add(status.Device, isPart);
+        }
+
+        // The numbers of files that a network or another program gives may name two folders; such a root is of one piece, and is walked whole.
+        return isPart && (_entered.Add((status.Device, status.Inode)) || !LocalFileSystem.IsPartOf(_rootType, _rootType));
     }
 
     /// <summary>Lists a folder, reads what is of interest in it, and puts it on the stack.</summary>
@@ -230,6 +255,8 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     {
         // In any place.
         if (name is ".git" or ".hg" or ".svn" or "__pycache__" or "lost+found" or ".snapshots") return true;
+        // Containers where docker and containerd were given another disk.
+        if (name is "overlay2" or "io.containerd.snapshotter.v1.overlayfs") return true;
         // Containers of a user.
         if (name is "containers" or "docker" && parent.EndsWith("/.local/share", StringComparison.Ordinal)) return true;
         switch (parent)
@@ -366,23 +393,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
         if (_tooDeep > 0)
             AddProblem(_firstTooDeep!,
                 $"and {_tooDeep - 1} more folders lie deeper than {limits.DepthMax} and were not searched for language packages");
-        if (_otherFileSystems.Count > 0)
-        {
-            scan.AddProblem(
-                _otherFileSystems[0][1..],
-                $"is another file system and was not searched for language packages{Others(_otherFileSystems)}. "
-                + "Scan it by itself with its folder as the host path");
-        }
-
         if (_unlistedProblems > 0) scan.AddProblem("", $"has {_unlistedProblems} more problems with language packages");
-
-        static string Others(List<string> paths)
-        {
-            if (paths.Count == 1) return "";
-            var shown = Math.Min(paths.Count - 1, OtherFileSystemsShown);
-            var more = paths.Count - 1 - shown;
-            return $", nor were {string.Join(", ", paths.GetRange(1, shown))}{(more > 0 ? $" and {more} more" : "")}";
-        }
     }
 
     /// <param name="path">Absolute.</param>

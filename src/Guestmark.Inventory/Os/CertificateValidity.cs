@@ -1,6 +1,4 @@
-using System.Buffers;
 using System.Buffers.Binary;
-using System.Buffers.Text;
 
 namespace Guestmark.Inventory.Os;
 
@@ -28,17 +26,7 @@ static class CertificateValidity
     public static string? ReadPem(ReadOnlySpan<byte> pem, out DateTimeOffset notAfter)
     {
         notAfter = default;
-        var begin = "-----BEGIN CERTIFICATE-----"u8;
-        var start = pem.IndexOf(begin);
-        if (start < 0) return "has no certificate";
-        pem = pem[(start + begin.Length)..];
-        var end = pem.IndexOf("-----END CERTIFICATE-----"u8);
-        if (end < 0) return "has a certificate without an end";
-        // Base64 gives three bytes for four.
-        var der = new byte[end];
-        return Base64.DecodeFromUtf8(pem[..end], der, out _, out var written) == OperationStatus.Done
-            ? ReadDer(der.AsSpan(0, written), out notAfter)
-            : "has a certificate that is not base64";
+        return PemCertificate.TryTake(ref pem, out var der) ?? ReadDer(der, out notAfter);
     }
 
     /// <summary>Reads a certificate.</summary>

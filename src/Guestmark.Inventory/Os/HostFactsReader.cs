@@ -1,4 +1,5 @@
 using System.Text;
+using Guestmark.Inventory.Repositories;
 
 namespace Guestmark.Inventory.Os;
 
@@ -25,17 +26,18 @@ static class HostFactsReader
     const int CertificatesMax = 100;
     const int KernelsMax = 1000;
 
-    static readonly string[] RepositoryFolders = ["etc/yum.repos.d", "etc/yum/repos.d", "etc/distro.repos.d", "usr/share/dnf5/repos.d"];
-    static readonly string[] MetadataFolders = ["var/cache/dnf", "var/cache/libdnf5"];
     static readonly string[] ModuleFolders = ["lib/modules", "usr/lib/modules"];
     // Some program that every machine has. The first that is there tells the architecture where the kernel does not (before 6.1, or not running).
     static readonly string[] Programs = ["usr/bin/env", "bin/sh", "usr/bin/sh", "bin/busybox", "usr/lib/systemd/systemd", "sbin/init"];
 
     /// <summary>
-    /// Files and folders whose change changes the facts. What the kernel says changes with the boot only; the folders of metadata also
-    /// change with each refresh of dnf, once an hour.
+    /// Files and folders whose change changes the facts, besides <see cref="RepositoryFiles.Folders"/> and <see cref="MetadataFolders"/>. What the kernel
+    /// says changes with the boot only.
     /// </summary>
-    public static readonly string[] Paths = [EntitlementFolder, .. RepositoryFolders, .. MetadataFolders, .. ModuleFolders];
+    public static readonly string[] Paths = [EntitlementFolder, .. ModuleFolders];
+
+    /// <summary>Caches of dnf, of which only the names of the folders in them change the facts; what they hold changes every hour.</summary>
+    public static readonly string[] MetadataFolders = ["var/cache/dnf", "var/cache/libdnf5"];
 
     /// <param name="time">Tells which entitlements have ended. Null: the machine's clock.</param>
     public static HostFacts Read(InventoryScan scan, TimeProvider? time = null) => new()
@@ -143,7 +145,7 @@ static class HostFactsReader
         var problems = scan.Problems.Count;
         var hasRepository = false;
         var hasFolder = false;
-        foreach (var folder in RepositoryFolders)
+        foreach (var folder in RepositoryFiles.Folders)
         {
             var names = scan.List(folder);
             hasFolder |= names.Count > 0;

@@ -18,8 +18,11 @@ namespace Guestmark.Inventory.Repositories;
 /// trans_item(id, trans_id, item_id, repo_id, action_id, reason_id, state_id)   trans_item_action(id, name)   trans_item_state(id, name)
 /// action: Install, Upgrade, Downgrade, Reinstall, Remove, Replaced, Reason Change   state: Started, Ok, Error
 /// </code>
+/// Both have trans(id, dt_begin, dt_end, …), in seconds since 1970; dt_end is NULL of a transaction that did not come to its end.
 /// The newest item that installed a package decides; an item with an error only where no other did, because rpm also counts a failed
 /// scriptlet as an error. Items are numbered in the order of time, so one pass over them is enough however long the history is.
+/// A package that a later transaction removed, and whose INSTALLTIME is after the end of that one, was installed again by something else, as
+/// <c>rpm -i</c>: where from nobody knows. (That a package is still there may also be a removal that failed, or another clock.)
 /// </remarks>
 sealed class DnfHistory
 {
@@ -31,11 +34,16 @@ sealed class DnfHistory
     const int NamesMax = 100;
     const int ArchitecturesMax = 1000;
     const long NoRepository = -1;
+    const long Foreign = -2;
+    const long NoTransaction = -1;
     const long ErrorState = 2;
 
     readonly InstalledPackages _packages;
     readonly Dictionary<long, int> _items = [];
     readonly long[] _repositories;
+    // The transactions that installed each package, and that removed it later; NoTransaction for none.
+    readonly long[] _installations;
+    readonly long[] _removals;
     readonly List<string> _problems = [];
     int _unlisted;
 
@@ -44,6 +52,10 @@ sealed class DnfHistory
         _packages = packages;
         _repositories = new long[packages.Count];
         Array.Fill(_repositories, NoRepository);
+        _installations = new long[packages.Count];
+        _removals = new long[packages.Count];
+        Array.Fill(_installations, NoTransaction);
+        Array.Fill(_removals, NoTransaction);
     }
 
     /// <summary>Finds the repositories of packages that have none yet. Absent is no problem.</summary>
@@ -68,7 +80,8 @@ sealed class DnfHistory
         if (ids is null) return;
         for (var number = 0; number < packages.Count; number++)
         {
-            if (ids.TryGetValue(history._repositories[number], out var id)) packages.Found(number, id, RepositoryEvidence.DnfHistory);
+            if (history._repositories[number] == Foreign) packages.FoundForeign(number);
+            else if (ids.TryGetValue(history._repositories[number], out var id)) packages.Found(number, id, RepositoryEvidence.DnfHistory);
         }
     }
 
@@ -82,7 +95,7 @@ sealed class DnfHistory
     Dictionary<long, string>? ReadTables(GuestFile file, GuestFile? log, CancellationToken cancellation)
     {
         if (SqliteFile.TryOpen(file, log, AddProblem, cancellation) is not { } database) return null;
-        var tables = database.FindTables("rpm", "trans_item", "repo", "pkg_name", "arch", "trans_item_action", "trans_item_state");
+        var tables = database.FindTables("rpm", "trans_item", "repo", "pkg_name", "arch", "trans_item_action", "trans_item_state", "trans");
         if (Table(tables, "rpm") is not { } rpm || Table(tables, "trans_item") is not { } items || Table(tables, "repo") is not { } repo) return null;
 
         // By its tables and not by its path: dnf 5 keeps names apart.
@@ -102,13 +115,17 @@ sealed class DnfHistory
                 "action_id",
                 "state_id",
                 action => actionNames.GetValueOrDefault(action) is "Install" or "Upgrade" or "Downgrade" or "Reinstall",
+                action => actionNames.GetValueOrDefault(action) is "Remove" or "Replaced",
                 state => stateNames.GetValueOrDefault(state) is "Error");
         }
         else
         {
             ReadPackages(database, rpm, names: null, architectures: null);
-            ReadItems(database, items, "action", "state", action => action is 1 or 2 or 4 or 6 or 9, state => state == ErrorState);
+            ReadItems(
+                database, items, "action", "state", action => action is 1 or 2 or 4 or 6 or 9, action => action is 3 or 5 or 7 or 8, state => state == ErrorState);
         }
+
+        if (tables.TryGetValue("trans", out var transactions)) ReadRemovals(database, transactions);
 
         return ReadRepositories(database, repo);
     }
@@ -162,18 +179,52 @@ sealed class DnfHistory
         });
     }
 
-    void ReadItems(SqliteFile database, SqliteTable table, string action, string state, Func<long, bool> isInstalling, Func<long, bool> isError)
+    void ReadItems(
+        SqliteFile database, SqliteTable table, string action, string state, Func<long, bool> isInstalling, Func<long, bool> isRemoving, Func<long, bool> isError)
     {
         // Histories of the first versions of dnf 4 have no state.
         var stateColumn = table.Column(state);
-        Read(database, table, ["item_id", "repo_id", action], (row, columns) =>
+        Read(database, table, ["item_id", "repo_id", action, "trans_id"], (row, columns) =>
         {
             if (row.Integer(columns[0]) is not { } item || !_items.TryGetValue(item, out var number)) return true;
-            if (row.Integer(columns[1]) is not { } repository || row.Integer(columns[2]) is not { } done || !isInstalling(done)) return true;
+            if (row.Integer(columns[2]) is not { } done) return true;
+            var transaction = row.Integer(columns[3]) ?? NoTransaction;
+            var hasError = row.Integer(stateColumn) is { } reached && isError(reached);
             ref var newest = ref _repositories[number];
-            if (newest == NoRepository || row.Integer(stateColumn) is not { } reached || !isError(reached)) newest = repository;
+            if (isInstalling(done) && row.Integer(columns[1]) is { } repository)
+            {
+                if (newest != NoRepository && _removals[number] == NoTransaction && hasError) return true;
+                newest = repository;
+                _installations[number] = transaction;
+                _removals[number] = NoTransaction;
+            }
+            else if (isRemoving(done) && !hasError && transaction != _installations[number])
+            {
+                // dnf 5 names the package that it reinstalls twice in one transaction: that is no removal.
+                _removals[number] = transaction;
+            }
+
             return true;
         });
+    }
+
+    /// <summary>Takes the repository from packages that came back after they were removed.</summary>
+    void ReadRemovals(SqliteFile database, SqliteTable table)
+    {
+        var wanted = new HashSet<long>(_removals);
+        wanted.Remove(NoTransaction);
+        if (wanted.Count == 0) return;
+        var ends = new Dictionary<long, long>();
+        Read(database, table, ["id", "dt_end"], (row, columns) =>
+        {
+            if (row.Integer(columns[0]) is { } id && wanted.Contains(id) && row.Integer(columns[1]) is { } end) ends[id] = end;
+            return true;
+        });
+        for (var number = 0; number < _removals.Length; number++)
+        {
+            if (!ends.TryGetValue(_removals[number], out var end) || _packages.InstallTimeOf(number) is not { } installed || installed <= end) continue;
+            _repositories[number] = Foreign;
+        }
     }
 
     Dictionary<long, string> ReadRepositories(SqliteFile database, SqliteTable table)

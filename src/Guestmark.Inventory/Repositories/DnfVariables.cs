@@ -93,7 +93,7 @@ sealed class DnfVariables
     {
         var dot = os.VersionId.IndexOf('.');
         var major = dot < 0 ? os.VersionId : os.VersionId[..dot];
-        return major is "5" or "6" or "7" && os.Id == RedHat.OsId ? major + "Server" : major;
+        return major is "5" or "6" or "7" && os.IsRhel ? major + "Server" : major;
     }
 
     static string? ReadPinnedRelease(InventoryScan scan)

@@ -14,7 +14,8 @@ sealed class InstalledPackages
 
     readonly Dictionary<string, int> _slots = [];
     readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _lookup;
-    readonly List<(string? Id, RepositoryEvidence Evidence)> _found = [];
+    readonly List<(string? Id, RepositoryEvidence Evidence, bool IsForeign)> _found = [];
+    readonly List<uint?> _installTimes = [];
     readonly char[] _key = new char[KeyCharsMax];
     int _keyChars;
 
@@ -26,7 +27,9 @@ sealed class InstalledPackages
             if (package.Manager != PackageManager.Rpm || !MakeKey(package)) continue;
             Names.Add(package.Name);
             // The same package may be in two databases, and a damaged one may have it twice.
-            if (_lookup.TryAdd(Key, _found.Count)) _found.Add(default);
+            if (!_lookup.TryAdd(Key, _found.Count)) continue;
+            _found.Add(default);
+            _installTimes.Add(package.Rpm?.InstallTime);
         }
 
         Missing = _found.Count;
@@ -37,12 +40,16 @@ sealed class InstalledPackages
     /// <summary>Different packages; each has a number below this one.</summary>
     public int Count => _found.Count;
 
-    /// <summary>Packages without a repository.</summary>
+    /// <summary>Packages whose repository somebody may still name.</summary>
     public int Missing { get; private set; }
 
     ReadOnlySpan<char> Key => _key.AsSpan(0, Math.Max(_keyChars, 0));
 
-    public bool Has(int number) => _found[number].Id is not null;
+    /// <summary>Whether nobody is to be asked for the repository of a package any more.</summary>
+    public bool IsSettled(int number) => _found[number].Id is not null || _found[number].IsForeign;
+
+    /// <summary>When a package was installed, in seconds since 1970. Null when it does not say so.</summary>
+    public uint? InstallTimeOf(int number) => _installTimes[number];
 
     /// <summary>The repository of a package; null when none was found.</summary>
     public string? IdOf(int number) => _found[number].Id;
@@ -54,8 +61,16 @@ sealed class InstalledPackages
     /// <summary>Takes the repository of a package, unless it has one.</summary>
     public void Found(int number, string id, RepositoryEvidence evidence)
     {
-        if (_found[number].Id is not null) return;
-        _found[number] = (id, evidence);
+        if (IsSettled(number)) return;
+        _found[number] = (id, evidence, false);
+        Missing--;
+    }
+
+    /// <summary>Takes that something which keeps no record installed a package, unless it has a repository: older records are of another installation.</summary>
+    public void FoundForeign(int number)
+    {
+        if (IsSettled(number)) return;
+        _found[number] = (null, default, true);
         Missing--;
     }
 

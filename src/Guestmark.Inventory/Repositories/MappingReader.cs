@@ -28,6 +28,7 @@ sealed class MappingReader
 
     bool _isData;
     bool _hasData;
+    bool _hasCpe;
     bool _isWanted;
     int _idChars;
     int _repositories;
@@ -87,7 +88,9 @@ sealed class MappingReader
         }
 
         if (!_hasData) return "it has no object \"data\"";
-        return _repositories == 0 ? "it lists no repository" : null;
+        if (_repositories == 0) return "it lists no repository";
+        // Such a list would take all findings of Red Hat's packages away.
+        return _hasCpe ? null : $"none of its {_repositories} repositories has a CPE";
     }
 
     /// <summary>Depth 1: names of the document; 2: repositories; 3: parts of a repository; 4: CPEs and URLs.</summary>
@@ -123,7 +126,11 @@ sealed class MappingReader
             case (3, JsonTokenType.PropertyName):
                 _part = json.ValueTextEquals("cpes"u8) ? Part.Cpes : json.ValueTextEquals("repo_relative_urls"u8) ? Part.Urls : Part.Other;
                 return null;
+            case (3, not (JsonTokenType.StartArray or JsonTokenType.EndArray)) when _part == Part.Cpes:
+            case (4, not JsonTokenType.String) when _part == Part.Cpes:
+                return $"the \"cpes\" of its repository {GuestText.Quote(new string(_id, 0, _idChars))} are no list of texts";
             case (4, JsonTokenType.String) when _part == Part.Cpes:
+                _hasCpe |= json.ValueSpan.Length > 0;
                 if ((_isWanted || _urls.Count > 0) && _cpeEnds.Count < CpesMax && Copy(ref json) is { Length: > 0 } cpe)
                 {
                     _cpes.Append(cpe);

@@ -1,4 +1,3 @@
-using System.Buffers.Text;
 using System.Text;
 
 namespace Guestmark.Inventory.Repositories;
@@ -53,18 +52,9 @@ static class ProductCertificates
     /// <summary>Adds the products of all certificates of a file.</summary>
     public static void Read(ReadOnlySpan<byte> pem, List<Product> products)
     {
-        while (true)
+        while (pem.Length > 0)
         {
-            var begin = pem.IndexOf("-----BEGIN CERTIFICATE-----"u8);
-            if (begin < 0) return;
-            pem = pem[(begin + 27)..];
-            var end = pem.IndexOf("-----END"u8);
-            if (end < 0) return;
-            var der = new byte[Base64.GetMaxDecodedFromUtf8Length(end)];
-            // Line ends are skipped by the decoder.
-            Base64.DecodeFromUtf8(pem[..end], der, out _, out var decoded);
-            ReadCertificate(der.AsSpan(0, decoded), products);
-            pem = pem[end..];
+            if (PemCertificate.TryTake(ref pem, out var der) is null) ReadCertificate(der, products);
         }
     }
 

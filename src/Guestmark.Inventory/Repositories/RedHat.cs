@@ -5,18 +5,16 @@ namespace Guestmark.Inventory.Repositories;
 /// <summary>What tells packages of Red Hat Enterprise Linux from all others, and the CPEs of its releases.</summary>
 static class RedHat
 {
-    public const string OsId = "rhel";
-
     const string Vendor = "Red Hat, Inc.";
     const string CoreOsId = "rhcos";
     // RHEL 9 ended with 9.10, as 8 did with 8.10.
     const uint MinorMax = 20;
 
     /// <summary>Whether findings of a system need CPEs: those of Red Hat, and of a system that is not known.</summary>
-    public static bool NeedsCpes(OsRelease os) => os.Id is OsId or CoreOsId || os.IsUnknown;
+    public static bool NeedsCpes(OsRelease os) => os.IsRhel || os.Id == CoreOsId || os.IsUnknown;
 
     /// <summary>RHEL's number of a system; null for every other system.</summary>
-    public static (uint Major, uint? Minor)? ReleaseOf(OsRelease os) => os.Id == OsId ? ParseRelease(os.VersionId) : null;
+    public static (uint Major, uint? Minor)? ReleaseOf(OsRelease os) => os.IsRhel ? ParseRelease(os.VersionId) : null;
 
     /// <summary><c>9.4</c>, or <c>9</c>.</summary>
     public static (uint Major, uint? Minor)? ParseRelease(string text)

@@ -35,7 +35,7 @@ static class YumDatabase
             // Names come from the guest and become part of a path.
             if (package.Manager != PackageManager.Rpm || package.Name.Length == 0 || package.Name[0] is '.' || package.Name.Contains('/')) continue;
             var number = packages.Find(package);
-            if (number < 0 || packages.Has(number)) continue;
+            if (number < 0 || packages.IsSettled(number)) continue;
             var letter = package.Name[0];
             var name = $"{package.Name}-{package.Version}-{package.Release}-{package.Architecture}";
             var id = package.Rpm?.Sha1Header is { Length: > 0 } sha1 ? ReadId(scan, $"{Folder}/{letter}/{sha1}-{name}") : null;

@@ -7,8 +7,6 @@ static class SbomText
 {
     public const string ToolName = "guestmark";
 
-    const uint Sha256 = 8;
-
     /// <summary>RFC 3339 in UTC, to the second: the only form that SPDX takes.</summary>
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
@@ -38,7 +36,7 @@ static class SbomText
 
     /// <summary>PAYLOADDIGEST, when it is a SHA-256.</summary>
     public static string? Sha256Of(Package package) =>
-        package.Rpm is { PayloadDigestAlgorithm: Sha256, PayloadDigest: { Length: 64 } digest } && IsHex(digest) ? digest : null;
+        package.Rpm is { PayloadDigestAlgorithm: RpmDetails.Sha256, PayloadDigest: { Length: 64 } digest } && IsHex(digest) ? digest : null;
 
     static bool IsHex(string text)
     {

@@ -6,6 +6,7 @@ using Guestmark.TestKit;
 using Guestmark.Wire.Protobuf;
 using Guestmark.Wire.Pull;
 using Guestmark.Wire.Pull.Messages;
+using Guestmark.Wire.Reports;
 using IndexReport = Guestmark.Wire.Reports.Scanner.IndexReport;
 
 namespace Guestmark.Agent.Tests.Serving;
@@ -95,6 +96,25 @@ public sealed class PullServiceTests : IDisposable
                 ["dnf_metadata_status"] = metadataFact,
             },
             HostFactNames.Of(inventory));
+    }
+
+    [Fact]
+    public void Facts_have_what_a_push_has_under_the_same_names()
+    {
+        var inventory = new GuestInventory(new OsRelease("rhel", "9.4", ""), [], [])
+        {
+            Host = new HostFacts { RunningKernel = "5.14.0-427.el9.x86_64", InstalledKernels = ["5.14.0-427.el9.x86_64", "5.14.0-503.el9.x86_64"], BootId = "0f0b", Architecture = "x86_64" },
+        };
+        var push = new ProtoWriter();
+        InventoryReports.Write(inventory, push);
+
+        var facts = HostFactNames.Of(inventory);
+
+        Assert.Equal(
+            ["5.14.0-427.el9.x86_64", "5.14.0-427.el9.x86_64,5.14.0-503.el9.x86_64", "0f0b", "x86_64"],
+            new[] { "kernel_running", "kernels_installed", "boot_id", "architecture" }.Select(name => facts[name]));
+        Assert.Equal(4 + 4, facts.Count);
+        Assert.All(VMReport.Parser.ParseFrom(push.Written.Span).Facts, fact => Assert.Equal(fact.Value, facts[fact.Key]));
     }
 
     [Fact]

@@ -132,6 +132,7 @@ public sealed class LanguagePackagesTests
     [InlineData("var/lib/docker/overlay2/0/merged/x.egg-info")]
     [InlineData("var/lib/containers/storage/overlay/0/diff/x.egg-info")]
     [InlineData("home/user/.local/share/containers/storage/x.egg-info")]
+    [InlineData("data/docker/overlay2/0/diff/x.egg-info")]
     [InlineData("sysroot/ostree/deploy/x.egg-info")]
     public void Other_machines_trees_and_what_is_not_installed_are_passed_over(string path)
     {
@@ -167,25 +168,69 @@ public sealed class LanguagePackagesTests
     }
 
     [RootFact]
-    public async Task Another_file_system_is_not_entered_and_is_named()
+    public void Mounted_disks_of_the_machine_are_searched_once_and_others_are_passed_over_in_silence()
     {
-        using var tree = new GuestTree().File("opt/x.egg-info", "Name: x\nVersion: 1\n");
-        await SmallDisk.MountAsync(tree.Path("data"), "1m");
+        using var tree = new GuestTree();
+        var mounted = new Stack<string>();
         try
         {
-            tree.File("data/y.egg-info", "Name: y\nVersion: 1\n");
+            Mount("", "-t", "tmpfs", "-o", "size=1m", "guestmark-test");
+            tree.File("opt/x.egg-info", "Name: x\nVersion: 1\n").Folder("tmp/lower").Folder("tmp/upper").Folder("tmp/work");
+            // Of a type like the root's, of a disk's, of neither.
+            Mount("data", "-t", "tmpfs", "-o", "size=1m", "guestmark-test");
+            Mount(
+                "home", "-t", "overlay", "-o", $"lowerdir={tree.Path("tmp/lower")},upperdir={tree.Path("tmp/upper")},workdir={tree.Path("tmp/work")}", "guestmark-test");
+            Mount("memory", "-t", "ramfs", "guestmark-test");
+            foreach (var folder in new[] { "data/one", "home", "memory" }) tree.File($"{folder}/{folder[0]}.egg-info", $"Name: {folder[0]}\nVersion: 1\n");
+            var once = CountEntries(tree);
+            Mount("srv", "--rbind", tree.Path("data/one"));
+            Mount("opt/loop", "--bind", tree.Root);
+
             var scan = Read(tree);
 
-            Assert.Equal(["x"], scan.Packages.Select(package => package.Name));
-            var problem = Assert.Single(scan.Problems);
-            Assert.Equal("/data", problem.Path);
-            Assert.StartsWith("is another file system and was not searched for language packages", problem.Message);
+            Assert.Empty(scan.Problems);
+            Assert.Equal(["d", "h", "x"], scan.Packages.Select(package => package.Name).Order(StringComparer.Ordinal));
+            // The two folders that were made to mount on; nothing in them counts again.
+            Assert.Equal(once + 2, CountEntries(tree));
         }
         finally
         {
-            await SmallDisk.UnmountAsync(tree.Path("data"));
+            while (mounted.TryPop(out var path)) Tool.Run("umount", [path]);
+        }
+
+        void Mount(string path, params string[] arguments)
+        {
+            tree.Folder(path);
+            Tool.Run("mount", [.. arguments, tree.Path(path)]);
+            mounted.Push(tree.Path(path));
+        }
+
+        // The fewest that the search is content with.
+        static int CountEntries(GuestTree tree)
+        {
+            var entries = 1;
+            while (Read(tree, new LanguageSearchLimits { EntriesMax = entries }).Problems.Count > 0) entries++;
+            return entries;
         }
     }
+
+    [Theory]
+    [InlineData(0xef53, 0xef53, true)] // ext4 in ext4
+    [InlineData(0x58465342, 0x9123683e, true)] // btrfs in xfs
+    [InlineData(0xe0f5e1e2, 0x794c7630, true)] // overlay in erofs
+    [InlineData(0xef53, 0x01021994, false)] // tmpfs in ext4
+    [InlineData(0x01021994, 0x01021994, true)] // tmpfs in tmpfs
+    [InlineData(0x6969, 0x6969, false)] // NFS in NFS
+    [InlineData(0xef53, 0xff534d42, false)] // CIFS
+    [InlineData(0xef53, 0xfe534d42, false)] // SMB 2
+    [InlineData(0xef53, 0x65735546, false)] // FUSE
+    [InlineData(0xef53, 0x01021997, false)] // 9P
+    [InlineData(0xef53, 0x00c36400, false)] // Ceph
+    [InlineData(0xef53, 0x9fa0, false)] // proc
+    [InlineData(0xef53, 0x0187, false)] // autofs
+    [InlineData(0xef53, 0x9660, false)] // a CD
+    public void Only_file_systems_on_disks_of_the_machine_are_a_part_of_it(uint root, uint mounted, bool expected) =>
+        Assert.Equal(expected, LocalFileSystem.IsPartOf(root, mounted));
 
     [Fact]
     public void A_damaged_file_is_a_problem_and_the_rest_is_found()

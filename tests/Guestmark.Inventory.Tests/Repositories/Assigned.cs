@@ -9,7 +9,7 @@ static class Assigned
 
     public static readonly OsRelease Rhel9 = new("rhel", "9.4", "");
 
-    public static Package Rpm(string name, string version = "1", string release = "1.el9_4", string architecture = "x86_64", uint? epoch = null, string? key = RedHatKey, string? sha1 = null) => new()
+    public static Package Rpm(string name, string version = "1", string release = "1.el9_4", string architecture = "x86_64", uint? epoch = null, string? key = RedHatKey, string? sha1 = null, uint? installTime = null) => new()
     {
         Manager = PackageManager.Rpm,
         Name = name,
@@ -18,7 +18,7 @@ static class Assigned
         Release = release,
         Architecture = architecture,
         Vendor = "Red Hat, Inc.",
-        Rpm = new RpmDetails { Number = 1, RsaHeader = key is null ? null : new OpenPgpSignature(1, 8, null, key), Sha1Header = sha1 },
+        Rpm = new RpmDetails { Number = 1, RsaHeader = key is null ? null : new OpenPgpSignature(1, 8, null, key), Sha1Header = sha1, InstallTime = installTime },
     };
 
     /// <summary>Assigns, and returns what was wrong.</summary>

@@ -107,6 +107,42 @@ public sealed class DnfHistoryTests : IDisposable
     }
 
     [ToolFact("sqlite3")]
+    public void A_package_that_came_back_after_dnf_removed_it_has_no_repository()
+    {
+        const string Times = "CREATE TABLE trans (id INTEGER PRIMARY KEY AUTOINCREMENT, dt_begin INTEGER NOT NULL, dt_end INTEGER);\n"
+            + "INSERT INTO trans VALUES (1, 1000, 1010), (2, 2000, 2010), (3, 3000, 3010), (4, 4000, NULL);\n";
+        foreach (var action in new[] { 3, 5, 7, 8 })
+        {
+            Make(Dnf4Path, Dnf4Tables + Times + $"INSERT INTO trans_item VALUES (1, 1, 10, 1, 1, 1, 1), (2, 2, 10, 3, {action}, 1, 1);\n");
+            Assert.Equal(("first", "first", ""), (At(null), At(2010), At(2011)));
+        }
+
+        // Installed again by dnf, with an error or not; reinstalled, which is both in one transaction; a removal with an error, or without an end.
+        foreach (var (items, expected) in new[]
+        {
+            ("(2, 2, 10, 3, 8, 1, 1), (3, 3, 10, 2, 1, 1, 1)", "second"),
+            ("(2, 2, 10, 3, 8, 1, 1), (3, 3, 10, 2, 1, 1, 2)", "second"),
+            ("(2, 2, 10, 2, 9, 1, 1), (3, 2, 10, 3, 10, 1, 1)", "second"),
+            ("(2, 2, 10, 3, 8, 1, 2)", "first"),
+            ("(2, 4, 10, 3, 8, 1, 1)", "first"),
+            ("(2, 9, 10, 3, 8, 1, 1)", "first"),
+        })
+        {
+            Make(Dnf4Path, Dnf4Tables + Times + $"INSERT INTO trans_item VALUES (1, 1, 10, 1, 1, 1, 1), {items};\n");
+            Assert.Equal((items, expected), (items, At(5000)));
+        }
+
+        // dnf 5 knows of the removal alone: what dnf 4 knew before does not count.
+        Make(Dnf4Path, Dnf4Tables + Times + "INSERT INTO trans_item VALUES (1, 1, 10, 1, 1, 1, 1);\n");
+        Make(Dnf5Path, Dnf5Tables + Times + "INSERT INTO trans_item VALUES (1, 2, 10, 3, 5, 1, 2);\n");
+        Assert.Equal(("first", ""), (At(2010), At(2011)));
+        Make(Dnf5Path, Dnf5Tables + Times + "INSERT INTO trans_item VALUES (1, 2, 10, 2, 4, 1, 2), (2, 2, 10, 3, 6, 1, 2);\n");
+        Assert.Equal("second", At(2011));
+
+        string? At(int? installTime) => IdOf(Assigned.Rpm("p", installTime: (uint?)installTime));
+    }
+
+    [ToolFact("sqlite3")]
     public void Only_the_exact_package_is_found()
     {
         Make(Dnf4Path, Dnf4Tables + "INSERT INTO trans_item VALUES (1, 1, 10, 1, 1, 1, 1);\n"

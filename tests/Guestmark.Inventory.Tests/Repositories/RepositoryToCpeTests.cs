@@ -93,6 +93,19 @@ public sealed class RepositoryToCpeTests : IDisposable
         Assert.Equal($"it has more than {RepositoryToCpe.BytesMax} bytes", Validate("""{"data":{"r":{}}}""" + new string(' ', RepositoryToCpe.BytesMax)));
     }
 
+    [Theory]
+    [InlineData("""{"data":{"r":{}}}""", "none of its 1 repositories has a CPE")]
+    [InlineData("""{"data":{"r":{"cpes":[]},"s":{"cpes":[""],"repo_relative_urls":["u"]}}}""", "none of its 2 repositories has a CPE")]
+    [InlineData("""{"data":{"r":{"repo_relative_urls":["u"],"other":["cpe:/o:a"]}}}""", "none of its 1 repositories has a CPE")]
+    [InlineData("""{"data":{"q":{"cpes":["c"]},"r":{"cpes":"c"}}}""", "the \"cpes\" of its repository r are no list of texts")]
+    [InlineData("""{"data":{"q":{"cpes":["c"]},"r":{"cpes":null}}}""", "the \"cpes\" of its repository r are no list of texts")]
+    [InlineData("""{"data":{"q":{"cpes":["c"]},"r":{"cpes":7}}}""", "the \"cpes\" of its repository r are no list of texts")]
+    [InlineData("""{"data":{"q":{"cpes":["c"]},"r":{"cpes":{"c":"c"}}}}""", "the \"cpes\" of its repository r are no list of texts")]
+    [InlineData("""{"data":{"q":{"cpes":["c"]},"r":{"cpes":["c",1]}}}""", "the \"cpes\" of its repository r are no list of texts")]
+    [InlineData("""{"data":{"q":{"cpes":["c"]},"r":{"cpes":[["c"]]}}}""", "the \"cpes\" of its repository r are no list of texts")]
+    [InlineData("""{"data":{"q":{"cpes":["c"]},"r":{"cpes":[],"other":{"cpes":1},"repo_relative_urls":[1]},"s":{}}}""", null)]
+    public void A_mapping_that_would_take_the_CPEs_away_is_refused(string text, string? expected) => Assert.Equal(expected, Validate(text));
+
     [Fact]
     public void A_file_that_cannot_be_read_is_named()
     {

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Guestmark.Inventory.Sbom;
+namespace Guestmark.Inventory;
 
 /// <summary>A CPE in its two notations.</summary>
 /// <remarks>

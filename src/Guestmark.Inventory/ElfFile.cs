@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 
-namespace Guestmark.Inventory.Os;
+namespace Guestmark.Inventory;
 
 /// <summary>The header of an ELF file and the tables that it names (elf(5)).</summary>
 /// <remarks>

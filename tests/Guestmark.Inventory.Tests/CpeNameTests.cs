@@ -1,7 +1,6 @@
-using Guestmark.Inventory.Sbom;
 using Guestmark.TestKit;
 
-namespace Guestmark.Inventory.Tests.Sbom;
+namespace Guestmark.Inventory.Tests;
 
 public sealed class CpeNameTests
 {
