@@ -53,13 +53,13 @@ sealed class DnfHistory
         using var file = opened!;
         DnfHistory? history = null;
         Dictionary<long, string>? ids = null;
-        var isRead = SqliteSnapshot.TryRead(
+        var isRead = DatabaseSnapshot.TryRead(
             scan.Root,
             file,
-            log =>
+            snapshot =>
             {
                 history = new DnfHistory(packages);
-                ids = history.ReadTables(file, log, scan.Cancellation);
+                ids = history.ReadTables(snapshot, scan.Cancellation);
             },
             problem => scan.AddProblem(path, problem));
         if (!isRead) return;
@@ -79,9 +79,9 @@ sealed class DnfHistory
     }
 
     /// <summary>Reads everything; the repositories by their numbers.</summary>
-    Dictionary<long, string>? ReadTables(GuestFile file, GuestFile? log, CancellationToken cancellation)
+    Dictionary<long, string>? ReadTables(DatabaseSnapshot snapshot, CancellationToken cancellation)
     {
-        if (SqliteFile.TryOpen(file, log, AddProblem, cancellation) is not { } database) return null;
+        if (SqliteFile.TryOpen(snapshot, AddProblem, cancellation) is not { } database) return null;
         var tables = database.FindTables("rpm", "trans_item", "repo", "pkg_name", "arch", "trans_item_action", "trans_item_state");
         if (Table(tables, "rpm") is not { } rpm || Table(tables, "trans_item") is not { } items || Table(tables, "repo") is not { } repo) return null;
 

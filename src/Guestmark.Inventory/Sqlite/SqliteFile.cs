@@ -5,7 +5,7 @@ namespace Guestmark.Inventory.Sqlite;
 
 /// <summary>Reads tables of an SQLite database in the order of their rowids, with the committed pages of its write-ahead log.</summary>
 /// <remarks>
-/// Takes no lock and writes nothing; whoever calls compares the files before and after. Indexes are not used, and tables WITHOUT ROWID,
+/// What is read while the files are written is sorted out by <see cref="DatabaseSnapshot"/>. Indexes are not used, and tables WITHOUT ROWID,
 /// which are kept like indexes, are not read. Format: https://www.sqlite.org/fileformat2.html.
 /// <code>
 /// page 1:   "SQLite format 3\0", page size u16 @16 (1 = 65536), read version u8 @19 (2 = with a log), reserved bytes per page u8 @20,
@@ -67,12 +67,12 @@ sealed class SqliteFile
     public int UsableBytes => _usableBytes;
 
     /// <summary>Opens a database.</summary>
-    /// <param name="walFile">The log beside it; null when there is none.</param>
     /// <param name="addProblem">Takes what is wrong with parts of the database, now and while tables are read. May be called for every row.</param>
     /// <returns>Null when nothing of it can be read, and then there was a problem.</returns>
     /// <exception cref="IOException">The disk does not give a file.</exception>
-    public static SqliteFile? TryOpen(GuestFile file, GuestFile? walFile, Action<string> addProblem, CancellationToken cancellation)
+    public static SqliteFile? TryOpen(DatabaseSnapshot snapshot, Action<string> addProblem, CancellationToken cancellation)
     {
+        var file = snapshot.File;
         var window = new FileWindow(file.Handle, file.Status.Size, ReadAhead);
         var header = window.Read(0, FileHeaderBytes);
         if (header.Length == 0)
@@ -89,7 +89,7 @@ sealed class SqliteFile
             return null;
         }
 
-        var wal = walFile is null || header[19] != ReadVersionWal ? null : SqliteWal.Read(walFile, pageBytes, cancellation);
+        var wal = snapshot.Wal is null || header[19] != ReadVersionWal ? null : SqliteWal.Read(snapshot.Wal, pageBytes, cancellation);
         // Page 1, and so the header, may itself have a newer version in the log.
         if (wal is not null && wal.TryPage(1, out var page1)) header = page1;
         if (header.Length < FileHeaderBytes || !header.StartsWith(Magic))
