@@ -12,18 +12,29 @@ sealed class DatabaseSnapshot : IDisposable
     const long BytesMax = 4L << 30;
     const int Attempts = 3;
 
+    readonly GuestRoot _root;
     readonly List<string> _problems = [];
     readonly FilesState _state;
 
     DatabaseSnapshot(GuestRoot root, GuestFile file)
     {
+        _root = root;
         File = file;
+        // The database first: a transaction that ends now has changed it before its journal goes.
         var state = FileState.Of(file);
-        if (state.IsSqlite) Wal = OpenBeside(root, "-wal", "a log", "what it holds is missing");
-        _state = new FilesState(state, Wal is null ? null : FileState.Of(Wal));
+        if (state.IsSqlite)
+        {
+            Journal = OpenBeside("-journal", "a journal", "an unfinished transaction may be listed in part");
+            Wal = OpenBeside("-wal", "a log", "what it holds is missing");
+        }
+
+        _state = new FilesState(state, Journal is null ? null : FileState.Of(Journal), Wal is null ? null : FileState.Of(Wal));
     }
 
     public GuestFile File { get; }
+
+    /// <summary>SQLite's rollback journal; null when there is none.</summary>
+    public GuestFile? Journal { get; }
 
     /// <summary>SQLite's write-ahead log; null when there is none.</summary>
     public GuestFile? Wal { get; }
@@ -65,24 +76,31 @@ sealed class DatabaseSnapshot : IDisposable
         }
     }
 
-    public void Dispose() => Wal?.Dispose();
+    /// <summary>Whether the guest has a file of this path.</summary>
+    public bool Exists(string path) => _root.StatusOf(path) is not null;
 
-    GuestFile? OpenBeside(GuestRoot root, string suffix, string what, string consequence)
+    public void Dispose()
+    {
+        Journal?.Dispose();
+        Wal?.Dispose();
+    }
+
+    GuestFile? OpenBeside(string suffix, string what, string consequence)
     {
         // Links were resolved: SQLite keeps its files beside the database, not beside a link to it.
         var path = File.Path + suffix;
-        if (root.TryOpenFile(path, out var file) is { } error) _problems.Add($"has {what}, {GuestText.Quote(path)}, that {error}: {consequence}");
+        if (_root.TryOpenFile(path, out var file) is { } error) _problems.Add($"has {what}, {GuestText.Quote(path)}, that {error}: {consequence}");
         return file;
     }
 
-    readonly record struct FilesState(FileState Database, FileState? Wal)
+    readonly record struct FilesState(FileState Database, FileState? Journal, FileState? Wal)
     {
-        public long LargestBytes => Math.Max(Database.Status.Size, Wal?.Status.Size ?? 0);
+        public long LargestBytes => Math.Max(Database.Status.Size, Math.Max(Journal?.Status.Size ?? 0, Wal?.Status.Size ?? 0));
     }
 
     /// <summary>
-    /// A state of one file. Two writes within one clock tick may leave size and time as they were; the first bytes tell them apart:
-    /// of an SQLite database they hold its change counter (@24), of its log the salts (@16), of ndb the generation (@8).
+    /// A state of one file. Two writes within one clock tick may leave size and time as they were; the first bytes tell them apart: of
+    /// an SQLite database they hold its change counter (@24), of its journal the nonce (@12), of its log the salts (@16), of ndb the generation (@8).
     /// </summary>
     readonly record struct FileState(FileStatus Status, UInt128 First, UInt128 Second)
     {

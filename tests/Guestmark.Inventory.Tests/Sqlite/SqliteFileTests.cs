@@ -163,13 +163,17 @@ public sealed class SqliteFileTests : IDisposable
         Assert.Equal(isProblem ? ["changed while it was read, 3 times: parts of it may be missing or twice"] : [], problems);
     }
 
-    [Fact]
-    public void A_log_that_changed_within_a_clock_tick_is_told_by_its_salts()
+    [Theory]
+    [InlineData("database", 27)]
+    [InlineData("database-wal", 20)]
+    [InlineData("database-journal", 15)]
+    public void A_file_that_changed_within_a_clock_tick_is_told_by_its_counter_salts_or_nonce(string name, int changed)
     {
         File.WriteAllBytes(_folder.File("database"), SqliteFile.Magic.ToArray());
-        var log = _folder.File("database-wal");
-        File.WriteAllBytes(log, new byte[64]);
-        File.SetLastWriteTimeUtc(log, DateTime.UnixEpoch);
+        var path = _folder.File(name);
+        byte[] content = [.. name == "database" ? SqliteFile.Magic : new byte[16], .. new byte[48]];
+        File.WriteAllBytes(path, content);
+        File.SetLastWriteTimeUtc(path, DateTime.UnixEpoch);
         Assert.Null(GuestRoot.TryOpen(_folder.Path, out var root));
         using var _ = root;
         Assert.Null(root!.TryOpenFile("database", out var file));
@@ -182,8 +186,9 @@ public sealed class SqliteFileTests : IDisposable
             _ =>
             {
                 if (done++ > 0) return;
-                File.WriteAllBytes(log, [.. new byte[20], 1, .. new byte[43]]);
-                File.SetLastWriteTimeUtc(log, DateTime.UnixEpoch);
+                content[changed]++;
+                File.WriteAllBytes(path, content);
+                File.SetLastWriteTimeUtc(path, DateTime.UnixEpoch);
             },
             problem => Assert.Fail(problem)));
 
