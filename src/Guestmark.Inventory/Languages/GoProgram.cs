@@ -1,5 +1,4 @@
 using Guestmark.Inventory.Os;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Languages;
 

@@ -1,6 +1,5 @@
 using System.Text;
 using Guestmark.Inventory.Os;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Languages;
 

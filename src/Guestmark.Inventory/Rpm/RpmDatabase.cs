@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using Guestmark.Inventory.Sqlite;
 
 namespace Guestmark.Inventory.Rpm;
 
@@ -25,7 +24,7 @@ static class RpmDatabase
         var file = snapshot.File;
         var size = file.Status.Size;
         var magic = new FileWindow(file.Handle, size, MagicBytes).Read(0, MagicBytes);
-        if (magic.SequenceEqual(SqliteDatabase.Magic)) return SqliteDatabase.Read(snapshot, request, cancellation);
+        if (magic.SequenceEqual(SqlitePackages.Magic)) return SqlitePackages.Read(snapshot, request, cancellation);
         if (magic.StartsWith(NdbDatabase.Magic)) return NdbDatabase.Read(file, request, cancellation);
         if (magic.Length > 0
             && (BinaryPrimitives.ReadUInt32LittleEndian(magic[12..]) == BerkeleyHash.Magic

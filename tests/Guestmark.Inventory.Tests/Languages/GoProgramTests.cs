@@ -1,6 +1,5 @@
 using Guestmark.Inventory.Languages;
 using Guestmark.Inventory.Os;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Tests.Languages;
 

@@ -1,13 +1,13 @@
-using Guestmark.Inventory.Rpm;
+using Guestmark.Inventory.Sqlite;
 
-namespace Guestmark.Inventory.Sqlite;
+namespace Guestmark.Inventory.Rpm;
 
 /// <summary>Reads <c>rpmdb.sqlite</c> of rpm 4.16 and later.</summary>
 /// <remarks>
 /// <c>CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)</c>: the number of a header and the header.
 /// The other tables are indexes of these headers.
 /// </remarks>
-static class SqliteDatabase
+static class SqlitePackages
 {
     public const string Backend = "sqlite";
 
