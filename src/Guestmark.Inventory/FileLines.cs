@@ -85,7 +85,7 @@ sealed class FileLines(CancellationToken cancellation)
         _start = 0;
         // One byte more than is allowed tells whether there is more.
         var space = (int)Math.Min(_buffer.Length - _filled, _bytesMax + 1 - _offset);
-        var read = RandomAccess.Read(_file!.Handle, _buffer.AsSpan(_filled, space), _offset);
+        var read = _file!.Read(_buffer.AsSpan(_filled, space), _offset);
         _offset += read;
         _filled += read;
         IsCut = _offset > _bytesMax;

@@ -33,7 +33,7 @@ sealed class FileWindow(SafeFileHandle file, long length, int readAhead)
             _filled = 0;
             while (_filled < count)
             {
-                var read = RandomAccess.Read(file, _buffer.AsSpan(_filled, wanted - _filled), offset + _filled);
+                var read = GuestFile.Read(file, _buffer.AsSpan(_filled, wanted - _filled), offset + _filled);
                 if (read == 0) return default;
                 _filled += read;
             }

@@ -6,6 +6,9 @@ namespace Guestmark.Inventory;
 /// <param name="Problems">What could not be read. Empty when the inventory is complete.</param>
 public sealed record GuestInventory(OsRelease Os, IReadOnlyList<Package> Packages, IReadOnlyList<InventoryProblem> Problems)
 {
+    /// <summary>Keys that rpm trusts. It lists them among its packages, as <c>gpg-pubkey</c>.</summary>
+    public IReadOnlyList<Package> RpmKeys { get; init; } = [];
+
     /// <summary>What else the machine says of itself.</summary>
     public HostFacts Host { get; init; } = HostFacts.Unknown;
 }

@@ -363,6 +363,25 @@ sealed class GuestFile(SafeFileHandle handle, string path, FileStatus openedAs) 
     /// <summary>What the file was when it was opened.</summary>
     public FileStatus OpenedAs => openedAs;
 
+    /// <summary>Reads bytes of the file.</summary>
+    /// <returns>How many; 0 at its end.</returns>
+    /// <exception cref="IOException">The kernel does not give them, for whatever reason.</exception>
+    public int Read(Span<byte> buffer, long offset) => Read(handle, buffer, offset);
+
+    /// <inheritdoc cref="Read(Span{byte}, long)"/>
+    public static int Read(SafeFileHandle file, Span<byte> buffer, long offset)
+    {
+        try
+        {
+            return RandomAccess.Read(file, buffer, offset);
+        }
+        catch (Exception e) when (e is UnauthorizedAccessException or ArgumentOutOfRangeException or NotSupportedException)
+        {
+            // .NET's words for EACCES and EPERM (which network file systems give to an open file), EFBIG and ESPIPE.
+            throw new IOException(e.Message, e);
+        }
+    }
+
     /// <summary>The state of the file now.</summary>
     /// <exception cref="IOException">The kernel cannot tell.</exception>
     public FileStatus Status =>

@@ -19,6 +19,9 @@ sealed class InventoryScan(GuestRoot root, CancellationToken cancellation)
 
     public List<Package> Packages { get; } = [];
 
+    /// <summary>Keys that rpm trusts.</summary>
+    public List<Package> RpmKeys { get; } = [];
+
     public List<InventoryProblem> Problems { get; } = [];
 
     /// <summary>Package databases that were found, whether they could be read or not.</summary>
@@ -43,7 +46,7 @@ sealed class InventoryScan(GuestRoot root, CancellationToken cancellation)
         {
             while (true)
             {
-                var read = RandomAccess.Read(file.Handle, bytes.AsSpan(filled), filled);
+                var read = file.Read(bytes.AsSpan(filled), filled);
                 if (read == 0) return bytes[..filled];
                 filled += read;
                 if (filled > bytesMax)
@@ -66,7 +69,14 @@ sealed class InventoryScan(GuestRoot root, CancellationToken cancellation)
     public IReadOnlyList<string> List(string path)
     {
         if (root.TryList(path, out var names) is { } error) AddProblem(path, $"cannot be listed: {error}");
-        return names ?? [];
+        names ??= [];
+        foreach (var name in names)
+        {
+            // What the name was is lost, and with it the way to the file.
+            if (name.Contains('\ufffd')) AddProblem($"{path}/{name}", "has a name that is not UTF-8 and is not read. Rename it");
+        }
+
+        return names;
     }
 
     /// <param name="path">From the root, without a leading slash.</param>

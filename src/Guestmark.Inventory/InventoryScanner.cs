@@ -96,7 +96,7 @@ public static class InventoryScanner
         }
 
         PackageRepositories.Assign(scan, os, MappingOf(options, scan));
-        return new GuestInventory(os, scan.Packages, scan.Problems) { Host = HostFactsReader.Read(scan) };
+        return new GuestInventory(os, scan.Packages, scan.Problems) { RpmKeys = scan.RpmKeys, Host = HostFactsReader.Read(scan) };
     }
 
     /// <summary>Whether a <c>repository-to-cpe.json</c> says anything of this machine's packages: it is a system of Red Hat.</summary>

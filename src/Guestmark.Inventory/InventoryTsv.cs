@@ -7,7 +7,7 @@ namespace Guestmark.Inventory;
 /// The rpm packages of an inventory as a table with the values as <c>rpm -qa --qf</c> prints them, so that the two can be compared line by line.
 /// </summary>
 /// <remarks>
-/// One line for the names of the columns, then one for each package in the order of the database. The columns are rpm's tags in lower case,
+/// One line for the names of the columns, then one for each package in the order of the database, then one for each key. The columns are rpm's tags in lower case,
 /// <c>dbinstance</c> to <c>license</c>; what a header lacks is <c>(none)</c>, and a signature is
 /// <code>RSA/SHA256, Thu Jan 27 09:01:16 2022, Key ID 0cd9fed33135ce90</code>
 /// in UTC (<c>%{RSAHEADER:pgpsig}</c> with TZ=UTC). A tab or a line end inside a value becomes a blank, unlike rpm's, which would be taken for
@@ -26,7 +26,7 @@ public static class InventoryTsv
     {
         using var writer = new StreamWriter(output, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false), FlushChars, leaveOpen: true);
         writer.Write(Columns);
-        foreach (var package in inventory.Packages)
+        foreach (var package in inventory.Packages.Concat(inventory.RpmKeys))
         {
             if (package.Manager != PackageManager.Rpm) continue;
             var rpm = package.Rpm;

@@ -28,7 +28,10 @@ sealed record HostChannel(EndPoint Address, string Name)
     {
         (VsockEndPoint, SocketError.AddressFamilyNotSupported) =>
             "this kernel has no AF_VSOCK; give the machine a vsock device (KubeVirt: autoattachVSOCK: true) or another channel with --socket PATH",
-        (VsockEndPoint, SocketError.NoData or SocketError.NetworkUnreachable or SocketError.HostUnreachable or SocketError.AddressNotAvailable) =>
+        (VsockEndPoint, SocketError.AccessDenied) =>
+            "this process may not use AF_VSOCK; in a container allow it in the seccomp profile and the SELinux label",
+        // ENODEV, which is what connect(2) says without a device, is none of the errors that .NET knows.
+        (VsockEndPoint, SocketError.SocketError or SocketError.NetworkUnreachable or SocketError.HostUnreachable or SocketError.AddressNotAvailable) =>
             "this machine has no vsock device; attach one (KubeVirt: autoattachVSOCK: true) or name another channel with --socket PATH",
         (VsockEndPoint vsock, SocketError.ConnectionReset or SocketError.ConnectionRefused) => $"nobody listens on the host's port {vsock.Port}; is the node running?",
         (_, SocketError.ConnectionRefused) => "nobody listens there; is the node running?",

@@ -36,20 +36,10 @@ static class PushClient
             return new(null, channel.Describe(e));
         }
 
-        var header = new byte[PushFrame.HeaderBytes];
-        PushFrame.WriteHeader(header, report.Length);
-        string? sendProblem = null;
-        try
-        {
-            await SendAllAsync(socket, header, cancellationToken);
-            await SendAllAsync(socket, report, cancellationToken);
-        }
-        catch (SocketException e)
-        {
-            // A host that refuses a message answers before it has read it all and closes: the answer is still there to read.
-            sendProblem = e.Message;
-        }
-
+        // The answer is awaited while the report is sent: a host that refuses a message answers before it has read it all and closes, and a
+        // vsock whose peer is gone never becomes writable again, while what it answered stays readable.
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var sending = SendReportAsync(socket, report, over.Token);
         var answer = new byte[PushFrame.StatusBytes];
         try
         {
@@ -57,16 +47,29 @@ static class PushClient
             while (received < answer.Length)
             {
                 var count = await socket.ReceiveAsync(answer.AsMemory(received), cancellationToken);
-                if (count == 0) return new(null, sendProblem ?? "the host closed the connection without an answer");
+                if (count == 0) return new(null, "the host closed the connection without an answer");
                 received += count;
             }
+
+            return new(PushFrame.ReadStatus(answer), null);
         }
         catch (SocketException e)
         {
-            return new(null, sendProblem ?? e.Message);
+            return new(null, e.Message);
         }
+        finally
+        {
+            await over.CancelAsync();
+            await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
 
-        return new(PushFrame.ReadStatus(answer), null);
+    static async Task SendReportAsync(Socket socket, byte[] report, CancellationToken cancellationToken)
+    {
+        var header = new byte[PushFrame.HeaderBytes];
+        PushFrame.WriteHeader(header, report.Length);
+        await SendAllAsync(socket, header, cancellationToken);
+        await SendAllAsync(socket, report, cancellationToken);
     }
 
     static async ValueTask SendAllAsync(Socket socket, ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)

@@ -174,6 +174,9 @@ sealed class PullServer(
         if (await channel.HandshakeAsync(first.AsMemory(0, received), cancellationToken) is { } refused)
         {
             NoteOfClient($"{peer}: rejected: {refused}");
+            // The client is about to send its request. Closed at once it would get EPIPE on vsock, before it has read the alert.
+            await channel.CloseAsync(cancellationToken);
+            await LingerAsync(socket, first, cancellationToken);
             return;
         }
 

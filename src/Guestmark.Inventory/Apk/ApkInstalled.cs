@@ -1,6 +1,5 @@
 using System.Buffers.Text;
 using System.Text;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Apk;
 

@@ -1,5 +1,3 @@
-using Guestmark.Inventory.Rpm;
-
 namespace Guestmark.Inventory.Apk;
 
 /// <summary>Reads the packages that apk has installed.</summary>

@@ -1,5 +1,3 @@
-using Guestmark.Inventory.Rpm;
-
 namespace Guestmark.Inventory.Dpkg;
 
 /// <summary>

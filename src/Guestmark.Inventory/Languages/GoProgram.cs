@@ -1,5 +1,3 @@
-using Guestmark.Inventory.Rpm;
-
 namespace Guestmark.Inventory.Languages;
 
 /// <summary>Reads the build information of a Go program (Go's debug/buildinfo, runtime/debug.BuildInfo).</summary>

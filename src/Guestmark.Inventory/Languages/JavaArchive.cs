@@ -1,5 +1,4 @@
 using System.Text;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Languages;
 

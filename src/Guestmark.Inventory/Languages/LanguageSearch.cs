@@ -1,5 +1,5 @@
 using System.Text;
-using Guestmark.Inventory.Rpm;
+using System.Text.Unicode;
 
 namespace Guestmark.Inventory.Languages;
 
@@ -219,6 +219,12 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
             // By its name first: most entries are of no interest, whatever they are.
             var kind = LanguageFiles.Classify(path[..pathLength], entries.Name);
             if (kind == LanguageFile.None && entries.Type is not (EntryType.Folder or EntryType.Unknown)) continue;
+            if (!Utf8.IsValid(entries.Name))
+            {
+                AddProblem(folder.Path + "/" + Encoding.UTF8.GetString(entries.Name), "has a name that is not UTF-8 and is not looked at. Rename it");
+                continue;
+            }
+
             switch (folder.TypeOf(entries))
             {
                 case EntryType.Folder:
@@ -351,7 +357,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
     string? ReadProgram(GuestFile file, string path)
     {
         // Not ELF: a script. Shorter than its header: not a program.
-        if (RandomAccess.Read(file.Handle, _header, 0) < _header.Length || !ElfFile.TryRead(_header, out var elf)) return null;
+        if (file.Read(_header, 0) < _header.Length || !ElfFile.TryRead(_header, out var elf)) return null;
         return GoProgram.Read(elf, new FileWindow(file.Handle, file.OpenedAs.Size, GoProgram.ReadAheadBytes),
             "go:" + path[1..], _pool, scan.Packages);
     }
@@ -364,7 +370,7 @@ sealed class LanguageSearch(InventoryScan scan, LanguageSearchLimits limits, Tim
         var filled = 0;
         while (filled < bytes.Length)
         {
-            var read = RandomAccess.Read(file.Handle, bytes.AsSpan(filled), filled);
+            var read = file.Read(bytes.AsSpan(filled), filled);
             if (read == 0) break;
             filled += read;
         }

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Languages;
 

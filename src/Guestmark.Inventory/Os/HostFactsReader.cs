@@ -67,7 +67,7 @@ static class HostFactsReader
             using var file = opened;
             try
             {
-                var read = RandomAccess.Read(file.Handle, header, 0);
+                var read = file.Read(header, 0);
                 if (ElfFile.TryRead(header.AsSpan(0, read), out var elf) && elf.MachineName is { } name) return name;
             }
             catch (IOException)

@@ -29,7 +29,7 @@ sealed class DnfHistory
     // What a damaged history can be wrong in, in every row; more than this helps nobody.
     const int ProblemsMax = 20;
     const int RowBytesMax = 16 * 1024;
-    const int IdCharsMax = 512;
+    internal const int IdCharsMax = 512;
     // Names of actions and states: 10 in dnf 5.
     const int NamesMax = 100;
     const int ArchitecturesMax = 1000;
@@ -65,13 +65,13 @@ sealed class DnfHistory
         using var file = opened!;
         DnfHistory? history = null;
         Dictionary<long, string>? ids = null;
-        var isRead = SqliteSnapshot.TryRead(
+        var isRead = DatabaseSnapshot.TryRead(
             scan.Root,
             file,
-            log =>
+            snapshot =>
             {
                 history = new DnfHistory(packages);
-                ids = history.ReadTables(file, log, scan.Cancellation);
+                ids = history.ReadTables(snapshot, scan.Cancellation);
             },
             problem => scan.AddProblem(path, problem));
         if (!isRead) return;
@@ -92,9 +92,9 @@ sealed class DnfHistory
     }
 
     /// <summary>Reads everything; the repositories by their numbers.</summary>
-    Dictionary<long, string>? ReadTables(GuestFile file, GuestFile? log, CancellationToken cancellation)
+    Dictionary<long, string>? ReadTables(DatabaseSnapshot snapshot, CancellationToken cancellation)
     {
-        if (SqliteFile.TryOpen(file, log, AddProblem, cancellation) is not { } database) return null;
+        if (SqliteFile.TryOpen(snapshot, AddProblem, cancellation) is not { } database) return null;
         var tables = database.FindTables("rpm", "trans_item", "repo", "pkg_name", "arch", "trans_item_action", "trans_item_state", "trans");
         if (Table(tables, "rpm") is not { } rpm || Table(tables, "trans_item") is not { } items || Table(tables, "repo") is not { } repo) return null;
 

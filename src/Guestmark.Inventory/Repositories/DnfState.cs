@@ -54,7 +54,7 @@ static class DnfState
             var key = rest.IndexOf("from_repo");
             if (key < 0 || current < 0) continue;
             var value = rest[(key + "from_repo".Length)..].TrimStart();
-            if (value.StartsWith("=") && TryQuoted(value[1..].TrimStart(), out var id, out _) && id.Length > 0)
+            if (value.StartsWith("=") && TryQuoted(value[1..].TrimStart(), out var id, out _) && id.Length is > 0 and <= DnfHistory.IdCharsMax)
                 packages.Found(current, id.ToString(), RepositoryEvidence.DnfHistory);
         }
     }

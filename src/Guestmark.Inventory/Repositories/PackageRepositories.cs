@@ -13,8 +13,8 @@ static class PackageRepositories
     [
         .. ContentManifests.Folders,
         DnfState.Path,
-        Dnf5History, Dnf5History + "-wal",
-        Dnf4History, Dnf4History + "-wal",
+        Dnf5History, Dnf5History + "-journal", Dnf5History + "-wal",
+        Dnf4History, Dnf4History + "-journal", Dnf4History + "-wal",
         YumDatabase.Folder,
         .. RepositoryFiles.Folders,
         .. DnfVariables.Folders,

@@ -13,6 +13,9 @@ sealed class DatabaseContents(string? backend, PackageRequest request)
     /// <summary>Imported keys lie among rpm's packages under this name.</summary>
     const string KeyName = "gpg-pubkey";
 
+    // A machine has one for each vendor it takes packages from.
+    const int KeysMax = 1000;
+
     readonly List<string> _problems = [];
     readonly RpmHeader _header = new(request, $"{backend}:{request.Folder}");
     int _failures;
@@ -21,6 +24,9 @@ sealed class DatabaseContents(string? backend, PackageRequest request)
 
     /// <summary>In the order of the database, without keys.</summary>
     public List<Package> Packages { get; } = [];
+
+    /// <summary>Keys that rpm trusts, at most <see cref="KeysMax"/>.</summary>
+    public List<Package> Keys { get; } = [];
 
     /// <summary>No more headers are taken.</summary>
     public bool IsFull { get; private set; }
@@ -57,6 +63,7 @@ sealed class DatabaseContents(string? backend, PackageRequest request)
 
         if (_header.TryRead(blob, number, pool, out var package) is { } error) AddProblem($"header {number} {error}");
         else if (package!.Name != KeyName) Packages.Add(package);
+        else if (Keys.Count < KeysMax) Keys.Add(package);
         if (_header.FileProblem is { } fileProblem) AddProblem($"header {number} {fileProblem}");
     }
 }

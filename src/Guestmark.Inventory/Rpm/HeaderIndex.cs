@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Numerics;
 
 namespace Guestmark.Inventory.Rpm;
 
@@ -19,7 +20,8 @@ readonly record struct HeaderField(RpmTag Tag, uint Type, int Offset, int Count,
 /// trailer: an entry of the same tag, type and count, whose offset is -16 × entries of the region, the first included
 /// </code>
 /// The region covers what the package file contained. Entries behind it ("dribbles") were added at installation and override the
-/// same tag of the region: the last entry of a tag counts. Headers of old packages have no region.
+/// same tag of the region. Headers of old packages have no region. Of a tag that a region has twice, which only damage makes, rpm
+/// takes the one that its binary search (lib/header.c, findEntry) happens to meet.
 ///
 /// Every entry is checked as rpm checks it (hdrblobVerifyInfo), also those whose data nobody wants: tag, type, alignment, and that
 /// the data of one follows the data of the other. Left out is what needs all data to be read: rpm looks for the end of every string
@@ -66,7 +68,7 @@ sealed class HeaderIndex
     {
         var slot = SlotOf((int)tag);
         field = _fields[slot];
-        return (_present & (1UL << slot)) != 0;
+        return IsPresent(slot);
     }
 
     /// <summary>Reads and checks the index.</summary>
@@ -98,8 +100,10 @@ sealed class HeaderIndex
 
     string? ReadEntries(ReadOnlySpan<byte> index)
     {
+        var all = index;
         var end = 0L;
         var last = -1;
+        var repeated = 0ul;
         for (var i = 0; index.Length > 0; i++, index = index[EntryBytes..])
         {
             var tag = BinaryPrimitives.ReadInt32BigEndian(index);
@@ -126,12 +130,56 @@ sealed class HeaderIndex
             // What follows bounds what came before: a string says only with its zero where it ends.
             if (last >= 0) _fields[last] = _fields[last] with { End = (int)offset };
             last = SlotOf(tag);
-            if (last >= 0) Set(last, new HeaderField((RpmTag)tag, type, (int)offset, (int)count, (int)_dataBytes));
+            if (last < 0) continue;
+            var isRepeated = IsPresent(last);
+            // What lies behind the trailer is no part of the region, and overrides it.
+            if (isRepeated && (!IsPresent(RegionSlot) || offset < _fields[RegionSlot].Offset)) repeated |= 1UL << last;
+            else repeated &= ~(1UL << last);
+            Set(last, new HeaderField((RpmTag)tag, type, (int)offset, (int)count, (int)_dataBytes));
+        }
+
+        for (; repeated != 0; repeated &= repeated - 1)
+        {
+            var slot = BitOperations.TrailingZeroCount(repeated);
+            _fields[slot] = MetBySearch(all, _fields[slot].Tag);
         }
 
         for (var slots = _present; slots != 0; slots &= slots - 1) Insert((byte)ulong.TrailingZeroCount(slots));
         return null;
     }
+
+    /// <summary>Of several entries of a tag the one that a binary search over all entries, sorted by tag, meets first.</summary>
+    HeaderField MetBySearch(ReadOnlySpan<byte> index, RpmTag tag)
+    {
+        var (before, same) = (0, 0);
+        for (var rest = index; rest.Length > 0; rest = rest[EntryBytes..])
+        {
+            var other = BinaryPrimitives.ReadInt32BigEndian(rest);
+            if (other < (int)tag) before++;
+            else if (other == (int)tag) same++;
+        }
+
+        var (low, high) = (0, (int)_entries);
+        var middle = high / 2;
+        while (middle < before || middle >= before + same)
+        {
+            if (middle < before) low = middle + 1;
+            else high = middle;
+            middle = (low + high) / 2;
+        }
+
+        for (var passed = before - 1; ; index = index[EntryBytes..])
+        {
+            if (BinaryPrimitives.ReadInt32BigEndian(index) != (int)tag || ++passed != middle) continue;
+            var type = BinaryPrimitives.ReadUInt32BigEndian(index[4..]);
+            var offset = BinaryPrimitives.ReadInt32BigEndian(index[8..]);
+            var count = BinaryPrimitives.ReadInt32BigEndian(index[12..]);
+            var next = index[EntryBytes..];
+            return new HeaderField(tag, type, offset, count, next.Length > 0 ? BinaryPrimitives.ReadInt32BigEndian(next[8..]) : (int)_dataBytes);
+        }
+    }
+
+    bool IsPresent(int slot) => (_present & (1UL << slot)) != 0;
 
     void Set(int slot, HeaderField field)
     {

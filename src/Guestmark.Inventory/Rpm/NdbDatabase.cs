@@ -49,15 +49,6 @@ sealed class NdbDatabase
 
     public static ReadOnlySpan<byte> Magic => "RpmP"u8;
 
-    /// <summary>A number that changes with every write to the slots of a database: its generation and its next package index. 0 when the file is none.</summary>
-    /// <exception cref="IOException">The disk does not give it.</exception>
-    internal static ulong GenerationOf(GuestFile file)
-    {
-        Span<byte> header = stackalloc byte[HeaderBytes];
-        if (RandomAccess.Read(file.Handle, header, 0) < HeaderBytes || !header.StartsWith(Magic)) return 0;
-        return ((ulong)BinaryPrimitives.ReadUInt32LittleEndian(header[16..]) << 32) | BinaryPrimitives.ReadUInt32LittleEndian(header[8..]);
-    }
-
     /// <summary>Reads all headers of a file that begins with <see cref="Magic"/>.</summary>
     /// <exception cref="IOException">The disk does not give the file.</exception>
     public static DatabaseContents Read(GuestFile file, PackageRequest request, CancellationToken cancellation)
@@ -79,6 +70,8 @@ sealed class NdbDatabase
         }
 
         var slotPages = BinaryPrimitives.ReadUInt32LittleEndian(header[12..]);
+        // rpm makes a new database with one page of slots.
+        if (slotPages == 0) contents.AddProblem("says that it has no slots");
         var pagesThere = window.Length / PageBytes;
         if (slotPages > pagesThere)
         {

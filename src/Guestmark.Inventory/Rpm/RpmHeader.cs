@@ -217,7 +217,7 @@ sealed class RpmHeader(PackageRequest request, string database)
             case RpmTag.ModularityLabel: _modularityLabel = Identity(field, "MODULARITYLABEL"); break;
             case RpmTag.Epoch:
                 var epoch = Number(field);
-                if (epoch is null) _error ??= "has an EPOCH that is not one number";
+                if (epoch is null) _error ??= "has an EPOCH that is not a number";
                 _epoch = (uint?)epoch;
                 break;
             case RpmTag.Summary: _summary = Text(field, pooled: false); break;
@@ -293,10 +293,9 @@ sealed class RpmHeader(PackageRequest request, string database)
         return continued < wanted ? text.Length - continued - 1 : text.Length;
     }
 
-    /// <summary>One number of any size. Null when the field is something else.</summary>
+    /// <summary>A number of any size: of several the first, as rpm takes it. Null when the field is something else.</summary>
     ulong? Number(in HeaderField field)
     {
-        if (field.Count != 1) return null;
         var bytes = field.Type switch { TypeInt8 => 1, TypeInt16 => 2, TypeInt32 => 4, TypeInt64 => 8, _ => 0 };
         var data = Data(field, bytes);
         return bytes == 0 || _error is not null ? null : bytes switch

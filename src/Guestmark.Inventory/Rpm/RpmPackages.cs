@@ -12,7 +12,7 @@ static class RpmPackages
     /// <summary>All files whose state decides what <see cref="Read"/> gives, from the root and without a leading slash.</summary>
     public static IReadOnlyList<string> Paths { get; } =
     [
-        .. Folders.SelectMany(folder => FileNames.Append("rpmdb.sqlite-wal").Select(name => $"{folder}/{name}")),
+        .. Folders.SelectMany(folder => ((string[])[.. FileNames, "rpmdb.sqlite-journal", "rpmdb.sqlite-wal"]).Select(name => $"{folder}/{name}")),
         ContainerManifest.Path,
     ];
 
@@ -51,6 +51,7 @@ static class RpmPackages
             {
                 (used, usedFolder) = (contents, folder);
                 scan.Packages.AddRange(contents.Packages);
+                scan.RpmKeys.AddRange(contents.Keys);
             }
             else if (contents.NewestInstallTime > used.NewestInstallTime)
             {

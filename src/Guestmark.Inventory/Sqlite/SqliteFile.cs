@@ -3,9 +3,9 @@ using System.Text;
 
 namespace Guestmark.Inventory.Sqlite;
 
-/// <summary>Reads tables of an SQLite database in the order of their rowids, with the committed pages of its write-ahead log.</summary>
+/// <summary>Reads tables of an SQLite database in the order of their rowids, as they were after the last transaction that is complete.</summary>
 /// <remarks>
-/// Takes no lock and writes nothing; whoever calls compares the files before and after. Indexes are not used, and tables WITHOUT ROWID,
+/// What is read while the files are written is sorted out by <see cref="DatabaseSnapshot"/>. Indexes are not used, and tables WITHOUT ROWID,
 /// which are kept like indexes, are not read. Format: https://www.sqlite.org/fileformat2.html.
 /// <code>
 /// page 1:   "SQLite format 3\0", page size u16 @16 (1 = 65536), read version u8 @19 (2 = with a log), reserved bytes per page u8 @20,
@@ -39,6 +39,7 @@ sealed class SqliteFile
     public static ReadOnlySpan<byte> Magic => "SQLite format 3\0"u8;
 
     readonly FileWindow _file;
+    readonly SqliteJournal? _journal;
     readonly SqliteWal? _wal;
     readonly int _pageBytes;
     readonly int _usableBytes;
@@ -50,9 +51,11 @@ sealed class SqliteFile
     PageSet _visited;
 
     SqliteFile(
-        FileWindow file, SqliteWal? wal, int pageBytes, int usableBytes, uint pageCount, Action<string> addProblem, CancellationToken cancellation)
+        FileWindow file, SqliteJournal? journal, SqliteWal? wal, int pageBytes, int usableBytes, uint pageCount, Action<string> addProblem,
+        CancellationToken cancellation)
     {
         _file = file;
+        _journal = journal;
         _wal = wal;
         _pageBytes = pageBytes;
         _usableBytes = usableBytes;
@@ -67,12 +70,12 @@ sealed class SqliteFile
     public int UsableBytes => _usableBytes;
 
     /// <summary>Opens a database.</summary>
-    /// <param name="walFile">The log beside it; null when there is none.</param>
     /// <param name="addProblem">Takes what is wrong with parts of the database, now and while tables are read. May be called for every row.</param>
     /// <returns>Null when nothing of it can be read, and then there was a problem.</returns>
     /// <exception cref="IOException">The disk does not give a file.</exception>
-    public static SqliteFile? TryOpen(GuestFile file, GuestFile? walFile, Action<string> addProblem, CancellationToken cancellation)
+    public static SqliteFile? TryOpen(DatabaseSnapshot snapshot, Action<string> addProblem, CancellationToken cancellation)
     {
+        var file = snapshot.File;
         var window = new FileWindow(file.Handle, file.Status.Size, ReadAhead);
         var header = window.Read(0, FileHeaderBytes);
         if (header.Length == 0)
@@ -81,17 +84,37 @@ sealed class SqliteFile
             return null;
         }
 
-        int pageBytes = BinaryPrimitives.ReadUInt16BigEndian(header[16..]);
-        if (pageBytes == 1) pageBytes = 65536;
+        // As SQLite opens a database: first the transaction without an end is undone, then the log is looked for.
+        var journal = SqliteJournal.ReadIfHot(snapshot, PageBytesOf(header), cancellation);
+        if (journal is { PageCount: 0 })
+        {
+            addProblem("has no pages yet: the transaction that makes it is not complete");
+            return null;
+        }
+
+        // Page 1, and so the header, may itself be another in the journal and in the log.
+        if (journal is not null && journal.TryPage(1, out var page1)) header = page1;
+        if (header.Length < FileHeaderBytes)
+        {
+            addProblem("lacks its first page in its journal");
+            return null;
+        }
+
+        var pageBytes = PageBytesOf(header);
         if (pageBytes < PageBytesMin || !int.IsPow2(pageBytes))
         {
             addProblem($"has pages of {pageBytes} bytes");
             return null;
         }
 
-        var wal = walFile is null || header[19] != ReadVersionWal ? null : SqliteWal.Read(walFile, pageBytes, cancellation);
-        // Page 1, and so the header, may itself have a newer version in the log.
-        if (wal is not null && wal.TryPage(1, out var page1)) header = page1;
+        if (journal is not null && journal.PageBytes != pageBytes)
+        {
+            addProblem($"has pages of {pageBytes} bytes and a journal with pages of {journal.PageBytes}");
+            return null;
+        }
+
+        var wal = snapshot.Wal is null || header[19] != ReadVersionWal ? null : SqliteWal.Read(snapshot.Wal, pageBytes, cancellation);
+        if (wal is not null && wal.TryPage(1, out page1)) header = page1;
         if (header.Length < FileHeaderBytes || !header.StartsWith(Magic))
         {
             addProblem(wal is null ? "has a first page that is not SQLite's" : "has a first page that is not SQLite's in its log");
@@ -112,6 +135,8 @@ sealed class SqliteFile
         }
 
         var pagesThere = window.Length / pageBytes;
+        // What the transaction has added does not count; what it has cut off may be in the journal.
+        if (journal is not null) pagesThere = Math.Min(journal.PageCount, pagesThere + journal.OriginalPages);
         var pages = wal?.PageCount ?? 0;
         if (pages == 0 && BinaryPrimitives.ReadUInt32BigEndian(header[24..]) == BinaryPrimitives.ReadUInt32BigEndian(header[92..]))
             pages = BinaryPrimitives.ReadUInt32BigEndian(header[28..]);
@@ -119,7 +144,7 @@ sealed class SqliteFile
         // With a log the file may rightly be shorter than the database: its last pages are in the log.
         if (pagesThere < pages && wal is not { PageCount: > 0 }) addProblem($"is cut off: {pagesThere} of {pages} pages are there");
         var pageCount = (uint)Math.Min(pages, pagesThere + (wal?.CommittedPages ?? 0));
-        return new SqliteFile(window, wal, pageBytes, usableBytes, pageCount, addProblem, cancellation);
+        return new SqliteFile(window, journal, wal, pageBytes, usableBytes, pageCount, addProblem, cancellation);
     }
 
     /// <summary>Finds tables by their names, whose case does not matter. What is absent, or has no root page, is absent from the result.</summary>
@@ -250,6 +275,12 @@ sealed class SqliteFile
         return null;
     }
 
+    static int PageBytesOf(ReadOnlySpan<byte> header)
+    {
+        var pageBytes = BinaryPrimitives.ReadUInt16BigEndian(header[16..]);
+        return pageBytes == 1 ? 65536 : pageBytes;
+    }
+
     /// <summary>A page of the table that is being read, valid until the next call.</summary>
     /// <returns>Null on success; otherwise what is wrong.</returns>
     public string? ReadPage(uint number, out ReadOnlySpan<byte> page)
@@ -259,7 +290,8 @@ sealed class SqliteFile
         if (!_visited.Add(number)) return $"uses page {number} twice";
         try
         {
-            if (_wal is null || !_wal.TryPage(number, out page)) page = _file.Read((number - 1L) * _pageBytes, _pageBytes);
+            var isBeside = (_wal is not null && _wal.TryPage(number, out page)) || (_journal is not null && _journal.TryPage(number, out page));
+            if (!isBeside) page = _file.Read((number - 1L) * _pageBytes, _pageBytes);
         }
         catch (IOException e)
         {

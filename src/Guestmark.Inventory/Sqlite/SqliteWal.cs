@@ -18,7 +18,7 @@ namespace Guestmark.Inventory.Sqlite;
 /// </remarks>
 sealed class SqliteWal
 {
-    public const int HeaderBytes = 32;
+    const int HeaderBytes = 32;
 
     const int FrameHeaderBytes = 24;
     const uint Magic = 0x377f_0682;

@@ -25,6 +25,10 @@ public sealed partial class VsockEndPoint(uint cid, uint port) : EndPoint
     const int AddressBytes = 16;
     const int StreamCloseOnExec = 1 | 0x8_0000;
 
+    const int NotPermitted = 1;
+    const int NoAccess = 13;
+    const int FamilyNotSupported = 97;
+
     public uint Cid => cid;
 
     public uint Port => port;
@@ -40,9 +44,17 @@ public sealed partial class VsockEndPoint(uint cid, uint port) : EndPoint
     public static Socket CreateSocket()
     {
         var descriptor = socket(Family, StreamCloseOnExec, 0);
-        if (descriptor < 0) throw new SocketException(Marshal.GetLastPInvokeError(), Marshal.GetLastPInvokeErrorMessage());
+        if (descriptor < 0) throw new SocketException((int)ErrorOf(Marshal.GetLastPInvokeError()), Marshal.GetLastPInvokeErrorMessage());
         return new Socket(new SafeSocketHandle(descriptor, ownsHandle: true));
     }
+
+    /// <summary>A <see cref="SocketException"/> counts in Winsock's numbers, not in those of errno(3).</summary>
+    static SocketError ErrorOf(int errno) => errno switch
+    {
+        NotPermitted or NoAccess => SocketError.AccessDenied,
+        FamilyNotSupported => SocketError.AddressFamilyNotSupported,
+        _ => SocketError.SocketError,
+    };
 
     public override SocketAddress Serialize()
     {

@@ -1,6 +1,5 @@
 using System.Text;
 using Guestmark.Inventory.Apk;
-using Guestmark.Inventory.Rpm;
 using Guestmark.TestKit;
 
 namespace Guestmark.Inventory.Tests.Apk;

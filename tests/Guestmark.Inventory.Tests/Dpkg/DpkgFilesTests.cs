@@ -184,7 +184,7 @@ public sealed class DpkgFilesTests
             using (file)
             {
                 Damage.AssertBounded(
-                    () => DpkgStatus.Read(file!, "status", installedWithoutStatus: i % 2 == 0, 1 << 20, lines, new Guestmark.Inventory.Rpm.TextPool()),
+                    () => DpkgStatus.Read(file!, "status", installedWithoutStatus: i % 2 == 0, 1 << 20, lines, new TextPool()),
                     damaged.Length,
                     $"case {i}");
             }

@@ -1,5 +1,4 @@
 using Guestmark.Inventory.Languages;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Tests.Languages;
 

@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
 using Guestmark.Inventory.Languages;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Tests.Languages;
 

@@ -1,6 +1,5 @@
 using System.Text;
 using Guestmark.Inventory.Languages;
-using Guestmark.Inventory.Rpm;
 
 namespace Guestmark.Inventory.Tests.Languages;
 

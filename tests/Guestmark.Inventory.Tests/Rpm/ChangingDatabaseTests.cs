@@ -114,6 +114,6 @@ public sealed class ChangingDatabaseTests : IDisposable
 
         var contents = ReadWhile(path, writes);
 
-        Assert.Equal("changed while it was read, 3 times: packages may be missing or listed twice", Assert.Single(contents.Problems));
+        Assert.Equal("changed while it was read, 3 times: parts of it may be missing or twice", Assert.Single(contents.Problems));
     }
 }

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Text;
 using Guestmark.Inventory.Rpm;
 using Guestmark.TestKit;
 
@@ -108,27 +107,6 @@ public sealed class NdbDatabaseTests : IDisposable
         var contents = Read(NdbBuilder.Build([HeaderBuilder.Package("gpg-pubkey"), HeaderBuilder.Package("package")]));
         Assert.Equal(["package"], contents.Packages.Select(package => package.Name));
         Assert.Empty(contents.Problems);
-    }
-
-    [Fact]
-    public void The_generation_tells_one_state_from_another()
-    {
-        ulong Of(byte[] content)
-        {
-            File.WriteAllBytes(_folder.File("file"), content);
-            Assert.Null(GuestRoot.TryOpen(_folder.Path, out var root));
-            using (root)
-            {
-                Assert.Null(root!.TryOpenFile("file", out var file));
-                using (file) return NdbDatabase.GenerationOf(file!);
-            }
-        }
-
-        var first = Of(NdbBuilder.Build(Headers(2)));
-        Assert.Equal(first, Of(NdbBuilder.Build(Headers(2))));
-        Assert.NotEqual(first, Of(NdbBuilder.Build(Headers(2), generation: 2)));
-        Assert.Equal(0ul, Of(Encoding.ASCII.GetBytes("SQLite format 3\0 and what follows it")));
-        Assert.Equal(0ul, Of([]));
     }
 
     [Fact]

@@ -128,9 +128,12 @@ public sealed class UsedDatabaseTests(RealDatabases databases)
     {
         Assert.Equal(
             [
-                "usr/lib/sysimage/rpm/Packages", "usr/lib/sysimage/rpm/Packages.db", "usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
-                "usr/share/rpm/Packages", "usr/share/rpm/Packages.db", "usr/share/rpm/rpmdb.sqlite", "usr/share/rpm/rpmdb.sqlite-wal",
-                "var/lib/rpm/Packages", "var/lib/rpm/Packages.db", "var/lib/rpm/rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite-wal",
+                "usr/lib/sysimage/rpm/Packages", "usr/lib/sysimage/rpm/Packages.db", "usr/lib/sysimage/rpm/rpmdb.sqlite",
+                "usr/lib/sysimage/rpm/rpmdb.sqlite-journal", "usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
+                "usr/share/rpm/Packages", "usr/share/rpm/Packages.db", "usr/share/rpm/rpmdb.sqlite",
+                "usr/share/rpm/rpmdb.sqlite-journal", "usr/share/rpm/rpmdb.sqlite-wal",
+                "var/lib/rpm/Packages", "var/lib/rpm/Packages.db", "var/lib/rpm/rpmdb.sqlite",
+                "var/lib/rpm/rpmdb.sqlite-journal", "var/lib/rpm/rpmdb.sqlite-wal",
                 "var/lib/rpmmanifest/container-manifest-2",
             ],
             RpmPackages.Paths.Order(StringComparer.Ordinal));

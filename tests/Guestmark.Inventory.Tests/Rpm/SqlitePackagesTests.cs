@@ -1,12 +1,11 @@
 using System.Buffers.Binary;
 using System.Text;
-using Guestmark.Inventory.Tests.Rpm;
 using Guestmark.TestKit;
 
-namespace Guestmark.Inventory.Tests.Sqlite;
+namespace Guestmark.Inventory.Tests.Rpm;
 
 /// <summary>Files that SQLite itself writes: logs, page sizes and tree depths that the real databases lack.</summary>
-public sealed class SqliteDatabaseTests : IDisposable
+public sealed class SqlitePackagesTests : IDisposable
 {
     const string CreateTable = "CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT,blob BLOB NOT NULL);\n";
     const int WalHeader = 32;

@@ -1,13 +1,13 @@
-using Guestmark.Inventory.Rpm;
+using Guestmark.Inventory.Sqlite;
 
-namespace Guestmark.Inventory.Sqlite;
+namespace Guestmark.Inventory.Rpm;
 
 /// <summary>Reads <c>rpmdb.sqlite</c> of rpm 4.16 and later.</summary>
 /// <remarks>
 /// <c>CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)</c>: the number of a header and the header.
 /// The other tables are indexes of these headers.
 /// </remarks>
-static class SqliteDatabase
+static class SqlitePackages
 {
     public const string Backend = "sqlite";
 
@@ -16,12 +16,11 @@ static class SqliteDatabase
     public static ReadOnlySpan<byte> Magic => SqliteFile.Magic;
 
     /// <summary>Reads all headers of a file that begins with <see cref="Magic"/>.</summary>
-    /// <param name="walFile">The log beside it; null when there is none.</param>
     /// <exception cref="IOException">The disk does not give a file.</exception>
-    public static DatabaseContents Read(GuestFile file, GuestFile? walFile, PackageRequest request, CancellationToken cancellation)
+    public static DatabaseContents Read(DatabaseSnapshot snapshot, PackageRequest request, CancellationToken cancellation)
     {
         var contents = new DatabaseContents(Backend, request);
-        if (SqliteFile.TryOpen(file, walFile, contents.AddProblem, cancellation) is not { } database) return contents;
+        if (SqliteFile.TryOpen(snapshot, contents.AddProblem, cancellation) is not { } database) return contents;
         if (!database.FindTables(TableName).TryGetValue(TableName, out var table))
         {
             contents.AddProblem($"has no table {TableName}");

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace Guestmark.Inventory.Rpm;
+namespace Guestmark.Inventory;
 
 /// <summary>
 /// Texts of one database. What hundreds of packages share (architecture, vendor, licence, release, key id) becomes one object each.
