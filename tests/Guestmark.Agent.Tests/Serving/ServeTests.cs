@@ -1,7 +1,7 @@
-using Guestmark.Agent.RepositoryMapping;
 using System.Net.Sockets;
 using System.Text;
 using Google.Protobuf;
+using Guestmark.Agent.RepositoryMapping;
 using Guestmark.Agent.Serving;
 using Guestmark.Inventory;
 using Guestmark.TestKit;

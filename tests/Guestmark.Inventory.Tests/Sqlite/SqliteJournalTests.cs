@@ -15,7 +15,7 @@ public sealed class SqliteJournalTests : IDisposable
     const string KillWriter = ".shell kill -9 $PPID\n";
     const int SuperTailBytes = 16;
 
-    static readonly byte[] _magic = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    static readonly byte[] Magic = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
     readonly TemporaryFolder _folder = new();
 
@@ -240,7 +240,7 @@ public sealed class SqliteJournalTests : IDisposable
         var tail = new byte[SuperTailBytes];
         tail[3] = (byte)name.Length;
         System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(tail.AsSpan(4), (uint)name.Sum(next => next));
-        _magic.CopyTo(tail, 8);
+        Magic.CopyTo(tail, 8);
         File.AppendAllBytes(path + "-journal", [.. name, .. tail]);
 
         Assert.NotEqual(before, Rows(path, "t", "name").Rows);
@@ -300,7 +300,7 @@ public sealed class SqliteJournalTests : IDisposable
         Tool.Run("sqlite3", [path], "DELETE FROM t WHERE id > 100;\nVACUUM;\n");
         RunAndKill(path, $"{SmallCache}DELETE FROM t WHERE rowid % 2 = 0;\nSELECT * FROM t;\n");
         var (file, journal) = (File.ReadAllBytes(path), File.ReadAllBytes(path + "-journal"));
-        Assert.True(journal.AsSpan().StartsWith(_magic));
+        Assert.True(journal.AsSpan().StartsWith(Magic));
         var random = new Random(20261122);
         for (var i = 0; i < Damage.Inputs(2_000); i++)
         {
