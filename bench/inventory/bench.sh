@@ -72,7 +72,7 @@ scanned() {
 }
 queried() {
   local figures
-  figures=$("$measure" "$work/peer.txt" "$(rpm_of "$2" rpm)" -qa --nodigest --nosignature --define "_db_backend $2" --dbpath "$1/var/lib/rpm") || return 1
+  figures=$("$measure" "$work/peer.txt" "$(rpm_of "$2" rpm)" -qa --nodigest --nosignature --define "_db_backend $2" --dbpath "$1/var/lib/rpm" 2>"$work/peer.log") || { cat "$work/peer.log" >&2; return 1; }
   echo "$figures" | cut -d' ' -f"$3"
 }
 dpkg_queried() {
@@ -107,7 +107,7 @@ size=$(stat -c %s "$agent")
 
 # The daemon at rest and a rescan of an unchanged database. Nobody listens on its socket: the report is kept, as on a host that is away.
 folder=$(root_of c8 bdb_ro)
-"$agent" --daemon --max-initial-report-delay 0s --host-path "$folder" --socket "$work/nobody.sock" --lock-file "$work/lock" 2>"$work/daemon.log" &
+"$agent" --daemon --verbose --max-initial-report-delay 0s --host-path "$folder" --socket "$work/nobody.sock" --lock-file "$work/lock" >/dev/null 2>"$work/daemon.log" &
 daemon=$!
 trap 'kill "$daemon" 2>/dev/null || true' EXIT
 for ((i = 0; i < 5; i++)); do
