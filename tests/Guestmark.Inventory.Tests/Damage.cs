@@ -57,12 +57,18 @@ static class Damage
     /// <summary>No hang, and at most 64 bytes of memory for each byte of input.</summary>
     public static void AssertBounded(Action read, long inputBytes, string what)
     {
+        var (seconds, allocated) = Measure(read);
+        // A machine with other work may let a thread wait for seconds. What hangs does so each time.
+        for (var again = 0; seconds >= 1 && again < 2; again++) seconds = Math.Min(seconds, Measure(read).Seconds);
+        Assert.True(seconds < 1, $"{what} took {seconds} s");
+        Assert.True(allocated <= (64 * inputBytes) + FixedBytes, $"{what} allocated {allocated} bytes for {inputBytes}");
+    }
+
+    static (double Seconds, long Allocated) Measure(Action read)
+    {
         var allocatedBefore = GC.GetAllocatedBytesForCurrentThread();
         var start = Stopwatch.GetTimestamp();
         read();
-        var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        var allocated = GC.GetAllocatedBytesForCurrentThread() - allocatedBefore;
-        Assert.True(seconds < 1, $"{what} took {seconds} s");
-        Assert.True(allocated <= (64 * inputBytes) + FixedBytes, $"{what} allocated {allocated} bytes for {inputBytes}");
+        return (Stopwatch.GetElapsedTime(start).TotalSeconds, GC.GetAllocatedBytesForCurrentThread() - allocatedBefore);
     }
 }
