@@ -132,7 +132,7 @@ sealed class ReportLoop(
         if (outcome.Status is { } status && !status.IsTransient() && Enum.IsDefined(status))
         {
             _isPending = false;
-            tell($"not accepted: {problem}; the next report follows at a change or in {schedule.Interval}");
+            tell($"not accepted: {problem}; the next report follows at a change or in {Duration.Format(schedule.Interval)}");
             return;
         }
 
