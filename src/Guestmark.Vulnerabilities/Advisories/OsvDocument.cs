@@ -45,7 +45,7 @@ sealed class OsvDocument
     readonly List<VersionInterval> _intervals = [];
     readonly List<string> _leftOut = [];
     readonly List<VersionInterval> _merged = [];
-    Dictionary<(string Product, string Name, string Module), int> _heads = [];
+    Dictionary<PackageKey, int> _heads = [];
     string? _id;
     string? _summary;
     string? _url;
@@ -64,6 +64,13 @@ sealed class OsvDocument
     int _affectedIndex;
     int _rangeIndex;
     int _eventIndex;
+
+    // Where the reader's bytes begin in the document.
+    int _base;
+
+    // The entry that was read last, as the pattern of the next: what may be another in it, in the order of the bytes.
+    readonly Spot[] _spots = new Spot[3];
+    int _spotCount;
 
     OsvDocument()
     {
@@ -87,13 +94,13 @@ sealed class OsvDocument
                 return;
             }
 
-            ReadRoot(ref json);
+            ReadRoot(ref json, bytes);
             // Fails when anything but white space follows.
             json.Read();
         }
         catch (JsonException e)
         {
-            sink.Skip(document, "", $"not valid JSON: {e.Message}");
+            sink.Skip(document, "", $"not valid JSON: {Fault(bytes) ?? e.Message}");
             return;
         }
 
@@ -104,8 +111,28 @@ sealed class OsvDocument
         else Give(document, bytes, sink);
     }
 
+    // The reader that skipped entries does not know the line and position any more.
+    static string? Fault(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(bytes, new JsonReaderOptions { MaxDepth = DepthMax });
+            while (json.Read())
+            {
+                // To the fault.
+            }
+
+            return null;
+        }
+        catch (JsonException e)
+        {
+            return e.Message;
+        }
+    }
+
     void Clear()
     {
+        _base = 0;
         _cves.Clear();
         _entries.Clear();
         _intervals.Clear();
@@ -123,7 +150,7 @@ sealed class OsvDocument
     {
         if (_withdrawn)
         {
-            sink.Withdraw(FeedName.Osv, _id!, part: null, _modified);
+            sink.Withdraw(FeedName.Osv, _id!, _modified);
             sink.LeaveOut("withdrawn");
             return;
         }
@@ -150,7 +177,7 @@ sealed class OsvDocument
         {
             if (isVulnerability && _leftOut.Count == 0) sink.LeaveOut("no affected package");
             // A former version of the document may have had some.
-            sink.Withdraw(FeedName.Osv, _id!, part, _modified);
+            sink.Withdraw(FeedName.Osv, _id!, _modified);
             return;
         }
 
@@ -269,7 +296,7 @@ sealed class OsvDocument
         {
             ref var entry = ref entries[i];
             ref var head = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(
-                _heads, (entry.Target.Product, entry.Name, entry.Module), out var exists);
+                _heads, new PackageKey(entry.Target, entry.Name, entry.Module), out var exists);
             entry.Next = -1;
             entry.IsHead = !exists;
             if (!exists)
@@ -307,13 +334,14 @@ sealed class OsvDocument
 
     // ---- The document
 
-    void ReadRoot(ref Utf8JsonReader json)
+    void ReadRoot(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes)
     {
         Span<byte> scratch = stackalloc byte[NameBytesMax];
         var seen = 0u;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             var before = json;
+            var baseBefore = _base;
             var name = NameOf(ref json, scratch);
             var field = RootField(name);
             json.Read();
@@ -331,13 +359,14 @@ sealed class OsvDocument
             else
             {
                 seen |= 1u << (int)field;
-                ok = ReadRootField(ref json, field);
+                ok = ReadRootField(ref json, bytes, field);
             }
 
             if (ok) continue;
             if (field is Root.Id or Root.Modified or Root.Withdrawn) _identityProblem ??= _problem;
             // Goes on behind it: a later member may say that the document is withdrawn.
             json = before;
+            _base = baseBefore;
             json.Skip();
         }
     }
@@ -386,7 +415,7 @@ sealed class OsvDocument
         _ => field.ToString().ToLowerInvariant(),
     };
 
-    bool ReadRootField(ref Utf8JsonReader json, Root field)
+    bool ReadRootField(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, Root field)
     {
         // Null stands for an absent description: the schema allows it for aliases, references and severity, and writers do it with
         // others. In what says which packages are affected it would pass for "none" and hide a vulnerability.
@@ -411,10 +440,10 @@ sealed class OsvDocument
             case Root.Details:
                 if (json.TokenType != JsonTokenType.String) return Fail("$.details", JsonText.Instead(ref json, "a string"));
                 // Its first line stands for an absent summary, which may come later.
-                _details = ((int)json.TokenStartIndex + 1, json.ValueSpan.Length);
+                _details = (_base + (int)json.TokenStartIndex + 1, json.ValueSpan.Length);
                 return true;
             case Root.Severity: return Severities(ref json, "$", ref _severity, ref _score);
-            case Root.Affected: return ReadAffected(ref json);
+            case Root.Affected: return ReadAffected(ref json, bytes);
             case Root.References: return References(ref json);
             default:
                 string? module = null;
@@ -559,23 +588,139 @@ sealed class OsvDocument
 
     // ---- Affected packages
 
-    bool ReadAffected(ref Utf8JsonReader json)
+    bool ReadAffected(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes)
     {
         if (json.TokenType != JsonTokenType.StartArray) return Fail("$.affected", JsonText.Instead(ref json, "an array"));
         for (_affectedIndex = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; _affectedIndex++)
         {
             if (json.TokenType != JsonTokenType.StartObject)
                 return Fail($"$.affected[{_affectedIndex}]", JsonText.Instead(ref json, "an object"));
+            var start = _base + (int)json.TokenStartIndex;
+            var entries = _entries.Count;
             if (!ReadEntry(ref json)) return false;
+            if (_entries.Count == entries + 1 && IsPattern()) ReadAlike(ref json, bytes, start);
         }
 
         return true;
+    }
+
+    // ---- Entries that are like the one before
+
+    static readonly System.Buffers.SearchValues<byte> PlainCharacters = System.Buffers.SearchValues.Create(
+        " !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~"u8);
+
+    enum SpotKind
+    {
+        Name,
+        Version,
+        PackageUrl,
+    }
+
+    /// <summary>A string within an entry, between its quotation marks.</summary>
+    readonly record struct Spot(SpotKind Kind, int Start, int Length);
+
+    void AddSpot(SpotKind kind, ref readonly Utf8JsonReader json)
+    {
+        // Too many, or one that is escaped: no pattern.
+        if (_spotCount < _spots.Length && !json.ValueIsEscaped)
+            _spots[_spotCount] = new Spot(kind, _base + (int)json.TokenStartIndex + 1, json.ValueSpan.Length);
+        _spotCount += json.ValueIsEscaped ? _spots.Length + 1 : 1;
+    }
+
+    // One range of "introduced": "0" and an end, and a name and a version at one place each.
+    bool IsPattern()
+    {
+        if (_spotCount is < 2 or > 3 || _package.Module is not null || _events.Count != 2) return false;
+        if (_events[0] is not { Kind: EventKind.Introduced, Version: "0" } || _events[1].Kind == EventKind.Introduced || _events[1].Range != 0) return false;
+        var kinds = 0;
+        for (var i = 0; i < _spotCount; i++) kinds |= 1 << (int)_spots[i].Kind;
+        return kinds == (_spotCount == 2 ? 0b011 : 0b111);
+    }
+
+    /// <summary>Reads the entries that follow and are byte for byte like the last one, but for the name, the version and the package URL.</summary>
+    /// <remarks>
+    /// Programs write feeds, so in a document with hundreds of packages each entry is the one before with another name: of the 2.3 million
+    /// tokens of AlmaLinux' feed 2.2 million are in such entries. What is the same bytes at the same place is the same JSON with the same
+    /// meaning, which has been checked; only what differs is looked at. That is several times as fast as the reader can be.
+    /// </remarks>
+    void ReadAlike(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int start)
+    {
+        var end = _base + (int)json.BytesConsumed;
+        var pattern = bytes[start..end];
+        var model = _entries[^1];
+        var version = _events[1].Version;
+        var kind = _events[1].End;
+        var isRpm = model.Target.Ecosystem.Manager == PackageManager.Rpm;
+        var position = end;
+        while (true)
+        {
+            var next = AfterComma(bytes, position);
+            if (next < 0) break;
+            // Behind what of the pattern was found until now.
+            var done = start;
+            string? name = null;
+            for (var i = 0; i < _spotCount; i++)
+            {
+                var spot = _spots[i];
+                var same = pattern[(done - start)..(spot.Start - start)];
+                if (!bytes[next..].StartsWith(same)) goto Different;
+                next += same.Length;
+                var length = bytes[next..].IndexOfAnyExcept(PlainCharacters);
+                if (length < 0 || bytes[next + length] != '"') goto Different;
+                var value = bytes.Slice(next, length);
+                next += length;
+                done = spot.Start + spot.Length;
+                if (spot.Kind == SpotKind.PackageUrl)
+                {
+                    if (value.IndexOf("rpmmod="u8) >= 0) goto Different;
+                    continue;
+                }
+
+                // A name that is too short or too long is told by the reader.
+                if (length is 0 or > NameCharsMax) goto Different;
+                if (spot.Kind == SpotKind.Name) name = _text.Of(value);
+                else if (!System.Text.Ascii.Equals(value, version)) version = _text.Of(value)!;
+            }
+
+            var rest = pattern[(done - start)..];
+            if (!bytes[next..].StartsWith(rest)) break;
+            position = next + rest.Length;
+            _affectedIndex++;
+            var modular = isRpm && ModularBuild.Is(version);
+            _entries.Add(model with
+            {
+                Name = name!,
+                Module = modular ? ModularBuild.UnknownStream : "",
+                First = _intervals.Count,
+            });
+            _intervals.Add(new VersionInterval(null, version, kind));
+        }
+
+    Different:
+        if (position == end) return;
+        // The reader's state is that behind an entry, which this is again.
+        json = new Utf8JsonReader(bytes[position..], isFinalBlock: true, json.CurrentState);
+        _base = position;
+    }
+
+    // Where the value after the comma begins, -1 when none comes.
+    static int AfterComma(ReadOnlySpan<byte> bytes, int position)
+    {
+        position = Space(bytes, position);
+        return position < bytes.Length && bytes[position] == ',' ? Space(bytes, position + 1) : -1;
+
+        static int Space(ReadOnlySpan<byte> bytes, int position)
+        {
+            while (position < bytes.Length && bytes[position] is (byte)' ' or (byte)'\n' or (byte)'\r' or (byte)'\t') position++;
+            return position;
+        }
     }
 
     bool ReadEntry(ref Utf8JsonReader json)
     {
         Span<byte> scratch = stackalloc byte[NameBytesMax];
         _events.Clear();
+        _spotCount = 0;
         _package = default;
         Utf8JsonReader versions = default;
         var seen = 0u;
@@ -657,6 +802,7 @@ sealed class OsvDocument
             if (json.TokenType != JsonTokenType.String) return FailInEntry($"package.{field}", JsonText.Instead(ref json, "a string"));
             if (field == "purl")
             {
+                AddSpot(SpotKind.PackageUrl, in json);
                 if (json.ValueSpan.IndexOf("rpmmod="u8) >= 0) _package.Module ??= ModularBuild.OfPackageUrl(_text.Of(ref json));
                 continue;
             }
@@ -666,7 +812,11 @@ sealed class OsvDocument
             if (text is null) return FailInEntry($"package.{field}", JsonText.NotText);
             if (text.Length is 0 or > NameCharsMax) return FailInEntry($"package.{field}", Length(text));
             if (field == "ecosystem") _package.Ecosystem = text;
-            else _package.Name = text;
+            else
+            {
+                _package.Name = text;
+                AddSpot(SpotKind.Name, in json);
+            }
         }
 
         if (_package.Ecosystem is null) return FailInEntry("package.ecosystem", "is absent");
@@ -757,6 +907,7 @@ sealed class OsvDocument
                 // A limit ends a range of commits. In one of versions the schema lets it be, and nobody writes it.
                 if (kind == EventKind.Limit) _leftOut.Add("limit event");
                 else _events.Add(new Event(version, kind, _rangeIndex));
+                if (kind != EventKind.Introduced) AddSpot(SpotKind.Version, in json);
             }
         }
 
@@ -1030,6 +1181,16 @@ sealed class OsvDocument
 
     /// <summary>What an ecosystem's name stands for.</summary>
     sealed record Target(Ecosystem Ecosystem, string Product, string? Cpe, PackageNaming Naming);
+
+    /// <summary>What statements are made for. Targets are kept, so that one ecosystem's name has one.</summary>
+    readonly record struct PackageKey(Target Target, string Name, string Module)
+    {
+        public bool Equals(PackageKey other) =>
+            ReferenceEquals(Target, other.Target) && string.Equals(Name, other.Name, StringComparison.Ordinal)
+            && string.Equals(Module, other.Module, StringComparison.Ordinal);
+
+        public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal) ^ System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(Target);
+    }
 
     struct Package
     {
