@@ -72,19 +72,19 @@ sealed class AlpineSecdb
         var hasPackages = false;
         while (json.ReadProperty())
         {
-            if (json.Json.ValueTextEquals("distroversion"u8))
+            if (json.Is("distroversion"u8))
             {
                 _release = Text(ref json, "$.distroversion");
             }
-            else if (json.Json.ValueTextEquals("reponame"u8))
+            else if (json.Is("reponame"u8))
             {
                 _repository = Text(ref json, "$.reponame");
             }
-            else if (json.Json.ValueTextEquals("urlprefix"u8))
+            else if (json.Is("urlprefix"u8))
             {
                 _url = Text(ref json, "$.urlprefix");
             }
-            else if (json.Json.ValueTextEquals("packages"u8))
+            else if (json.Is("packages"u8))
             {
                 json.Read();
                 if (json.Json.TokenType != JsonTokenType.StartArray)
@@ -145,7 +145,7 @@ sealed class AlpineSecdb
         _fixes.Clear();
         while (json.ReadProperty())
         {
-            if (!json.Json.ValueTextEquals("pkg"u8))
+            if (!json.Is("pkg"u8))
             {
                 json.Skip();
                 continue;
@@ -161,12 +161,12 @@ sealed class AlpineSecdb
 
             while (json.ReadProperty())
             {
-                if (json.Json.ValueTextEquals("name"u8))
+                if (json.Is("name"u8))
                 {
                     name = Text(ref json, $"$.packages[{_index}].pkg.name");
                     isBad |= name is null;
                 }
-                else if (json.Json.ValueTextEquals("secfixes"u8))
+                else if (json.Is("secfixes"u8))
                 {
                     ReadFixes(ref json);
                 }

@@ -112,14 +112,14 @@ sealed class DebianTracker
         var hasReleases = false;
         while (json.ReadProperty())
         {
-            if (json.Json.ValueTextEquals("description"u8))
+            if (json.Is("description"u8))
             {
                 json.Read();
                 if (json.IsCut) _sink.Skip(_document, Path(".description"), $"has more than {JsonStream.TokenBytesMax} bytes");
                 else if (json.Json.TokenType == JsonTokenType.String) summary = JsonText.FirstLine(json.Json.ValueSpan, SummaryCharsMax);
                 else if (json.Json.TokenType != JsonTokenType.Null) Skip(ref json, Path(".description"), JsonText.Instead(ref json.Json, "a string"));
             }
-            else if (json.Json.ValueTextEquals("releases"u8))
+            else if (json.Is("releases"u8))
             {
                 json.Read();
                 if (json.Json.TokenType != JsonTokenType.StartObject)
@@ -164,7 +164,7 @@ sealed class DebianTracker
 
     void ReadRelease(ref JsonStream json)
     {
-        var product = ProductOf(ref json);
+        var product = json.IsCut ? null : ProductOf(_text.Of(ref json.Json));
         if (product is null)
         {
             _sink.LeaveOut("release");
@@ -175,19 +175,18 @@ sealed class DebianTracker
         json.Read();
         if (json.Json.TokenType != JsonTokenType.StartObject)
         {
-            Skip(ref json, Path($".releases.{product}"), JsonText.Instead(ref json.Json, "an object"));
+            Skip(ref json, Path($".releases.{CodeName(product)}"), JsonText.Instead(ref json.Json, "an object"));
             return;
         }
 
         var release = new Release();
         while (json.ReadProperty())
         {
-            ref readonly var name = ref json.Json;
-            var field = name.ValueTextEquals("status"u8) ? Field.Status
-                : name.ValueTextEquals("fixed_version"u8) ? Field.FixedVersion
-                : name.ValueTextEquals("urgency"u8) ? Field.Urgency
-                : name.ValueTextEquals("nodsa_reason"u8) ? Field.Reason
-                : name.ValueTextEquals("nodsa"u8) ? Field.Remark
+            var field = json.Is("status"u8) ? Field.Status
+                : json.Is("fixed_version"u8) ? Field.FixedVersion
+                : json.Is("urgency"u8) ? Field.Urgency
+                : json.Is("nodsa_reason"u8) ? Field.Reason
+                : json.Is("nodsa"u8) ? Field.Remark
                 : Field.Other;
             json.Read();
             if (field == Field.Other || json.Json.TokenType == JsonTokenType.Null)
@@ -273,11 +272,11 @@ sealed class DebianTracker
         });
     }
 
-    static string? ProductOf(ref JsonStream json)
+    static string? ProductOf(ReadOnlySpan<char> name)
     {
         foreach (var (codeName, product) in Releases)
         {
-            if (json.Json.ValueTextEquals(codeName)) return product;
+            if (name.SequenceEqual(codeName)) return product;
         }
 
         return null;

@@ -61,6 +61,9 @@ ref struct JsonStream
     /// <returns>False at the object's end.</returns>
     public bool ReadProperty() => Read() && Json.TokenType == JsonTokenType.PropertyName;
 
+    /// <summary>Whether the current token is the string or name <paramref name="text"/>.</summary>
+    public readonly bool Is(ReadOnlySpan<byte> text) => JsonText.Is(in Json, text);
+
     /// <summary>Moves to the end of the current value, or of the current property's value.</summary>
     public void Skip()
     {

@@ -46,6 +46,20 @@ sealed class JsonText
         return slot = Encoding.UTF8.GetString(utf8);
     }
 
+    /// <summary>Whether a token is the string or name <paramref name="text"/>. One with an unpaired surrogate is none, where the reader throws.</summary>
+    public static bool Is(ref readonly Utf8JsonReader json, ReadOnlySpan<byte> text)
+    {
+        if (!json.ValueIsEscaped) return json.ValueSpan.SequenceEqual(text);
+        try
+        {
+            return json.ValueTextEquals(text);
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>What a token is in place of what was expected: <c>is a number (5), not a string</c>.</summary>
     public static string Instead(ref readonly Utf8JsonReader json, string expected)
     {
@@ -67,7 +81,7 @@ sealed class JsonText
     public static bool TryTime(ref readonly Utf8JsonReader json, out DateTimeOffset time)
     {
         // 2021-11-12T10:20:56Z, with up to nine digits of a second.
-        if (json.ValueSpan is [.., (byte)'Z'] && json.TryGetDateTimeOffset(out time)) return true;
+        if (!json.ValueIsEscaped && json.ValueSpan is [.., (byte)'Z'] && json.TryGetDateTimeOffset(out time)) return true;
         time = default;
         const int longest = 64;
         if (json.ValueSpan.Length > longest) return false;

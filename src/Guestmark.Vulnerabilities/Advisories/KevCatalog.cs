@@ -43,13 +43,13 @@ static class KevCatalog
         var entries = -1;
         while (json.ReadProperty())
         {
-            if (json.Json.ValueTextEquals("count"u8))
+            if (json.Is("count"u8))
             {
                 json.Read();
                 if (json.Json.TokenType == JsonTokenType.Number && json.Json.TryGetInt64(out var count)) promised = count;
                 else Skip(document, ref json, sink, "$.count", JsonText.Instead(ref json.Json, "a whole number"));
             }
-            else if (json.Json.ValueTextEquals("vulnerabilities"u8))
+            else if (json.Is("vulnerabilities"u8))
             {
                 json.Read();
                 if (json.Json.TokenType != JsonTokenType.StartArray)
@@ -89,12 +89,11 @@ static class KevCatalog
         string? problemField = null;
         while (json.ReadProperty())
         {
-            ref readonly var name = ref json.Json;
-            var field = name.ValueTextEquals("cveID"u8) ? "cveID"
-                : name.ValueTextEquals("dateAdded"u8) ? "dateAdded"
-                : name.ValueTextEquals("dueDate"u8) ? "dueDate"
-                : name.ValueTextEquals("knownRansomwareCampaignUse"u8) ? "knownRansomwareCampaignUse"
-                : name.ValueTextEquals("requiredAction"u8) ? "requiredAction"
+            var field = json.Is("cveID"u8) ? "cveID"
+                : json.Is("dateAdded"u8) ? "dateAdded"
+                : json.Is("dueDate"u8) ? "dueDate"
+                : json.Is("knownRansomwareCampaignUse"u8) ? "knownRansomwareCampaignUse"
+                : json.Is("requiredAction"u8) ? "requiredAction"
                 : null;
             json.Read();
             if (field is null || (json.Json.TokenType == JsonTokenType.Null && field is "dueDate" or "knownRansomwareCampaignUse" or "requiredAction"))
@@ -123,7 +122,7 @@ static class KevCatalog
                         else cve = text.Of(json.Json.ValueSpan);
                         break;
                     case "knownRansomwareCampaignUse":
-                        ransomware = json.Json.ValueTextEquals("Known"u8);
+                        ransomware = json.Is("Known"u8);
                         break;
                     case "requiredAction":
                         action = JsonText.FirstLine(json.Json.ValueSpan, ActionCharsMax);

@@ -506,7 +506,7 @@ sealed class OsvDocument
 
                 if (json.TokenType != JsonTokenType.String)
                     return Fail($"$.references[{i}].{(isType ? "type" : "url")}", JsonText.Instead(ref json, "a string"));
-                if (isType) isAdvisory = json.ValueTextEquals("ADVISORY"u8);
+                if (isType) isAdvisory = JsonText.Is(in json, "ADVISORY"u8);
                 else if (_url is null && json.ValueSpan.Length <= UrlCharsMax) url = _text.Of(ref json);
             }
 
