@@ -25,16 +25,17 @@ static class CsafEcosystem
         if (version.IsEmpty || version is "*" or "-") return null;
         var dot = version.IndexOf('.');
         var major = dot < 0 ? version : version[..dot];
-        return (text[parts[1]], text[parts[2]]) switch
+        // vendor:product
+        return text[parts[1].Start.Value..parts[2].End.Value] switch
         {
-            ("almalinux", "almalinux") => $"AlmaLinux:{major}",
-            ("rocky", "rocky") or ("rockylinux", "rocky_linux") or ("resf", "rocky_linux") => $"Rocky Linux:{major}",
-            ("oracle", "linux") => $"Oracle Linux:{major}",
-            ("debian", "debian_linux") => $"Debian:{major}",
-            ("canonical", "ubuntu_linux") => Ubuntu(version),
-            ("openeuler", "openeuler") or ("openEuler", "openEuler") => $"openEuler:{version}",
-            ("vmware", "photon_os") or ("vmware", "photon") => $"Photon OS:{version}",
-            ("microsoft", "azure_linux") => $"Azure Linux:{major}",
+            "almalinux:almalinux" => $"AlmaLinux:{major}",
+            "rocky:rocky" or "rockylinux:rocky_linux" or "resf:rocky_linux" => $"Rocky Linux:{major}",
+            "oracle:linux" => $"Oracle Linux:{major}",
+            "debian:debian_linux" => $"Debian:{major}",
+            "canonical:ubuntu_linux" => Ubuntu(version),
+            "openeuler:openeuler" or "openEuler:openEuler" => $"openEuler:{version}",
+            "vmware:photon_os" or "vmware:photon" => $"Photon OS:{version}",
+            "microsoft:azure_linux" => $"Azure Linux:{major}",
             _ => null,
         };
     }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 
@@ -45,9 +46,11 @@ sealed class CsafFaults
     }
 
     /// <summary>Whether the value that the reader is at has a type; else it is reported and stepped over.</summary>
-    public bool Is(ref Utf8JsonReader json, JsonTokenType type, string what)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool Is(ref Utf8JsonReader json, JsonTokenType type, string what) => json.TokenType == type || Other(ref json, type, what);
+
+    bool Other(ref Utf8JsonReader json, JsonTokenType type, string what)
     {
-        if (json.TokenType == type) return true;
         if (json.TokenType != JsonTokenType.Null)
         {
             Add(json.TokenStartIndex, $"{what} is {Word(json.TokenType)}, not {Word(type)}");
@@ -116,4 +119,12 @@ sealed class CsafFaults
 
         return path.ToString();
     }
+}
+
+static class CsafJson
+{
+    /// <summary>Whether the reader is at a name or string with this text. What is wanted mostly differs in its length.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Is(this ref Utf8JsonReader json, ReadOnlySpan<byte> text) =>
+        (json.ValueSpan.Length == text.Length && json.ValueSpan.SequenceEqual(text)) || (json.ValueIsEscaped && json.ValueTextEquals(text));
 }

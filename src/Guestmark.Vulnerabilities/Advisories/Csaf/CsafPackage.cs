@@ -17,6 +17,15 @@ sealed class CsafPackageReader(Utf8Table texts)
     // Names and versions of real packages stay below 100 bytes.
     const int TextMax = 512;
 
+    readonly byte[] _decoded = new byte[TextMax];
+    readonly byte[] _built = new byte[(2 * TextMax) + 1];
+
+    // Ids of one build lie side by side in a document: the next package often has the name, version and architecture of the last.
+    int _lastName;
+    int _lastVersion;
+    int _lastModule;
+    int _lastArchitecture;
+
     /// <summary>What was read, when there is neither <see cref="LeftOut"/> nor <see cref="Wrong"/>.</summary>
     public CsafPackage Package { get; private set; }
 
@@ -145,7 +154,7 @@ sealed class CsafPackageReader(Utf8Table texts)
             return 0;
         }
 
-        return texts.Add(label[..(colon + 1 + stream.Length)]);
+        return _lastModule = texts.Add(label[..(colon + 1 + stream.Length)], _lastModule);
     }
 
     void Reset()
@@ -159,35 +168,44 @@ sealed class CsafPackageReader(Utf8Table texts)
 
     void ReadRpm(ReadOnlySpan<byte> name, ReadOnlySpan<byte> version, ReadOnlySpan<byte> qualifiers, int moduleOfTree)
     {
-        Span<byte> buffer = stackalloc byte[TextMax];
         OfDistribution = true;
         var module = moduleOfTree;
         var naming = PackageNaming.Either;
-        if (Qualifier(qualifiers, "arch"u8) is { IsEmpty: false } arch)
+        ReadOnlySpan<byte> epoch = default;
+        while (!qualifiers.IsEmpty)
         {
-            naming = IsSource(arch) ? PackageNaming.Source : PackageNaming.Binary;
-            if (naming == PackageNaming.Binary) Architecture = texts.Add(arch);
+            var end = qualifiers.IndexOf((byte)'&');
+            var pair = end < 0 ? qualifiers : qualifiers[..end];
+            qualifiers = end < 0 ? default : qualifiers[(end + 1)..];
+            if (pair.StartsWith("arch="u8) && pair.Length > "arch=".Length)
+            {
+                var arch = pair["arch=".Length..];
+                naming = IsSource(arch) ? PackageNaming.Source : PackageNaming.Binary;
+                if (naming == PackageNaming.Binary) Architecture = _lastArchitecture = texts.Add(arch, _lastArchitecture);
+            }
+            else if (pair.StartsWith("epoch="u8))
+            {
+                epoch = pair["epoch=".Length..];
+            }
+            else if (pair.StartsWith("rpmmod="u8))
+            {
+                if (!TryDecode(pair["rpmmod=".Length..], out var label)) return;
+                var named = ModuleOf(label);
+                if (Wrong is not null) return;
+                if (named != 0) module = named;
+            }
         }
 
-        if (TryQualifier(qualifiers, "rpmmod"u8, out var label))
-        {
-            if (Decode(label, buffer) is not (>= 0 and var labelLength)) return;
-            var named = ModuleOf(buffer[..labelLength]);
-            if (Wrong is not null) return;
-            if (named != 0) module = named;
-        }
-
-        if (Decode(name, buffer) is not (>= 0 and var nameLength)) return;
-        if (!IsName(buffer[..nameLength]))
+        if (!TryDecode(name, out var decoded)) return;
+        if (!IsName(decoded))
         {
             Wrong = "no package name";
             return;
         }
 
-        var nameText = texts.Add(buffer[..nameLength]);
-        var epoch = Qualifier(qualifiers, "epoch"u8);
-        var prefix = 0;
-        if (!epoch.IsEmpty && !epoch.SequenceEqual("0"u8))
+        var nameText = _lastName = texts.Add(decoded, _lastName);
+        if (!TryDecode(version, out var evr)) return;
+        if (!epoch.IsEmpty && !epoch.SequenceEqual("0"u8) && !evr.IsEmpty)
         {
             if (epoch.Length > 10 || epoch.IndexOfAnyExceptInRange((byte)'0', (byte)'9') >= 0)
             {
@@ -195,27 +213,28 @@ sealed class CsafPackageReader(Utf8Table texts)
                 return;
             }
 
-            epoch.CopyTo(buffer);
-            buffer[epoch.Length] = (byte)':';
-            prefix = epoch.Length + 1;
+            epoch.CopyTo(_built);
+            _built[epoch.Length] = (byte)':';
+            evr.CopyTo(_built.AsSpan(epoch.Length + 1));
+            evr = _built.AsSpan(0, epoch.Length + 1 + evr.Length);
         }
 
-        if (Decode(version, buffer[prefix..]) is not (>= 0 and var length)) return;
-        var evr = length == 0 ? default : buffer[..(prefix + length)];
         // The version of some unfixed packages of modules is the stream: go-toolset@rhel8 with rpmmod=go-toolset:rhel8.
         if (module != 0 && evr.SequenceEqual(texts[module][(texts[module].IndexOf((byte)':') + 1)..])) evr = default;
+        var versionText = evr.IsEmpty ? 0 : _lastVersion = texts.Add(evr, _lastVersion);
         if (naming != PackageNaming.Binary && IsModuleBuild(evr, out var stream))
         {
             // Named after the build of the module: python39-0:3.9-8100020240826142629.d47b87a4.
-            Span<byte> built = stackalloc byte[(2 * TextMax) + 1];
-            texts[nameText].CopyTo(built);
-            built[nameLength] = (byte)':';
-            evr[..stream].CopyTo(built[(nameLength + 1)..]);
-            Package = new CsafPackage(0, module != 0 ? module : texts.Add(built[..(nameLength + 1 + stream)]), PackageNaming.Module, texts.Add(evr), 0, 0);
+            var label = (Span<byte>)_built;
+            var length = texts[nameText].Length;
+            texts[nameText].CopyTo(label);
+            label[length] = (byte)':';
+            texts[versionText][..stream].CopyTo(label[(length + 1)..]);
+            Package = new CsafPackage(0, module != 0 ? module : texts.Add(label[..(length + 1 + stream)]), PackageNaming.Module, versionText, 0, 0);
             return;
         }
 
-        Package = new CsafPackage(0, nameText, naming, texts.Add(evr), 0, module);
+        Package = new CsafPackage(0, nameText, naming, versionText, 0, module);
     }
 
     // stream-version.context, where the version is the platform and a time to the second, and the context 8 hexadecimal digits.
@@ -232,20 +251,18 @@ sealed class CsafPackageReader(Utf8Table texts)
     // name@stream:version:context, which is name-stream-version.context of a build.
     void ReadModule(ReadOnlySpan<byte> name, ReadOnlySpan<byte> version)
     {
-        Span<byte> label = stackalloc byte[TextMax];
         OfDistribution = true;
-        if (Decode(version, label) is not (>= 0 and var length)) return;
-        var stream = label[..length];
-        var colon = stream.IndexOf((byte)':');
-        ReadOnlySpan<byte> build = colon < 0 ? default : stream[(colon + 1)..];
-        if (colon >= 0) stream = stream[..colon];
-        if (stream.IsEmpty || name.Length > TextMax)
+        if (!TryDecode(version, out var label)) return;
+        var colon = label.IndexOf((byte)':');
+        var stream = colon < 0 ? label : label[..colon];
+        var build = colon < 0 ? default : label[(colon + 1)..];
+        if (stream.IsEmpty || !IsName(name))
         {
             Wrong = "module without a stream";
             return;
         }
 
-        Span<byte> text = stackalloc byte[(2 * TextMax) + 1];
+        var text = (Span<byte>)_built;
         name.CopyTo(text);
         text[name.Length] = (byte)':';
         stream.CopyTo(text[(name.Length + 1)..]);
@@ -256,10 +273,10 @@ sealed class CsafPackageReader(Utf8Table texts)
             stream.CopyTo(text);
             text[stream.Length] = (byte)'-';
             build.CopyTo(text[(stream.Length + 1)..]);
-            var written = text[..(stream.Length + 1 + build.Length)];
-            var separator = written[(stream.Length + 1)..].IndexOf((byte)':');
-            if (separator >= 0) written[stream.Length + 1 + separator] = (byte)'.';
-            evr = texts.Add(written);
+            text = text[..(stream.Length + 1 + build.Length)];
+            var separator = build.IndexOf((byte)':');
+            if (separator >= 0) text[stream.Length + 1 + separator] = (byte)'.';
+            evr = texts.Add(text);
         }
 
         Package = new CsafPackage(0, module, PackageNaming.Module, evr, 0, 0);
@@ -268,31 +285,30 @@ sealed class CsafPackageReader(Utf8Table texts)
     // deb and apk: arch=source is a source package.
     void ReadOther(ReadOnlySpan<byte> name, ReadOnlySpan<byte> version, ReadOnlySpan<byte> qualifiers)
     {
-        Span<byte> buffer = stackalloc byte[TextMax];
         OfDistribution = true;
         var arch = Qualifier(qualifiers, "arch"u8);
         var naming = arch.IsEmpty ? PackageNaming.Either : IsSource(arch) ? PackageNaming.Source : PackageNaming.Binary;
         if (naming == PackageNaming.Binary) Architecture = texts.Add(arch);
-        if (Decode(name, buffer) is not (>= 0 and var nameLength)) return;
-        var text = texts.Add(buffer[..nameLength]);
-        if (Decode(version, buffer) is not (>= 0 and var length)) return;
-        Package = new CsafPackage(0, text, naming, texts.Add(buffer[..length]), 0, 0);
+        if (!TryDecode(name, out var decoded)) return;
+        var text = texts.Add(decoded);
+        if (!TryDecode(version, out decoded)) return;
+        Package = new CsafPackage(0, text, naming, texts.Add(decoded), 0, 0);
     }
 
     void ReadLanguage(ReadOnlySpan<byte> type, ReadOnlySpan<byte> space, ReadOnlySpan<byte> name, ReadOnlySpan<byte> version)
     {
-        var (ecosystem, separator) = type switch
+        var (ecosystem, separator) = Encoding.UTF8.GetString(type[..Math.Min(type.Length, 32)]) switch
         {
-            _ when type.SequenceEqual("pypi"u8) => ("PyPI", '\0'),
-            _ when type.SequenceEqual("npm"u8) => ("npm", '/'),
-            _ when type.SequenceEqual("maven"u8) => ("Maven", ':'),
-            _ when type.SequenceEqual("golang"u8) => ("Go", '/'),
-            _ when type.SequenceEqual("nuget"u8) => ("NuGet", '\0'),
-            _ when type.SequenceEqual("cargo"u8) => ("crates.io", '\0'),
-            _ when type.SequenceEqual("gem"u8) => ("RubyGems", '\0'),
-            _ when type.SequenceEqual("composer"u8) => ("Packagist", '/'),
-            _ when type.SequenceEqual("hex"u8) => ("Hex", '/'),
-            _ when type.SequenceEqual("pub"u8) => ("Pub", '\0'),
+            "pypi" => ("PyPI", '\0'),
+            "npm" => ("npm", '/'),
+            "maven" => ("Maven", ':'),
+            "golang" => ("Go", '/'),
+            "nuget" => ("NuGet", '\0'),
+            "cargo" => ("crates.io", '\0'),
+            "gem" => ("RubyGems", '\0'),
+            "composer" => ("Packagist", '/'),
+            "hex" => ("Hex", '/'),
+            "pub" => ("Pub", '\0'),
             _ => (null, '\0'),
         };
         if (ecosystem is null)
@@ -301,20 +317,20 @@ sealed class CsafPackageReader(Utf8Table texts)
             return;
         }
 
-        Span<byte> buffer = stackalloc byte[(2 * TextMax) + 1];
         var length = 0;
         if (!space.IsEmpty && separator != '\0')
         {
-            length = Decode(space, buffer[..TextMax]);
-            if (length < 0) return;
-            buffer[length++] = (byte)separator;
+            if (!TryDecode(space, out var before)) return;
+            before.CopyTo(_built);
+            length = before.Length;
+            _built[length++] = (byte)separator;
         }
 
-        if (Decode(name, buffer.Slice(length, TextMax)) is not (>= 0 and var nameLength)) return;
-        var text = texts.Add(buffer[..(length + nameLength)]);
-        if (Decode(version, buffer[..TextMax]) is not (>= 0 and var versionLength)) return;
-        Package = new CsafPackage(
-            texts.Add(Encoding.UTF8.GetBytes(ecosystem)), text, PackageNaming.Binary, texts.Add(buffer[..versionLength]), 0, 0);
+        if (!TryDecode(name, out var decoded)) return;
+        decoded.CopyTo(_built.AsSpan(length));
+        var text = texts.Add(_built.AsSpan(0, length + decoded.Length));
+        if (!TryDecode(version, out decoded)) return;
+        Package = new CsafPackage(texts.Add(Encoding.UTF8.GetBytes(ecosystem)), text, PackageNaming.Binary, texts.Add(decoded), 0, 0);
     }
 
     public void SetRange(int range) => Package = Package with { Range = range };
@@ -331,54 +347,51 @@ sealed class CsafPackageReader(Utf8Table texts)
     // Spaces are in names of products, never in those of packages.
     static bool IsName(ReadOnlySpan<byte> name) => !name.IsEmpty && name.Length <= TextMax && name.IndexOfAnyInRange((byte)0, (byte)' ') < 0;
 
-    static ReadOnlySpan<byte> Qualifier(ReadOnlySpan<byte> qualifiers, ReadOnlySpan<byte> key) =>
-        TryQualifier(qualifiers, key, out var value) ? value : default;
-
-    static bool TryQualifier(ReadOnlySpan<byte> qualifiers, ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value)
+    static ReadOnlySpan<byte> Qualifier(ReadOnlySpan<byte> qualifiers, ReadOnlySpan<byte> key)
     {
         while (!qualifiers.IsEmpty)
         {
             var end = qualifiers.IndexOf((byte)'&');
             var pair = end < 0 ? qualifiers : qualifiers[..end];
             qualifiers = end < 0 ? default : qualifiers[(end + 1)..];
-            if (pair.Length > key.Length && pair[key.Length] == '=' && pair.StartsWith(key))
-            {
-                value = pair[(key.Length + 1)..];
-                return true;
-            }
+            if (pair.Length > key.Length && pair[key.Length] == '=' && pair.StartsWith(key)) return pair[(key.Length + 1)..];
         }
 
-        value = default;
-        return false;
+        return default;
     }
 
-    // Percent-encoding of RFC 3986. A '+' is a '+'. -1 with Wrong set.
-    int Decode(ReadOnlySpan<byte> text, Span<byte> destination)
+    // Percent-encoding of RFC 3986; a '+' is a '+'. The result is valid until the next call. False with Wrong set.
+    bool TryDecode(ReadOnlySpan<byte> text, out ReadOnlySpan<byte> decoded)
     {
-        var length = 0;
-        for (var i = 0; i < text.Length; i++)
+        decoded = text;
+        if (text.Length > TextMax)
         {
-            if (length == destination.Length)
-            {
-                Wrong = $"longer than {TextMax} bytes";
-                return -1;
-            }
+            Wrong = $"longer than {TextMax} bytes";
+            return false;
+        }
 
+        var i = text.IndexOf((byte)'%');
+        if (i < 0) return true;
+        text[..i].CopyTo(_decoded);
+        var length = i;
+        for (; i < text.Length; i++)
+        {
             var value = text[i];
             if (value == '%')
             {
                 if (i + 2 >= text.Length || !Utf8Parser.TryParse(text.Slice(i + 1, 2), out value, out var used, 'x') || used != 2)
                 {
                     Wrong = "a '%' without two hexadecimal digits";
-                    return -1;
+                    return false;
                 }
 
                 i += 2;
             }
 
-            destination[length++] = value;
+            _decoded[length++] = value;
         }
 
-        return length;
+        decoded = _decoded.AsSpan(0, length);
+        return true;
     }
 }

@@ -29,6 +29,16 @@ sealed class CsafProducts
     readonly Dictionary<(int Cpe, int Name), int> _platforms = [];
     readonly int[] _leaves = new int[LeavesMax];
     Product[] _products = new Product[1024];
+    ProductNames[] _names = new ProductNames[1024];
+    int _nameCount;
+    CsafTarget[] _targets = new CsafTarget[1024];
+    int _targetCount;
+    int _lastFound;
+    int _lastDefined;
+    int _lastPlatform;
+    int _lastPlatformNames;
+    (int Cpe, int Edition, int Product) _lastResolved;
+    int _lastPackage;
     ReadOnlyMemory<byte> _json;
     byte[] _unescaped = new byte[256];
 
@@ -44,12 +54,17 @@ sealed class CsafProducts
     /// <summary>Ids, those included that are referred to and not defined. Numbers start at 1.</summary>
     public int Count => _ids.Count;
 
-    public long Capacity => _ids.Capacity + ((long)_products.Length * 80);
+    public long Capacity => _ids.Capacity + ((long)_products.Length * 24) + ((long)_names.Length * 40) + ((long)_targets.Length * 40);
 
     /// <param name="forgetTexts">The table of texts was cleared.</param>
     public void Start(ReadOnlyMemory<byte> json, bool forgetTexts)
     {
         Array.Clear(_products, 0, Math.Min(_ids.Count, _products.Length));
+        Array.Clear(_targets, 0, _targetCount);
+        _nameCount = 1;
+        _targetCount = 1;
+        _lastFound = _lastDefined = _lastPlatform = _lastPlatformNames = _lastPackage = 0;
+        _lastResolved = default;
         _ids.Clear();
         _defined.Clear();
         _groups.Clear();
@@ -64,10 +79,10 @@ sealed class CsafProducts
         if (!faults.Enter(ref json, JsonTokenType.StartObject, "product_tree")) return;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("branches"u8)) ReadBranches(ref json, faults);
-            else if (json.ValueTextEquals("full_product_names"u8)) ReadNames(ref json, faults);
-            else if (json.ValueTextEquals("relationships"u8)) ReadRelationships(ref json, faults);
-            else if (json.ValueTextEquals("product_groups"u8)) ReadGroups(ref json, faults);
+            if (json.Is("branches"u8)) ReadBranches(ref json, faults);
+            else if (json.Is("full_product_names"u8)) ReadNames(ref json, faults);
+            else if (json.Is("relationships"u8)) ReadRelationships(ref json, faults);
+            else if (json.Is("product_groups"u8)) ReadGroups(ref json, faults);
             else faults.Pass(ref json);
         }
     }
@@ -75,8 +90,10 @@ sealed class CsafProducts
     /// <summary>The number of the product id that the reader is at; 0 when the tree does not define it.</summary>
     public int Find(ref Utf8JsonReader json)
     {
-        var number = _ids.Find(Unescape(ref json));
-        return number > 0 && _products[number].Kind is ProductKind.Product or ProductKind.Relationship ? number : 0;
+        // Lists of ids are sorted as the relationships are.
+        var number = _ids.Find(Unescape(ref json), _lastFound + 1);
+        if (number <= 0 || _products[number].Kind == ProductKind.None) return 0;
+        return _lastFound = number;
     }
 
     /// <summary>The products of the group whose id the reader is at; null when the tree does not define it.</summary>
@@ -92,13 +109,27 @@ sealed class CsafProducts
     public ref readonly CsafTarget TargetOf(int number)
     {
         ref var product = ref _products[number];
-        if (!product.Resolved)
+        if (product.Target == 0)
         {
-            product.Target = Resolve(number);
-            product.Resolved = true;
+            if (_targetCount == _targets.Length) Array.Resize(ref _targets, _targetCount * 2);
+            _targets[_targetCount] = Resolve(number);
+            product.Target = _targetCount++;
         }
 
-        return ref product.Target;
+        return ref _targets[product.Target];
+    }
+
+    /// <summary>The number of a package that may not be in the tree, as one without a version.</summary>
+    public int NumberOf(CsafPackage package)
+    {
+        if (!_packageNumbers.TryGetValue(package, out var number))
+        {
+            number = Packages.Count;
+            Packages.Add(package);
+            _packageNumbers.Add(package, number);
+        }
+
+        return number;
     }
 
     /// <summary>The text of the string that the reader is at. Valid until the next call.</summary>
@@ -128,21 +159,21 @@ sealed class CsafProducts
         Slice name = default;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("branches"u8))
+            if (json.Is("branches"u8))
             {
                 ReadBranches(ref json, faults);
             }
-            else if (json.ValueTextEquals("product"u8))
+            else if (json.Is("product"u8))
             {
                 product = ReadProduct(ref json, faults);
             }
-            else if (json.ValueTextEquals("category"u8))
+            else if (json.Is("category"u8))
             {
                 if (!faults.Enter(ref json, JsonTokenType.String, "category")) continue;
-                isArchitecture = json.ValueTextEquals("architecture"u8);
-                isRange = json.ValueTextEquals("product_version_range"u8);
+                isArchitecture = json.Is("architecture"u8);
+                isRange = json.Is("product_version_range"u8);
             }
-            else if (json.ValueTextEquals("name"u8))
+            else if (json.Is("name"u8))
             {
                 if (faults.Enter(ref json, JsonTokenType.String, "name")) name = Slice.Of(ref json);
             }
@@ -152,9 +183,9 @@ sealed class CsafProducts
             }
         }
 
-        if (product > 0 && isRange) _products[product].Range = name;
+        if (product > 0 && isRange) _names[_products[product].Names].Range = name;
         if (!isArchitecture) return;
-        for (var i = first; i < _defined.Count; i++) _products[_defined[i]].Architecture = name;
+        for (var i = first; i < _defined.Count; i++) _names[_products[_defined[i]].Names].Architecture = name;
     }
 
     void ReadNames(ref Utf8JsonReader json, CsafFaults faults)
@@ -174,28 +205,28 @@ sealed class CsafProducts
         var fields = new Fields { Offset = json.TokenStartIndex };
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("product_id"u8))
+            if (json.Is("product_id"u8))
             {
                 if (faults.Enter(ref json, JsonTokenType.String, "product_id")) fields.Id = Number(ref json);
             }
-            else if (json.ValueTextEquals("name"u8))
+            else if (json.Is("name"u8))
             {
                 if (faults.Enter(ref json, JsonTokenType.String, "name")) fields.Name = Slice.Of(ref json);
             }
-            else if (json.ValueTextEquals("product_identification_helper"u8))
+            else if (json.Is("product_identification_helper"u8))
             {
                 if (!faults.Enter(ref json, JsonTokenType.StartObject, "product_identification_helper")) continue;
                 while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
                 {
-                    if (json.ValueTextEquals("purl"u8))
+                    if (json.Is("purl"u8))
                     {
                         if (faults.Enter(ref json, JsonTokenType.String, "purl")) fields.Purl = Slice.Of(ref json);
                     }
-                    else if (json.ValueTextEquals("cpe"u8))
+                    else if (json.Is("cpe"u8))
                     {
                         if (faults.Enter(ref json, JsonTokenType.String, "cpe")) fields.Cpe = Slice.Of(ref json);
                     }
-                    else if (json.ValueTextEquals("purls"u8))
+                    else if (json.Is("purls"u8))
                     {
                         // CSAF 2.1 has a list. Several names of one package say nothing that the first does not.
                         if (!faults.Enter(ref json, JsonTokenType.StartArray, "purls")) continue;
@@ -231,16 +262,19 @@ sealed class CsafProducts
         if (product.Kind != ProductKind.None)
         {
             // SUSE lists some products twice, the same each time.
-            if (product.Kind != kind || !Same(product.Purl, fields.Purl) || !Same(product.Cpe, fields.Cpe))
+            ref readonly var names = ref _names[product.Names];
+            if (product.Kind != kind || !Same(names.Purl, fields.Purl) || !Same(names.Cpe, fields.Cpe))
                 faults.Add(fields.Offset, $"product id '{IdOf(fields.Id)}' is defined before, as another product");
             return 0;
         }
 
         product.Kind = kind;
-        product.Name = fields.Name;
-        product.Purl = fields.Purl;
-        product.Cpe = fields.Cpe;
         if (kind == ProductKind.Product) _defined.Add(fields.Id);
+        // Relationships have nothing but a sentence: "A as a component of B".
+        if (kind == ProductKind.Relationship && fields.Purl.IsEmpty) return fields.Id;
+        if (_nameCount == _names.Length) Array.Resize(ref _names, _nameCount * 2);
+        _names[_nameCount] = new ProductNames { Name = fields.Name, Purl = fields.Purl, Cpe = fields.Cpe };
+        product.Names = _nameCount++;
         return fields.Id;
     }
 
@@ -256,17 +290,17 @@ sealed class CsafProducts
             var platform = 0;
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
-                if (json.ValueTextEquals("full_product_name"u8))
+                if (json.Is("full_product_name"u8))
                 {
                     if (faults.Enter(ref json, JsonTokenType.StartObject, "full_product_name")) fields = ReadFields(ref json, faults);
                 }
-                else if (json.ValueTextEquals("product_reference"u8))
+                else if (json.Is("product_reference"u8))
                 {
-                    if (faults.Enter(ref json, JsonTokenType.String, "product_reference")) component = Number(ref json);
+                    if (faults.Enter(ref json, JsonTokenType.String, "product_reference")) component = _lastDefined = Number(ref json, _lastDefined + 1);
                 }
-                else if (json.ValueTextEquals("relates_to_product_reference"u8))
+                else if (json.Is("relates_to_product_reference"u8))
                 {
-                    if (faults.Enter(ref json, JsonTokenType.String, "relates_to_product_reference")) platform = Number(ref json);
+                    if (faults.Enter(ref json, JsonTokenType.String, "relates_to_product_reference")) platform = _lastPlatform = Number(ref json, _lastPlatform);
                 }
                 else
                 {
@@ -305,11 +339,11 @@ sealed class CsafProducts
             _members.Clear();
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
-                if (json.ValueTextEquals("group_id"u8))
+                if (json.Is("group_id"u8))
                 {
                     if (faults.Enter(ref json, JsonTokenType.String, "group_id")) group = Number(ref json);
                 }
-                else if (json.ValueTextEquals("product_ids"u8))
+                else if (json.Is("product_ids"u8))
                 {
                     if (!faults.Enter(ref json, JsonTokenType.StartArray, "product_ids")) continue;
                     while (json.Read() && json.TokenType != JsonTokenType.EndArray)
@@ -329,9 +363,9 @@ sealed class CsafProducts
         }
     }
 
-    int Number(ref Utf8JsonReader json)
+    int Number(ref Utf8JsonReader json, int guess = 0)
     {
-        var number = _ids.Add(Unescape(ref json));
+        var number = _ids.Add(Unescape(ref json), guess);
         if (number >= _products.Length) Array.Resize(ref _products, Math.Max(_products.Length * 2, number + 1));
         return number;
     }
@@ -349,14 +383,16 @@ sealed class CsafProducts
             };
         }
 
-        ref var component = ref _products[_leaves[0]];
-        var purl = _products[number].Purl.IsEmpty ? component.Purl : _products[number].Purl;
+        // Names of number 0 are empty.
+        ref readonly var component = ref _names[_products[_leaves[0]].Names];
+        ref readonly var own = ref _names[_products[number].Names];
+        var purl = own.Purl.IsEmpty ? component.Purl : own.Purl;
         if (count == 1 && (purl.IsEmpty || component.Purl.IsEmpty)) return new CsafTarget { LeftOut = "product as a whole, not a package of it" };
 
         var module = 0;
         for (var i = 1; i < count - 1; i++)
         {
-            ref var middle = ref _products[_leaves[i]];
+            ref readonly var middle = ref _names[_products[_leaves[i]].Names];
             if (!middle.Purl.IsEmpty)
             {
                 _reader.ReadPurl(Bytes(middle.Purl), 0);
@@ -368,9 +404,7 @@ sealed class CsafProducts
             }
         }
 
-        ref var platform = ref _products[_leaves[count - 1]];
-        var cpe = platform.Cpe.IsEmpty ? 0 : _texts.Add(Bytes(platform.Cpe));
-        var product = count == 1 ? 0 : PlatformOf(cpe, platform.Name.IsEmpty ? 0 : _texts.Add(Bytes(platform.Name)));
+        var (cpe, edition, product) = count == 1 ? (0, 0, 0) : PlatformOf(_products[_leaves[count - 1]].Names);
         if (purl.IsEmpty)
         {
             // Only SUSE names its packages by nothing but name, version and architecture.
@@ -403,17 +437,18 @@ sealed class CsafProducts
         }
 
         if (!component.Range.IsEmpty && _reader.Package.Version == 0) _reader.SetRange(_texts.Add(Bytes(component.Range)));
-        if (!_packageNumbers.TryGetValue(_reader.Package, out var package))
+        var package = _lastPackage;
+        if (package == Packages.Count || Packages[package] != _reader.Package)
         {
-            package = Packages.Count;
-            Packages.Add(_reader.Package);
-            _packageNumbers.Add(_reader.Package, package);
+            package = NumberOf(_reader.Package);
+            _lastPackage = package;
         }
 
         return new CsafTarget
         {
             Product = product,
             Cpe = cpe,
+            Edition = edition,
             Package = package,
             Architecture = _reader.Architecture,
             OfDistribution = _reader.OfDistribution,
@@ -442,14 +477,29 @@ sealed class CsafProducts
         return true;
     }
 
-    // 0: none that is known. What it is for a CPE does not change between documents.
-    int PlatformOf(int cpe, int name)
+    // Product 0: none that is known.
+    (int Cpe, int Edition, int Product) PlatformOf(int number)
     {
-        if (_platforms.TryGetValue((cpe, name), out var known)) return known;
-        var product = CsafEcosystem.Of(_texts.Text(cpe), _texts.Text(name));
-        var number = product is null ? 0 : _texts.Add(Encoding.UTF8.GetBytes(product));
-        _platforms.Add((cpe, name), number);
-        return number;
+        // Packages of one product lie side by side.
+        if (number == _lastPlatformNames) return _lastResolved;
+        ref readonly var names = ref _names[number];
+        var cpe = names.Cpe.IsEmpty ? 0 : _texts.Add(Bytes(names.Cpe));
+        var name = names.Name.IsEmpty ? 0 : _texts.Add(Bytes(names.Name));
+        if (!_platforms.TryGetValue((cpe, name), out var product))
+        {
+            product = CsafEcosystem.Of(_texts.Text(cpe), _texts.Text(name)) is { } known ? _texts.Add(Encoding.UTF8.GetBytes(known)) : 0;
+            _platforms.Add((cpe, name), product);
+        }
+
+        _lastPlatformNames = number;
+        return _lastResolved = (cpe, IsForRelease(_texts[cpe]) ? cpe : 0, product);
+    }
+
+    // cpe:/a:redhat:jboss_enterprise_application_platform:7.4::el8 is built for one release of RHEL; ::appstream and others are channels of one.
+    static bool IsForRelease(ReadOnlySpan<byte> cpe)
+    {
+        var edition = cpe[(cpe.LastIndexOf((byte)':') + 1)..];
+        return edition.Length > 2 && edition.StartsWith("el"u8) && char.IsAsciiDigit((char)edition[2]);
     }
 
     bool Same(Slice a, Slice b) => a.Length == b.Length && _json.Span.Slice(a.Start, a.Length).SequenceEqual(_json.Span.Slice(b.Start, b.Length));
@@ -460,7 +510,8 @@ sealed class CsafProducts
         if (!slice.Escaped) return _json.Span.Slice(slice.Start, slice.Length);
         var json = new Utf8JsonReader(_json.Span.Slice(slice.Start - 1, slice.Length + 2));
         json.Read();
-        return Unescape(ref json);
+        if (_unescaped.Length < slice.Length) _unescaped = new byte[slice.Length * 2];
+        return _unescaped.AsSpan(0, json.CopyString(_unescaped));
     }
 
     enum ProductKind : byte
@@ -470,12 +521,17 @@ sealed class CsafProducts
         Relationship,
     }
 
-    /// <summary>A string of the document, without its quotes.</summary>
-    readonly record struct Slice(int Start, int Length, bool Escaped)
+    /// <summary>A string of the document, without its quotes. A negative length: with escapes in it.</summary>
+    readonly record struct Slice(int Start, int SignedLength)
     {
-        public bool IsEmpty => Length == 0;
+        public bool IsEmpty => SignedLength == 0;
 
-        public static Slice Of(ref Utf8JsonReader json) => new((int)json.TokenStartIndex + 1, json.ValueSpan.Length, json.ValueIsEscaped);
+        public int Length => Math.Abs(SignedLength);
+
+        public bool Escaped => SignedLength < 0;
+
+        public static Slice Of(ref Utf8JsonReader json) =>
+            new((int)json.TokenStartIndex + 1, json.ValueIsEscaped ? -json.ValueSpan.Length : json.ValueSpan.Length);
     }
 
     struct Fields
@@ -487,23 +543,33 @@ sealed class CsafProducts
         public Slice Cpe;
     }
 
+    // Kept small: a document has thousands, and they are cleared for the next.
     struct Product
     {
         public ProductKind Kind;
         public bool HasComponents;
-        public bool Resolved;
 
         /// <summary>Index into the groups, plus one, of the group with this id.</summary>
         public int Group;
 
+        /// <summary>What the relationship puts together.</summary>
         public int Component;
         public int Platform;
+
+        /// <summary>Index into the names. 0: it has none of its own.</summary>
+        public int Names;
+
+        /// <summary>Index into the targets. 0: not resolved yet.</summary>
+        public int Target;
+    }
+
+    struct ProductNames
+    {
         public Slice Name;
         public Slice Purl;
         public Slice Cpe;
         public Slice Range;
         public Slice Architecture;
-        public CsafTarget Target;
     }
 }
 
@@ -515,6 +581,9 @@ readonly record struct CsafTarget
 
     /// <summary>Text of <see cref="PackageStatement.Cpe"/>.</summary>
     public int Cpe { get; init; }
+
+    /// <summary>Text that keeps statements of one product apart: its CPE when that is for one release of RHEL. 0 for channels.</summary>
+    public int Edition { get; init; }
 
     /// <summary>Index into <see cref="CsafProducts.Packages"/>.</summary>
     public int Package { get; init; }

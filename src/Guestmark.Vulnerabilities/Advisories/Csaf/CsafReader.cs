@@ -75,18 +75,18 @@ sealed class CsafReader
         var isRead = false;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("document"u8) && accepted is null)
+            if (json.Is("document"u8) && accepted is null)
             {
                 ReadHeader(ref json);
                 accepted = Accept(sink);
                 if (accepted is false) return false;
             }
-            else if (json.ValueTextEquals("product_tree"u8) && !hasTree)
+            else if (json.Is("product_tree"u8) && !hasTree)
             {
                 _products.Read(ref json, _faults);
                 hasTree = true;
             }
-            else if (json.ValueTextEquals("vulnerabilities"u8) && vulnerabilities < 0)
+            else if (json.Is("vulnerabilities"u8) && vulnerabilities < 0)
             {
                 vulnerabilities = json.BytesConsumed;
                 isRead = hasTree && accepted is true;
@@ -133,13 +133,13 @@ sealed class CsafReader
         if (!_faults.Enter(ref json, JsonTokenType.StartObject, "document")) return;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("category"u8)) _header.Category = ReadText(ref json, "category");
-            else if (json.ValueTextEquals("csaf_version"u8)) _header.Version = ReadText(ref json, "csaf_version", ref _header.VersionOffset);
-            else if (json.ValueTextEquals("title"u8)) _header.Title = ReadText(ref json, "title");
-            else if (json.ValueTextEquals("aggregate_severity"u8)) ReadAggregateSeverity(ref json);
-            else if (json.ValueTextEquals("publisher"u8)) ReadPublisher(ref json);
-            else if (json.ValueTextEquals("references"u8)) ReadReferences(ref json);
-            else if (json.ValueTextEquals("tracking"u8)) ReadTracking(ref json);
+            if (json.Is("category"u8)) _header.Category = ReadText(ref json, "category");
+            else if (json.Is("csaf_version"u8)) _header.Version = ReadText(ref json, "csaf_version", ref _header.VersionOffset);
+            else if (json.Is("title"u8)) _header.Title = ReadText(ref json, "title");
+            else if (json.Is("aggregate_severity"u8)) ReadAggregateSeverity(ref json);
+            else if (json.Is("publisher"u8)) ReadPublisher(ref json);
+            else if (json.Is("references"u8)) ReadReferences(ref json);
+            else if (json.Is("tracking"u8)) ReadTracking(ref json);
             else _faults.Pass(ref json);
         }
     }
@@ -149,7 +149,7 @@ sealed class CsafReader
         if (!_faults.Enter(ref json, JsonTokenType.StartObject, "aggregate_severity")) return;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (!json.ValueTextEquals("text"u8)) _faults.Pass(ref json);
+            if (!json.Is("text"u8)) _faults.Pass(ref json);
             else if (_faults.Enter(ref json, JsonTokenType.String, "text")) _header.Severity = CsafVulnerability.SeverityOf(_products.Unescape(ref json));
         }
     }
@@ -159,7 +159,7 @@ sealed class CsafReader
         if (!_faults.Enter(ref json, JsonTokenType.StartObject, "publisher")) return;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("namespace"u8)) _header.Publisher = ReadText(ref json, "namespace");
+            if (json.Is("namespace"u8)) _header.Publisher = ReadText(ref json, "namespace");
             else _faults.Pass(ref json);
         }
     }
@@ -175,11 +175,11 @@ sealed class CsafReader
             var url = 0;
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
-                if (json.ValueTextEquals("category"u8))
+                if (json.Is("category"u8))
                 {
-                    if (_faults.Enter(ref json, JsonTokenType.String, "category")) isSelf = json.ValueTextEquals("self"u8);
+                    if (_faults.Enter(ref json, JsonTokenType.String, "category")) isSelf = json.Is("self"u8);
                 }
-                else if (json.ValueTextEquals("url"u8))
+                else if (json.Is("url"u8))
                 {
                     if (_faults.Enter(ref json, JsonTokenType.String, "url")) url = _texts.Add(_products.Unescape(ref json));
                 }
@@ -200,10 +200,10 @@ sealed class CsafReader
         if (!_faults.Enter(ref json, JsonTokenType.StartObject, "tracking")) return;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("id"u8)) _header.Id = ReadText(ref json, "id");
-            else if (json.ValueTextEquals("status"u8)) _header.Status = ReadText(ref json, "status");
-            else if (json.ValueTextEquals("current_release_date"u8)) _header.Modified = ReadTime(ref json, "current_release_date");
-            else if (json.ValueTextEquals("initial_release_date"u8)) _header.Published = ReadTime(ref json, "initial_release_date");
+            if (json.Is("id"u8)) _header.Id = ReadText(ref json, "id");
+            else if (json.Is("status"u8)) _header.Status = ReadText(ref json, "status");
+            else if (json.Is("current_release_date"u8)) _header.Modified = ReadTime(ref json, "current_release_date");
+            else if (json.Is("initial_release_date"u8)) _header.Published = ReadTime(ref json, "initial_release_date");
             else _faults.Pass(ref json);
         }
     }
@@ -242,7 +242,8 @@ sealed class CsafReader
         // What Red Hat deletes is left of with id and status alone.
         if (_header.Status == "deleted" || _header.Category is "csaf_withdrawn" or "csaf_superseded")
         {
-            sink.Withdraw(_header.Feed, _header.Id, _header.Part, _header.Modified);
+            sink.Withdraw(_header.Feed, _header.Id, _header.Modified);
+            if (_header.Modified is null) _faults.Refuse("deleted, but it has no document.tracking.current_release_date: takes back only versions without one");
             return false;
         }
 

@@ -99,8 +99,12 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
         _affected.Clear();
         _ranged.Clear();
         _rowOf.Clear();
+        var isMixed = false;
+        foreach (var entry in _entries) isMixed |= entry.Said.Status is not (CsafStatus.Fixed or CsafStatus.Recommended);
         foreach (var (target, said) in _entries)
         {
+            // An advisory with nothing but fixes has nothing to compare them with.
+            if (!isMixed) break;
             var package = products.Packages[target.Package];
             if (said.Status == CsafStatus.NotAffected) continue;
             _affected.Add((target.Product, package.Name));
@@ -115,6 +119,7 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
             }
         }
 
+        var last = -1;
         foreach (var (target, said) in _entries)
         {
             var package = products.Packages[target.Package];
@@ -124,7 +129,7 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
             {
                 CsafStatus.NotAffected => ProductStatus.NotAffected,
                 CsafStatus.UnderInvestigation => ProductStatus.UnderInvestigation,
-                CsafStatus.Affected when said.Unfixed != 0 => said.Unfixed,
+                CsafStatus.Affected when said.Unfixed is { } unfixed => unfixed,
                 CsafStatus.Affected when !said.HasFix || extent == Extent.All => ProductStatus.Affected,
                 _ => ProductStatus.Fixed,
             };
@@ -132,7 +137,8 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
             var counts = status != ProductStatus.NotAffected;
             var key = new RowKey(
                 target.Product,
-                target.Package,
+                target.Edition,
+                extent == Extent.All && package.Version != 0 ? products.NumberOf(package with { Version = 0 }) : target.Package,
                 status,
                 extent,
                 isFix || status == ProductStatus.Fixed || said.HasFix ? said.Fix : 0,
@@ -141,16 +147,19 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
                 counts ? _scoresHere[said.Score] : 0,
                 counts ? said.Severity : Severity.Unknown);
             var architecture = target.Architecture == 0 ? 0UL : 1UL << _architectures.IndexOf(target.Architecture);
-            if (_rowOf.TryGetValue(key, out var number))
+            if (last < 0 || _rows[last].Key != key)
             {
-                var row = _rows[number];
-                _rows[number] = row with { Architectures = architecture == 0 || row.Architectures == 0 ? 0 : row.Architectures | architecture };
+                if (!_rowOf.TryGetValue(key, out last))
+                {
+                    last = _rows.Count;
+                    _rowOf.Add(key, last);
+                    _rows.Add(new Row(key, target.Cpe, architecture, _vulnerabilities.Count - 1));
+                    continue;
+                }
             }
-            else
-            {
-                _rowOf.Add(key, _rows.Count);
-                _rows.Add(new Row(key, target.Cpe, architecture, _vulnerabilities.Count - 1));
-            }
+
+            var row = _rows[last];
+            _rows[last] = row with { Architectures = architecture == 0 || row.Architectures == 0 ? 0 : row.Architectures | architecture };
         }
     }
 
@@ -363,7 +372,7 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
     }
 
     readonly record struct RowKey(
-        int Product, int Package, ProductStatus Status, Extent Extent, int Fix, int Remark, int Justification, int Score, Severity Severity);
+        int Product, int Edition, int Package, ProductStatus Status, Extent Extent, int Fix, int Remark, int Justification, int Score, Severity Severity);
 
     /// <param name="Cpe">Of the first product of which it is said.</param>
     /// <param name="Architectures">Bits of those named. 0: all.</param>

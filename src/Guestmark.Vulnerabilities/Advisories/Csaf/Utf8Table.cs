@@ -38,13 +38,16 @@ sealed class Utf8Table
     }
 
     /// <summary>The number of a string; -1 when it is not in the table.</summary>
-    public int Find(ReadOnlySpan<byte> key) => Find(key, Hash(key));
+    /// <param name="guess">What it may be, which is looked at first. Any number.</param>
+    public int Find(ReadOnlySpan<byte> key, int guess = -1) => (uint)guess < (uint)Count && key.SequenceEqual(this[guess]) ? guess : FindHashed(key, Hash(key));
 
     /// <summary>The number of a string, which is added when it is new.</summary>
-    public int Add(ReadOnlySpan<byte> key)
+    /// <param name="guess">As for <see cref="Find(ReadOnlySpan{byte}, int)"/>.</param>
+    public int Add(ReadOnlySpan<byte> key, int guess = -1)
     {
+        if ((uint)guess < (uint)Count && key.SequenceEqual(this[guess])) return guess;
         var hash = Hash(key);
-        var known = Find(key, hash);
+        var known = FindHashed(key, hash);
         if (known >= 0) return known;
 
         if (_length + key.Length > _bytes.Length) Array.Resize(ref _bytes, Math.Max(_bytes.Length * 2, _length + key.Length));
@@ -61,7 +64,7 @@ sealed class Utf8Table
     /// <summary>The string, made once. Bytes that are no UTF-8 become U+FFFD.</summary>
     public string Text(int number) => _entries[number].Text ??= Encoding.UTF8.GetString(this[number]);
 
-    int Find(ReadOnlySpan<byte> key, uint hash)
+    int FindHashed(ReadOnlySpan<byte> key, uint hash)
     {
         for (var i = _buckets[hash & (uint)(_buckets.Length - 1)] - 1; i >= 0; i = _entries[i].Next)
         {
