@@ -88,7 +88,7 @@ sealed class CsafReader
             }
             else if (json.Is("vulnerabilities"u8) && vulnerabilities < 0)
             {
-                vulnerabilities = json.BytesConsumed;
+                vulnerabilities = json.TokenStartIndex;
                 isRead = hasTree && accepted is true;
                 if (isRead) ReadVulnerabilities(ref json);
                 else _faults.Pass(ref json);
@@ -113,14 +113,12 @@ sealed class CsafReader
         if (vulnerabilities >= 0 && !isRead)
         {
             // Members of an object may come in any order. To these, what they refer to came after.
-            var start = (int)vulnerabilities;
-            var colon = start + bytes[start..].IndexOf((byte)':') + 1;
-            var late = new Utf8JsonReader(bytes, isFinalBlock: true, default);
-            while (late.Read() && late.TokenStartIndex < colon)
+            var late = new Utf8JsonReader(bytes);
+            while (late.Read() && late.TokenStartIndex < vulnerabilities)
             {
             }
 
-            ReadVulnerabilities(ref late, entered: true);
+            ReadVulnerabilities(ref late);
         }
 
         if (_vulnerability.Count > 0) return true;
@@ -264,10 +262,9 @@ sealed class CsafReader
         return true;
     }
 
-    void ReadVulnerabilities(ref Utf8JsonReader json, bool entered = false)
+    void ReadVulnerabilities(ref Utf8JsonReader json)
     {
-        if (!(entered ? _faults.Is(ref json, JsonTokenType.StartArray, "vulnerabilities") : _faults.Enter(ref json, JsonTokenType.StartArray, "vulnerabilities")))
-            return;
+        if (!_faults.Enter(ref json, JsonTokenType.StartArray, "vulnerabilities")) return;
         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
             if (!_faults.Is(ref json, JsonTokenType.StartObject, "vulnerability")) continue;
