@@ -36,6 +36,7 @@ sealed class OvalDefinitions
     const int StatementsMax = 100_000;
     const long AllStatementsMax = 20_000_000;
     const int ListMax = 10_000;
+    const int LabelsMax = 2000;
     const int NameLengthMax = 512;
     const int SummaryLengthMax = 300;
 
@@ -63,6 +64,8 @@ sealed class OvalDefinitions
     readonly Dictionary<StatementKey, int> _statementIndexes = [];
     readonly HashSet<int> _missing = [];
     Definition _current = new();
+    readonly Dictionary<string, ProductStatus> _components = new(StringComparer.Ordinal);
+    readonly List<string> _platformProducts = [];
     IReadOnlyList<(string Product, string? Cpe)> _currentProducts = [];
     bool _overflow;
     bool _withoutProduct;
@@ -404,6 +407,8 @@ sealed class OvalDefinitions
         _statements.Clear();
         _statementIndexes.Clear();
         _missing.Clear();
+        _components.Clear();
+        _platformProducts.Clear();
         _overflow = false;
         _withoutProduct = false;
 
@@ -424,6 +429,11 @@ sealed class OvalDefinitions
         }
 
         _currentProducts = ProductsOf(definition);
+        foreach (var platform in definition.Platforms)
+        {
+            if (ProductNamed(platform) is { } product && !_platformProducts.Contains(product)) _platformProducts.Add(product);
+        }
+
         if (definition.FirstNode < definition.EndNode) Walk(definition.FirstNode, Constraints.None);
         if (_missing.Count > 0)
             _sink.Skip(_document, PathOf(definition), $"{_missing.Count} of its criteria refer to tests, objects or states that are not in the document");
@@ -497,9 +507,10 @@ sealed class OvalDefinitions
     static List<(string Product, string? Cpe)> ProductsOf(Definition definition)
     {
         var products = new List<(string Product, string? Cpe)>();
+        var known = new HashSet<string>(StringComparer.Ordinal);
         foreach (var cpe in definition.Cpes)
         {
-            if (Cpe.ProductOf(cpe) is { } product && !products.Exists(known => known.Product == product)) products.Add((product, cpe));
+            if (Cpe.ProductOf(cpe) is { } product && known.Add(product)) products.Add((product, cpe));
         }
 
         return products;
@@ -588,40 +599,31 @@ sealed class OvalDefinitions
     /// <summary>Tests that must all hold: those of one package bound the interval of its versions from both sides.</summary>
     void Conjunction(List<int> tests, Constraints constraints)
     {
-        for (var first = 0; first < tests.Count; first++)
+        var ranges = new Dictionary<int, (Test Test, EvrRange Range)>();
+        foreach (var index in tests)
         {
-            var test = _tests[tests[first]];
+            var test = _tests[index];
             if (test.Kind == TestKind.Missing || (test.Kind == TestKind.Package && (test.Object < 0 || !_objects[test.Object].Defined)))
             {
-                _missing.Add(tests[first]);
+                _missing.Add(index);
                 continue;
             }
 
-            if (!IsPackageTest(tests[first])) continue;
-            var isFirst = true;
-            for (var before = 0; before < first && isFirst; before++)
-                isFirst = !(_tests[tests[before]].Object == test.Object && IsPackageTest(tests[before]));
-            if (!isFirst) continue;
-
-            var range = new EvrRange();
-            var unfixed = test.Unfixed;
-            for (var other = first; other < tests.Count; other++)
+            if (!IsPackageTest(index)) continue;
+            ref var known = ref CollectionsMarshal.GetValueRefOrAddDefault(ranges, test.Object, out var exists);
+            if (!exists) known.Test = test;
+            for (var at = test.FirstState; at < test.EndState; at++)
             {
-                var row = _tests[tests[other]];
-                if (row.Kind != TestKind.Package || row.Object != test.Object) continue;
-                for (var at = row.FirstState; at < row.EndState; at++)
-                {
-                    var state = _states[_testStates[at]];
-                    if (!state.Defined) _missing.Add(tests[other]);
-                    else range.And(state);
-                }
+                var state = _states[_testStates[at]];
+                if (!state.Defined) _missing.Add(index);
+                else known.Range.And(state);
             }
-
-            StateOf(test, range, unfixed, tests.Count > 1, constraints);
         }
+
+        foreach (var (test, range) in ranges.Values) StateOf(test, range, ranges.Count > 1, constraints);
     }
 
-    void StateOf(Test test, EvrRange range, ProductStatus unfixed, bool others, Constraints constraints)
+    void StateOf(Test test, EvrRange range, bool others, Constraints constraints)
     {
         if (range.Unknown)
         {
@@ -655,12 +657,12 @@ sealed class OvalDefinitions
 
             foreach (var name in names)
             {
-                if (!Add(name, test.IsDpkg, range, isFixed, unfixed, constraints)) return;
+                if (!Add(name, test, range, isFixed, constraints)) return;
             }
         }
         else if (PlainName(row) is { } name)
         {
-            Add(name, test.IsDpkg, range, isFixed, unfixed, constraints);
+            Add(name, test, range, isFixed, constraints);
         }
         else
         {
@@ -669,7 +671,7 @@ sealed class OvalDefinitions
     }
 
     /// <summary>False when there are too many.</summary>
-    bool Add(string name, bool isDpkg, in EvrRange range, bool isFixed, ProductStatus unfixed, Constraints constraints)
+    bool Add(string name, Test test, EvrRange range, bool isFixed, Constraints constraints)
     {
         if (name.Length is 0 or > NameLengthMax || range.End?.Length > NameLengthMax || range.Introduced?.Length > NameLengthMax)
         {
@@ -699,22 +701,19 @@ sealed class OvalDefinitions
             return true;
         }
 
-        var known = false;
-        foreach (var platform in _current.Platforms)
+        _withoutProduct |= _platformProducts.Count == 0;
+        foreach (var product in _platformProducts)
         {
-            if (ProductNamed(platform) is not { } product) continue;
-            known = true;
             if (!Add(product, null)) return false;
         }
 
-        _withoutProduct |= !known;
         return true;
 
-        bool Add(string product, string? cpe) => AddStatement(product, cpe, name, isDpkg, range, isFixed, unfixed, architectures, constraints.Modules);
+        bool Add(string product, string? cpe) => AddStatement(product, cpe, name, test, range, isFixed, architectures, constraints.Modules);
     }
 
     bool AddStatement(
-        string product, string? cpe, string name, bool isDpkg, in EvrRange range, bool isFixed, ProductStatus unfixed, IReadOnlyList<string> architectures, IReadOnlyList<string> modules)
+        string product, string? cpe, string name, Test test, EvrRange range, bool isFixed, IReadOnlyList<string> architectures, IReadOnlyList<string> modules)
     {
         if (_statements.Count >= StatementsMax || ++_allStatements > AllStatementsMax)
         {
@@ -737,7 +736,7 @@ sealed class OvalDefinitions
 
         var status = isFixed ? ProductStatus.Fixed
             : IsUnaffected(_current) ? ProductStatus.NotAffected
-            : unfixed != default ? unfixed
+            : test.Unfixed != default ? test.Unfixed
             : Resolution(name, modules);
         VersionInterval? interval = isFixed ? new VersionInterval(introduced, range.End, range.Kind)
             : introduced is not null ? new VersionInterval(introduced, null, IntervalEnd.None)
@@ -759,7 +758,7 @@ sealed class OvalDefinitions
             Product = product,
             Name = name,
             // Debian's names are those of source packages in some years and of binary ones in others.
-            Naming = isDpkg && product.StartsWith("Debian:", StringComparison.Ordinal) ? PackageNaming.Either : PackageNaming.Binary,
+            Naming = test.IsDpkg && product.StartsWith("Debian:", StringComparison.Ordinal) ? PackageNaming.Either : PackageNaming.Binary,
             Status = status,
             Intervals = interval is { } known ? [known] : [],
             Cpe = cpe,
@@ -772,20 +771,21 @@ sealed class OvalDefinitions
     /// <summary>What Red Hat says of a component, which is a package or <c>module:stream/package</c>. One state alone is for all of them.</summary>
     ProductStatus Resolution(string name, IReadOnlyList<string> modules)
     {
-        foreach (var (status, components) in _current.Resolutions)
+        if (_current.Resolutions.Count == 0) return ProductStatus.Affected;
+        if (_components.Count == 0)
         {
-            foreach (var component in components)
+            foreach (var (status, components) in _current.Resolutions)
             {
-                var slash = component.IndexOf('/');
-                if (component == name
-                    || (slash > 0 && component.AsSpan(slash + 1).SequenceEqual(name) && (modules.Count == 0 || modules.Contains(component[..slash]))))
-                {
-                    return status;
-                }
+                foreach (var component in components) _components.TryAdd(component, status);
             }
         }
 
-        return _current.Resolutions.Count == 1 ? _current.Resolutions[0].Status : ProductStatus.Affected;
+        foreach (var module in modules)
+        {
+            if (_components.TryGetValue($"{module}/{name}", out var status)) return status;
+        }
+
+        return _components.TryGetValue(name, out var plain) ? plain : _current.Resolutions.Count == 1 ? _current.Resolutions[0].Status : ProductStatus.Affected;
     }
 
     /// <summary>"Unaffected components for: CVE-…". Its criteria ask for a package that is installed and is not, which never holds.</summary>
@@ -916,6 +916,7 @@ sealed class OvalDefinitions
     {
         ref var index = ref CollectionsMarshal.GetValueRefOrAddDefault(_labelIndexes, label, out var exists);
         if (exists) return index;
+        if (_labels.Count >= LabelsMax) throw new XmlException($"more than {LabelsMax} products, modules and architectures");
         index = _labels.Count;
         _labels.Add(label);
         return index;

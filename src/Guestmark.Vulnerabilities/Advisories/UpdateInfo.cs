@@ -127,7 +127,7 @@ sealed class UpdateInfo
         var modified = updated ?? issued;
         if (status is "retracted" or "revoked" or "obsolete")
         {
-            _sink.Withdraw(FeedName.UpdateInfo, id, part, modified);
+            _sink.Withdraw(FeedName.UpdateInfo, id, modified);
             _sink.LeaveOut($"updateinfo status {status}");
             return;
         }

@@ -193,13 +193,13 @@ sealed class VexDocument
         return texts;
     }
 
-    /// <summary>Texts with a blank line between them; empty ones are left out.</summary>
+    /// <summary>Texts with a blank line between them; empty ones are left out, and so is what comes when it is long enough.</summary>
     public static string Join(params ReadOnlySpan<string?> texts)
     {
         var joined = "";
         foreach (var text in texts)
         {
-            if (string.IsNullOrWhiteSpace(text)) continue;
+            if (string.IsNullOrWhiteSpace(text) || joined.Length > ReasonLengthMax) continue;
             joined = joined.Length == 0 ? text.Trim() : $"{joined}\n\n{text.Trim()}";
         }
 
