@@ -106,7 +106,12 @@ static class CsafDecisions
                 }
 
                 Extend(vulnerability, statement);
-                if (statement.Scope.Count == 0 && statement.Expires is null) Extend(file.Head, statement);
+                // What the document says for all counts where the vulnerability does not say it.
+                var whole = new VexStatement { Path = "$.document.notes", Id = file.Id };
+                Extend(file.Head, whole);
+                if (statement.Scope.Count == 0) statement.Scope.AddRange(whole.Scope);
+                statement.Expires ??= whole.Expires;
+                statement.Problem ??= whole.Problem;
                 foreach (var product in ids)
                 {
                     if (file.Products.PurlOf(product, out var isComponent) is { } purl)

@@ -172,7 +172,7 @@ sealed class FeedXml : IDisposable
     /// <summary>Gives only so many bytes between two nodes.</summary>
     sealed class AllowanceStream(Stream inner) : Stream
     {
-        public int Allowance { get; set; }
+        public int Allowance { get; set; } = NodeBytesMax;
 
         public override bool CanRead => true;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using System.Xml;
 
 namespace Guestmark.Vulnerabilities;
@@ -27,7 +28,7 @@ namespace Guestmark.Vulnerabilities;
 /// </code>
 /// Definitions refer to what comes after them, and the stream cannot be read twice. So the criteria are kept as numbers and every test, object
 /// and state once, and the advisories are made at the end: nothing of a file that is cut short is stored. Texts that nobody matches with (the
-/// descriptions, most of the comments) are not kept, which leaves less than a third of the file's size.
+/// descriptions, most of the comments) are not kept.
 /// </remarks>
 sealed class OvalDefinitions
 {
@@ -46,14 +47,14 @@ sealed class OvalDefinitions
     readonly List<Node> _nodes = [];
     readonly List<Label> _labels = [];
     readonly Dictionary<Label, int> _labelIndexes = [];
-    readonly Dictionary<string, int> _testIndexes = new(StringComparer.Ordinal);
+    readonly Dictionary<UInt128, int> _testIndexes = [];
     readonly List<Test> _tests = [];
     readonly List<int> _testStates = [];
-    readonly Dictionary<string, int> _objectIndexes = new(StringComparer.Ordinal);
+    readonly Dictionary<UInt128, int> _objectIndexes = [];
     readonly List<OvalObject> _objects = [];
-    readonly Dictionary<string, int> _stateIndexes = new(StringComparer.Ordinal);
+    readonly Dictionary<UInt128, int> _stateIndexes = [];
     readonly List<State> _states = [];
-    readonly Dictionary<string, int> _variableIndexes = new(StringComparer.Ordinal);
+    readonly Dictionary<UInt128, int> _variableIndexes = [];
     readonly List<string[]> _variables = [];
     readonly Dictionary<string, string> _texts = new(StringComparer.Ordinal);
     DateTimeOffset? _generated;
@@ -922,10 +923,15 @@ sealed class OvalDefinitions
         return index;
     }
 
-    /// <summary>The row of an id. Until the element itself comes it is the default, which is "not in the document".</summary>
-    static int IndexOf<T>(Dictionary<string, int> indexes, List<T> rows, string id)
+    /// <summary>
+    /// The row of an id. Until the element itself comes it is the default, which is "not in the document". Of ids, which are the most text of a file
+    /// and in no result, only 16 bytes of a hash are kept.
+    /// </summary>
+    static int IndexOf<T>(Dictionary<UInt128, int> indexes, List<T> rows, string id)
     {
-        ref var index = ref CollectionsMarshal.GetValueRefOrAddDefault(indexes, id, out var exists);
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(MemoryMarshal.AsBytes(id.AsSpan()), hash);
+        ref var index = ref CollectionsMarshal.GetValueRefOrAddDefault(indexes, MemoryMarshal.Read<UInt128>(hash), out var exists);
         if (exists) return index;
         index = rows.Count;
         rows.Add(default!);

@@ -1,4 +1,5 @@
 using System.Text;
+using Xunit;
 
 namespace Guestmark.Vulnerabilities.Tests;
 
@@ -52,6 +53,9 @@ sealed class ReadFeed : IFeedSink
                 .. statement.Modules.Select(module => $"[{module}]"),
             ])),
     ];
+
+    /// <summary>Nothing was skipped; else the test's message is what and why.</summary>
+    public void AssertNothingSkipped() => Assert.True(Skipped.Count == 0, string.Join('\n', Skipped));
 
     static string Text(VersionInterval interval) => interval.Kind switch
     {
