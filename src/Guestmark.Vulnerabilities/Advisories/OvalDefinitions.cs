@@ -47,16 +47,19 @@ sealed class OvalDefinitions
     readonly List<Node> _nodes = [];
     readonly List<Label> _labels = [];
     readonly Dictionary<Label, int> _labelIndexes = [];
-    readonly Dictionary<UInt128, int> _testIndexes = [];
     readonly List<Test> _tests = [];
     readonly List<int> _testStates = [];
-    readonly Dictionary<UInt128, int> _objectIndexes = [];
     readonly List<OvalObject> _objects = [];
-    readonly Dictionary<UInt128, int> _stateIndexes = [];
     readonly List<State> _states = [];
-    readonly Dictionary<UInt128, int> _variableIndexes = [];
     readonly List<string[]> _variables = [];
-    readonly Dictionary<string, string> _texts = new(StringComparer.Ordinal);
+
+    // For reading only: they are let go before the first advisory is made.
+    Dictionary<UInt128, int> _testIndexes = [];
+    Dictionary<UInt128, int> _objectIndexes = [];
+    Dictionary<UInt128, int> _stateIndexes = [];
+    Dictionary<UInt128, int> _variableIndexes = [];
+    Dictionary<string, string> _texts = new(StringComparer.Ordinal);
+
     DateTimeOffset? _generated;
     int _variableValues;
 
@@ -94,6 +97,8 @@ sealed class OvalDefinitions
             return;
         }
 
+        oval._testIndexes = oval._objectIndexes = oval._stateIndexes = oval._variableIndexes = [];
+        oval._texts = [];
         foreach (var definition in CollectionsMarshal.AsSpan(oval._definitions))
         {
             cancellationToken.ThrowIfCancellationRequested();
