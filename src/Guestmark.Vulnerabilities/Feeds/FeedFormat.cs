@@ -161,7 +161,7 @@ static class FeedDetection
         if (reader.ValueTextEquals("bomFormat"u8)) return new FeedKind(FeedFormat.CycloneDx, "");
         if (reader.ValueTextEquals("catalogVersion"u8) || reader.ValueTextEquals("dateReleased"u8)) return new FeedKind(FeedFormat.Kev, "");
         if (reader.ValueTextEquals("apkurl"u8) || reader.ValueTextEquals("distroversion"u8) || reader.ValueTextEquals("reponame"u8))
-            return new FeedKind(FeedFormat.AlpineSecdb, "");
+            return new FeedKind(FeedFormat.AlpineSecdb, SecdbName(reader));
         if (reader.ValueTextEquals("canonical_url"u8) || reader.ValueTextEquals("distributions"u8) || reader.ValueTextEquals("metadata_version"u8))
         {
             return new FeedKind(
@@ -171,6 +171,33 @@ static class FeedDetection
         if (reader.ValueTextEquals("spdxVersion"u8)) return Unknown("an SPDX document: it lists packages and says nothing about vulnerabilities");
         if (reader.ValueTextEquals("dataType"u8) || reader.ValueTextEquals("cveMetadata"u8)) return Unknown("a CVE record, which names no packages");
         return null;
+    }
+
+    /// <summary><c>v3.19/main</c> of Alpine's, <c>packages.wolfi.dev/os</c> of those that have no release. The reader is on a top-level name.</summary>
+    static string SecdbName(Utf8JsonReader reader)
+    {
+        var (release, repository, host) = ("", "", "");
+        do
+        {
+            if (reader.TokenType is not JsonTokenType.PropertyName || reader.ValueTextEquals("packages"u8)) break;
+            var isRelease = reader.ValueTextEquals("distroversion"u8);
+            var isRepository = reader.ValueTextEquals("reponame"u8);
+            var isPrefix = reader.ValueTextEquals("urlprefix"u8);
+            if (!reader.Read()) break;
+            if (reader.TokenType is JsonTokenType.String && reader.ValueSpan.Length < 200 && !reader.ValueIsEscaped)
+            {
+                var text = Encoding.UTF8.GetString(reader.ValueSpan);
+                if (isRelease) release = text;
+                else if (isRepository) repository = text;
+                else if (isPrefix && Uri.TryCreate(text, UriKind.Absolute, out var uri)) host = uri.Host;
+            }
+            else if (!reader.TrySkip())
+            {
+                break;
+            }
+        }
+        while (reader.Read());
+        return $"{(release.Length > 0 ? release : host)}/{repository}".Trim('/');
     }
 
     /// <summary>What the first name within an object tells. The reader is on the object's start, and at last on the name.</summary>

@@ -36,8 +36,10 @@ sealed unsafe class Bzip2Stream : NativeDecompressionStream
         fixed (byte* from = source)
         fixed (byte* to = destination)
         {
-            (Native->NextIn, Native->AvailableIn) = (from, (uint)source.Length);
-            (Native->NextOut, Native->AvailableOut) = (to, (uint)destination.Length);
+            Native->NextIn = from;
+            Native->AvailableIn = (uint)source.Length;
+            Native->NextOut = to;
+            Native->AvailableOut = (uint)destination.Length;
             var code = Library.Decompress(Native);
             if (code is not (Ok or StreamEnd)) throw Error(code);
             consumed = source.Length - (int)Native->AvailableIn;
@@ -74,21 +76,21 @@ sealed unsafe class Bzip2Stream : NativeDecompressionStream
         _ => $"bzip2: error {code}",
     });
 
-    // bz_stream of bzlib.h.
+    // What is used of bz_stream of bzlib.h, where longs and pointers have 64 bits.
+    [StructLayout(LayoutKind.Explicit, Size = 80)]
     struct State
     {
+        [FieldOffset(0)]
         public byte* NextIn;
+
+        [FieldOffset(8)]
         public uint AvailableIn;
-        public uint TotalInLow;
-        public uint TotalInHigh;
+
+        [FieldOffset(24)]
         public byte* NextOut;
+
+        [FieldOffset(32)]
         public uint AvailableOut;
-        public uint TotalOutLow;
-        public uint TotalOutHigh;
-        public nint Internal;
-        public nint Allocate;
-        public nint Free;
-        public nint Opaque;
     }
 
     /// <summary>Not by LibraryImport, which takes one name: Debian calls the library libbz2.so.1.0, Fedora and RHEL libbz2.so.1.</summary>

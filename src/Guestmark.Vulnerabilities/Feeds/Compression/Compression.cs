@@ -34,14 +34,14 @@ static class Compression
     /// <exception cref="FeedException">The system has no library for the format.</exception>
     public static Stream Open(CompressionFormat format, Stream input)
     {
+        if (format is CompressionFormat.None) return input;
         if (format is CompressionFormat.Gzip) return new GzipFileStream(input);
         Load(format);
         return format switch
         {
             CompressionFormat.Bzip2 => new Bzip2Stream(input),
             CompressionFormat.Xz => new XzStream(input),
-            CompressionFormat.Zstd => new ZstdStream(input),
-            _ => input,
+            _ => new ZstdStream(input),
         };
     }
 

@@ -9,6 +9,9 @@ namespace Guestmark.Vulnerabilities;
 /// </summary>
 sealed class GzipFileStream : ReadOnlyStream
 {
+    // 10 bytes of header, an empty block of 2, CRC and length.
+    const int BytesMin = 20;
+
     readonly TailStream _input;
     readonly GZipStream _gzip;
     uint _length;
@@ -40,6 +43,7 @@ sealed class GzipFileStream : ReadOnlyStream
     sealed class TailStream(Stream inner) : ReadOnlyStream
     {
         readonly byte[] _tail = new byte[4];
+        long _bytes;
 
         public bool Ends(uint length)
         {
@@ -49,12 +53,13 @@ sealed class GzipFileStream : ReadOnlyStream
             {
             }
 
-            return BinaryPrimitives.ReadUInt32LittleEndian(_tail) == length;
+            return _bytes >= BytesMin && BinaryPrimitives.ReadUInt32LittleEndian(_tail) == length;
         }
 
         public override int Read(Span<byte> buffer)
         {
             var read = inner.Read(buffer);
+            _bytes += read;
             if (read >= 4)
             {
                 buffer[(read - 4)..read].CopyTo(_tail);

@@ -39,8 +39,10 @@ sealed unsafe partial class XzStream : NativeDecompressionStream
         fixed (byte* from = source)
         fixed (byte* to = destination)
         {
-            (Native->NextIn, Native->AvailableIn) = (from, (nuint)source.Length);
-            (Native->NextOut, Native->AvailableOut) = (to, (nuint)destination.Length);
+            Native->NextIn = from;
+            Native->AvailableIn = (nuint)source.Length;
+            Native->NextOut = to;
+            Native->AvailableOut = (nuint)destination.Length;
             // Only an end that was announced ends the decoder, which else waits for another stream.
             Check(lzma_code(Native, source.IsEmpty ? Finish : Run));
             consumed = source.Length - (int)Native->AvailableIn;
@@ -79,27 +81,21 @@ sealed unsafe partial class XzStream : NativeDecompressionStream
         }
     }
 
-    // lzma_stream of lzma/base.h.
+    // What is used of lzma_stream of lzma/base.h, where pointers have 64 bits.
+    [StructLayout(LayoutKind.Explicit, Size = 136)]
     struct State
     {
+        [FieldOffset(0)]
         public byte* NextIn;
+
+        [FieldOffset(8)]
         public nuint AvailableIn;
-        public ulong TotalIn;
+
+        [FieldOffset(24)]
         public byte* NextOut;
+
+        [FieldOffset(32)]
         public nuint AvailableOut;
-        public ulong TotalOut;
-        public nint Allocator;
-        public nint Internal;
-        public nint Reserved1;
-        public nint Reserved2;
-        public nint Reserved3;
-        public nint Reserved4;
-        public ulong SeekPosition;
-        public ulong ReservedNumber2;
-        public nuint ReservedNumber3;
-        public nuint ReservedNumber4;
-        public int ReservedEnum1;
-        public int ReservedEnum2;
     }
 
     const string Library = "liblzma.so.5";

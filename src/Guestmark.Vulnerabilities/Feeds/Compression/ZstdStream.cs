@@ -16,7 +16,7 @@ sealed unsafe partial class ZstdStream : NativeDecompressionStream
         : base(input)
     {
         _context = new NativeState(ZSTD_createDCtx(), context => ZSTD_freeDCtx(context));
-        if (_context.IsInvalid) throw new OutOfMemoryException("libzstd cannot allocate a context");
+        if (_context.IsInvalid) throw new InvalidDataException("zstd: out of memory");
         Check(ZSTD_DCtx_setParameter(_context.Pointer, WindowLogMaxParameter, WindowLogMax));
     }
 
