@@ -190,7 +190,8 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
     void Zip(string path, FileStream file)
     {
         using var archive = OpenZip(file);
-        var budget = new OutputBudget(() => file.Length, limits);
+        var length = file.Length;
+        var budget = new OutputBudget(() => length, limits);
         foreach (var entry in archive.Entries)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -255,9 +256,11 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
         }
 
         var kind = FeedDetection.Of(prefix, length < FeedDetection.PrefixBytes, out var needsMore);
+        // No reader of JSON takes it, and some feeds have it.
+        var mark = prefix.StartsWith("\uFEFF"u8) ? 3 : 0;
         if (kind.IsStream)
         {
-            Whole(name, origin, isSingle, kind, new PeekStream(content, prefix.ToArray()));
+            Whole(name, origin, isSingle, kind, new PeekStream(content, prefix[mark..].ToArray()));
             return;
         }
 
@@ -273,9 +276,9 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
 
         if (needsMore) kind = FeedDetection.Of(_buffer.AsSpan(0, length), isWhole: true, out _);
         meter.Document();
-        if (kind.IsStream) Whole(name, origin, isSingle, kind, new MemoryStream(_buffer, 0, length, writable: false));
+        if (kind.IsStream) Whole(name, origin, isSingle, kind, new MemoryStream(_buffer, mark, length - mark, writable: false));
         else if (kind.Format is FeedFormat.Csaf or FeedFormat.Osv or FeedFormat.OpenVex or FeedFormat.CycloneDx)
-            reader.Read(new FeedDocument(name, origin, isSingle, kind, _buffer.AsMemory(0, length), null));
+            reader.Read(new FeedDocument(name, origin, isSingle, kind, _buffer.AsMemory(mark, length - mark), null));
         else Useless(name, isSingle, kind);
     }
 

@@ -22,7 +22,7 @@ public sealed record FeedUpdateOptions
 
     public FeedLimits Limits { get; init; } = new();
 
-    /// <summary>Of one file as it is sent. Red Hat's VEX archive has 300 MB, the largest of OSV 1 GB.</summary>
+    /// <summary>Of one file as it is sent.</summary>
     public long DownloadBytes { get; init; } = 16L << 30;
 
     /// <summary>For one file, attempts included.</summary>
@@ -54,7 +54,7 @@ public sealed class FeedUpdate : IDisposable
 {
     const int ListBytesMax = 256 << 20;
     const int RemarksMax = 100;
-    // Rather the archive than so many documents one by one, which take about 10 ms each.
+    // Rather the archive than so many documents one by one.
     const int ChangesMax = 20_000;
     const int Parallel = 8;
 
@@ -83,22 +83,49 @@ public sealed class FeedUpdate : IDisposable
     }
 
     /// <inheritdoc cref="RunAsync(IReadOnlyList{FeedSource}, AdvisoryDatabaseBuilder, IProgress{FeedProgress}?, CancellationToken)"/>
-    public async Task<FeedUpdateResult> RunAsync(
+    public Task<FeedUpdateResult> RunAsync(
         FeedSource source, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(source);
+        var import = new FeedImportOptions
+        {
+            Path = source.Url.ToString(),
+            Source = source.Name,
+            Product = source.Product,
+            AllowShrink = _options.AllowShrink,
+            Limits = _options.Limits,
+        };
+        return RunAsync(source, import, _options.Full, builder, progress, cancellationToken);
+    }
+
+    /// <summary>Fetches and imports what is at a URL that the operator names, whatever was fetched before.</summary>
+    /// <param name="url">See <see cref="FeedSource.OfUrl"/>.</param>
+    /// <param name="import">How; <see cref="FeedImportOptions.Path"/> is not looked at.</param>
+    /// <param name="builder">Made of the present database.</param>
+    public Task<FeedUpdateResult> ImportAsync(
+        Uri url, FeedImportOptions import, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(import);
+        return RunAsync(FeedSource.OfUrl(url, import.Source, import.Product), import, isFull: true, builder, progress, cancellationToken);
+    }
+
+    async Task<FeedUpdateResult> RunAsync(
+        FeedSource source, FeedImportOptions import, bool isFull, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress,
+        CancellationToken cancellationToken)
+    {
         ArgumentNullException.ThrowIfNull(builder);
-        var update = new SourceUpdate(this, source, builder, progress, cancellationToken);
+        var update = new SourceUpdate(this, source, import with { Uri = source.Url.ToString() }, isFull, builder, progress, cancellationToken);
         try
         {
             Directory.CreateDirectory(_options.WorkFolder);
-            var import = source.Kind switch
+            Download.RemoveLeft(_options.WorkFolder, _time.GetUtcNow());
+            var result = source.Kind switch
             {
                 FeedSourceKind.CsafDirectory => await update.DirectoryAsync(),
                 FeedSourceKind.CsafProvider => await update.ProviderAsync(),
                 _ => await update.FileAsync(),
             };
-            return new FeedUpdateResult(source, import, null, update.Remarks);
+            return new FeedUpdateResult(source, result, null, update.Remarks);
         }
         catch (FeedException e)
         {
@@ -111,7 +138,8 @@ public sealed class FeedUpdate : IDisposable
     }
 
     sealed class SourceUpdate(
-        FeedUpdate owner, FeedSource source, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
+        FeedUpdate owner, FeedSource source, FeedImportOptions import, bool isFull, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress,
+        CancellationToken cancellationToken)
     {
         readonly FeedUpdateOptions _options = owner._options;
         readonly FeedHttp _http = owner._http;
@@ -120,7 +148,7 @@ public sealed class FeedUpdate : IDisposable
         public IReadOnlyList<string> Remarks => _remarks;
 
         /// <summary>What was fetched of the source before, from the same place. Empty: everything is to be fetched.</summary>
-        string Version => !_options.Full && source.Name is { } name && builder.Source(name) is { } known && known.Uri == source.Url.ToString()
+        string Version => !isFull && source.Name is { } name && builder.Source(name) is { } known && known.Uri == source.Url.ToString()
             ? known.Version
             : "";
 
@@ -130,18 +158,7 @@ public sealed class FeedUpdate : IDisposable
             var response = await FetchAsync(source.Url, Version, file);
             if (!response.Changed) return null;
             if (!response.Found) throw new FeedException($"{source.Url}: not found");
-            return FeedImport.Run(
-                new FeedImportOptions
-                {
-                    Path = file.Path,
-                    Uri = source.Url.ToString(),
-                    Version = response.Validator,
-                    Source = source.Name,
-                    Product = source.Product,
-                    AllowShrink = _options.AllowShrink,
-                    Limits = _options.Limits,
-                },
-                builder, owner._time, progress, cancellationToken);
+            return FeedImport.Run(import with { Path = file.Path, Version = response.Validator }, builder, owner._time, progress, cancellationToken);
         }
 
         /// <summary>A folder with changes.csv; Red Hat's also have an archive of everything and deletions.csv.</summary>
@@ -210,14 +227,14 @@ public sealed class FeedUpdate : IDisposable
             var isBack = recent.Any(entry => entry.Value > state.Changes.Time && deletions.TryGetValue(entry.Key, out var at) && entry.Value >= at);
             if (state.Changes.Time is not null && !isBack && recent.Count <= ChangesMax)
             {
-                var run = Run(add: true, folder);
+                var run = Run(add: true);
                 run.Continue();
                 run.Delete(gone.Where(entry => state.Deletions.Time is not { } read || entry.Value >= read).ToDictionary());
                 await FetchDocumentsAsync(run, recent, path => new Uri(folder, path));
                 return run.Complete(version);
             }
 
-            var whole = Run(add: false, folder);
+            var whole = Run(add: false);
             whole.Delete(gone);
             if (await ArchiveAsync(folder) is var (archive, since))
             {
@@ -239,7 +256,7 @@ public sealed class FeedUpdate : IDisposable
         {
             var before = ReadListed(state.Listed);
             var isIncrement = before is not null && state.Changes.Time is not null && before.All(documents.ContainsKey);
-            var run = Run(add: isIncrement, source.Url);
+            var run = Run(add: isIncrement);
             if (isIncrement) run.Continue();
             await FetchDocumentsAsync(
                 run,
@@ -298,17 +315,7 @@ public sealed class FeedUpdate : IDisposable
             return null;
         }
 
-        FeedImportRun Run(bool add, Uri url) => new(
-            new FeedImportOptions
-            {
-                Path = url.ToString(),
-                Uri = source.Url.ToString(),
-                Source = source.Name,
-                Add = add,
-                AllowShrink = _options.AllowShrink,
-                Limits = _options.Limits,
-            },
-            builder, owner._time, cancellationToken);
+        FeedImportRun Run(bool add) => new(import with { Add = add || import.Add }, builder, owner._time, cancellationToken);
 
         async Task<FeedResponse> FetchAsync(Uri url, string validator, Download file) => await _http.GetAsync(
             url, validator, file.Open, _options.DownloadBytes, new FeedMeter(progress, owner._time, url.ToString()), cancellationToken);
@@ -468,6 +475,15 @@ public sealed class FeedUpdate : IDisposable
     sealed class Download(string folder) : IDisposable
     {
         public string Path { get; } = System.IO.Path.Combine(folder, $"download-{Guid.NewGuid():N}.tmp");
+
+        /// <summary>Removes what a process that was killed left a day ago or earlier.</summary>
+        public static void RemoveLeft(string folder, DateTimeOffset now)
+        {
+            foreach (var file in Directory.EnumerateFiles(folder, "download-*.tmp"))
+            {
+                if (now - File.GetLastWriteTimeUtc(file) > TimeSpan.FromDays(1)) File.Delete(file);
+            }
+        }
 
         public Stream Open() => new FileStream(Path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
 

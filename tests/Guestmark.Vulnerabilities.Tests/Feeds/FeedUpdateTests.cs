@@ -39,6 +39,21 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_url_that_is_named_is_imported_whatever_was_fetched_before()
+    {
+        _server.Put("almalinux/all.zip", Packed.Zip(("1.json", Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString())));
+        using var update = new FeedUpdate(Options(), _time);
+        for (var i = 0; i < 2; i++)
+        {
+            var url = new Uri(_server.Address, "almalinux/all.zip");
+            var result = await update.ImportAsync(url, new FeedImportOptions { Path = "" }, _builder, progress: null, CancellationToken.None);
+            Assert.Equal(("osv/almalinux", url.ToString()), (result.Import!.Sources[0].Source.Name, result.Import.Sources[0].Source.Uri));
+        }
+
+        Assert.Equal(["almalinux/all.zip 200", "almalinux/all.zip 200"], _server.TakeAnswers());
+    }
+
+    [Fact]
     public async Task Another_url_of_the_same_source_is_fetched_whatever_the_first_had()
     {
         foreach (var name in (string[])["a.csv", "b.csv"]) _server.Put(name, "cve,epss,percentile\nCVE-2024-0001,0.5,0.6\n");
