@@ -102,7 +102,8 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
             }
             else if (entry is DirectoryInfo directory)
             {
-                if (directory.LinkTarget is not null) reader.Skip(entry.FullName, "a link to a folder, which is not followed: name that folder itself");
+                if (directory.LinkTarget is not null)
+                    reader.Skip(entry.FullName, "a link to a folder, which is not followed: name that folder itself");
                 else if (depth == FolderDepthMax) reader.Skip(entry.FullName, $"a folder more than {FolderDepthMax} deep");
                 else Folder(root, entry.FullName, $"{relative}{entry.Name}/", depth + 1);
             }
@@ -265,7 +266,8 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
         }
 
         // Also what is unknown: it may be damaged, which only its end tells.
-        if (length == FeedDetection.PrefixBytes) length = declared > limits.DocumentBytes ? int.MaxValue : Fill(content, length, limits.DocumentBytes + 1);
+        if (length == FeedDetection.PrefixBytes)
+            length = declared > limits.DocumentBytes ? int.MaxValue : Fill(content, length, limits.DocumentBytes + 1);
         if (length > limits.DocumentBytes)
         {
             var bytes = declared > limits.DocumentBytes ? declared : length;

@@ -12,7 +12,9 @@ public sealed record FeedLimits
     /// <summary>Of everything in one archive: 100,000 documents of the largest kind. A bomb is known by its ratio earlier.</summary>
     public long ArchiveBytes { get; init; } = 256L << 30;
 
-    /// <summary>How many bytes one compressed byte may become. AlmaLinux' zip and Red Hat's .tar.zst reach 10; gzip makes 1,032 zeros of one, bzip2 45,000.</summary>
+    /// <summary>
+    /// How many bytes one compressed byte may become. AlmaLinux' zip and Red Hat's .tar.zst reach 10; gzip makes 1,032 zeros of one, bzip2 45,000.
+    /// </summary>
     public int Ratio { get; init; } = 1000;
 
     /// <summary>The ratio is looked at from so many bytes on: less does no harm, and a short text of one letter is no bomb.</summary>

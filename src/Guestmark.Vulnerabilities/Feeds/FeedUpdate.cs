@@ -49,7 +49,7 @@ public sealed record FeedUpdateResult(FeedSource Source, FeedImportResult? Impor
     public bool IsUnchanged => Import is null && Error is null;
 }
 
-/// <summary>Fetches what is new from the servers of vendors. Incremental updates give the database that a full import of the same state gives.</summary>
+/// <summary>Fetches what is new from vendors. Incremental updates give the database that a full import of the same state gives.</summary>
 public sealed class FeedUpdate : IDisposable
 {
     const int ListBytesMax = 256 << 20;
@@ -138,8 +138,8 @@ public sealed class FeedUpdate : IDisposable
     }
 
     sealed class SourceUpdate(
-        FeedUpdate owner, FeedSource source, FeedImportOptions import, bool isFull, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress,
-        CancellationToken cancellationToken)
+        FeedUpdate owner, FeedSource source, FeedImportOptions import, bool isFull, AdvisoryDatabaseBuilder builder,
+        IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
     {
         readonly FeedUpdateOptions _options = owner._options;
         readonly FeedHttp _http = owner._http;
@@ -241,7 +241,8 @@ public sealed class FeedUpdate : IDisposable
                 using (archive)
                 {
                     var meter = new FeedMeter(progress, owner._time, folder.ToString());
-                    new FeedInput(whole, _options.Limits, meter, cancellationToken) { Deleted = gone.Keys.ToHashSet(StringComparer.Ordinal) }.Read(archive.Path);
+                    var input = new FeedInput(whole, _options.Limits, meter, cancellationToken) { Deleted = gone.Keys.ToHashSet() };
+                    input.Read(archive.Path);
                 }
 
                 documents = documents.Where(entry => since is null || entry.Value >= since).ToDictionary();
@@ -252,7 +253,8 @@ public sealed class FeedUpdate : IDisposable
         }
 
         /// <summary>Every document that is listed, or those that changed when none is gone since.</summary>
-        async Task<FeedImportResult?> ListedAsync(ListState state, ListState next, Dictionary<string, DateTimeOffset> documents, Func<string, Uri?> address)
+        async Task<FeedImportResult?> ListedAsync(
+            ListState state, ListState next, Dictionary<string, DateTimeOffset> documents, Func<string, Uri?> address)
         {
             var before = ReadListed(state.Listed);
             var isIncrement = before is not null && state.Changes.Time is not null && before.All(documents.ContainsKey);
@@ -290,8 +292,8 @@ public sealed class FeedUpdate : IDisposable
                 if (archive.Sha256 != expected)
                 {
                     throw new FeedException(
-                        $"{url}: its SHA-256 is {archive.Sha256}, {name}.sha256 says {(expected.Length == 64 ? expected : "something else")}: it is damaged or "
-                        + "was replaced meanwhile; update again later");
+                        $"{url}: its SHA-256 is {archive.Sha256}, {name}.sha256 says {(expected.Length == 64 ? expected : "something else")}: "
+                        + "it is damaged or was replaced meanwhile; update again later");
                 }
 
                 return (file, Since(name));
@@ -346,7 +348,7 @@ public sealed class FeedUpdate : IDisposable
             finally
             {
                 await abandon.CancelAsync();
-                foreach (var (_, fetch) in underway) await fetch.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+                foreach (var (_, fetch) in underway) await ((Task)fetch).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
 
@@ -364,8 +366,10 @@ public sealed class FeedUpdate : IDisposable
             }
 
             var kind = FeedDetection.Of(fetched.Bytes, isWhole: true, out _);
-            if (kind.Format is FeedFormat.Csaf) run.Read(new FeedDocument(url.ToString(), source.Url.ToString(), IsSingle: false, kind, fetched.Bytes, null));
-            else run.Skip(url.ToString(), kind.Format is FeedFormat.Unknown ? kind.Detail : $"no CSAF document but {kind.Format}");
+            if (kind.Format is FeedFormat.Csaf)
+                run.Read(new FeedDocument(url.ToString(), source.Url.ToString(), IsSingle: false, kind, fetched.Bytes, null));
+            else
+                run.Skip(url.ToString(), kind.Format is FeedFormat.Unknown ? kind.Detail : $"no CSAF document but {kind.Format}");
         }
 
         (List<Uri> Feeds, List<Uri> Folders) Distributions(Uri url, byte[] json)
@@ -377,7 +381,7 @@ public sealed class FeedUpdate : IDisposable
                 using var document = JsonDocument.Parse(json);
                 foreach (var distribution in Items(document.RootElement, "distributions"))
                 {
-                    if (Text(distribution, "directory_url") is { } folder && Allowed(url, folder.EndsWith('/') ? folder : $"{folder}/") is { } uri) folders.Add(uri);
+                    if (Text(distribution, "directory_url") is { } folder && Allowed(url, $"{folder.TrimEnd('/')}/") is { } uri) folders.Add(uri);
                     if (distribution.ValueKind is not JsonValueKind.Object || !distribution.TryGetProperty("rolie", out var rolie)) continue;
                     foreach (var feed in Items(rolie, "feeds"))
                     {
@@ -408,7 +412,9 @@ public sealed class FeedUpdate : IDisposable
                     throw new FeedException($"{feed}: no ROLIE feed: it has no \"feed\"");
                 foreach (var entry in Items(root, "entry"))
                 {
-                    var address = entry.ValueKind is JsonValueKind.Object && entry.TryGetProperty("content", out var content) ? Text(content, "src") : null;
+                    JsonElement content = default;
+                    if (entry.ValueKind is JsonValueKind.Object) entry.TryGetProperty("content", out content);
+                    var address = Text(content, "src");
                     foreach (var link in address is null ? Items(entry, "link") : [])
                     {
                         if (Text(link, "rel") is "self") address = Text(link, "href");
@@ -418,7 +424,8 @@ public sealed class FeedUpdate : IDisposable
                         Remark($"{feed}: an entry without the address of a document");
                     else if (url.Host != feed.Host)
                         Remark($"{feed}: {url} is on another server, which is not asked");
-                    else if (!DateTimeOffset.TryParse(Text(entry, "updated"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var updated))
+                    else if (!DateTimeOffset.TryParse(
+                        Text(entry, "updated"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var updated))
                         Remark($"{feed}: {url} has no time");
                     else if (documents.Count >= _options.Limits.Documents)
                         throw new FeedException($"{feed}: more than {_options.Limits.Documents} documents, the limit");
@@ -450,12 +457,21 @@ public sealed class FeedUpdate : IDisposable
                 : default;
 
         static string? Text(JsonElement element, string name) =>
-            element.ValueKind is JsonValueKind.Object && element.TryGetProperty(name, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString() : null;
+            element.ValueKind is JsonValueKind.Object && element.TryGetProperty(name, out var text) && text.ValueKind is JsonValueKind.String
+                ? text.GetString()
+                : null;
 
         static DateTimeOffset? Newest(Dictionary<string, DateTimeOffset> entries) => entries.Count == 0 ? null : entries.Values.Max();
 
         /// <summary>Beside the database, because it is only needed to see what a provider no longer lists: the paths that it listed.</summary>
-        string ListedFile => Path.Combine(_options.WorkFolder, $"listed-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(source.Url.ToString())))[..16]}.txt");
+        string ListedFile
+        {
+            get
+            {
+                var hash = SHA256.HashData(Encoding.UTF8.GetBytes(source.Url.ToString()));
+                return Path.Combine(_options.WorkFolder, $"listed-{Convert.ToHexStringLower(hash)[..16]}.txt");
+            }
+        }
 
         static string Digest(Dictionary<string, DateTimeOffset> documents) => Convert.ToHexStringLower(
             SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', documents.Keys.Order(StringComparer.Ordinal)))))[..32];
@@ -468,7 +484,8 @@ public sealed class FeedUpdate : IDisposable
             return Digest(paths) == digest ? paths.Keys.ToHashSet(StringComparer.Ordinal) : null;
         }
 
-        void WriteListed(Dictionary<string, DateTimeOffset> documents) => File.WriteAllLines(ListedFile, documents.Keys.Order(StringComparer.Ordinal));
+        void WriteListed(Dictionary<string, DateTimeOffset> documents) =>
+            File.WriteAllLines(ListedFile, documents.Keys.Order(StringComparer.Ordinal));
     }
 
     /// <summary>A file that goes when it was read.</summary>
@@ -499,7 +516,8 @@ public sealed class FeedUpdate : IDisposable
 
         public override string ToString() => string.Join(
             Separator,
-            ((string?[])[$"{Changes.Time:O}", Changes.Validator, $"{Deletions.Time:O}", Deletions.Validator, Listed]).Select(text => Uri.EscapeDataString(text ?? "")));
+            ((string?[])[$"{Changes.Time:O}", Changes.Validator, $"{Deletions.Time:O}", Deletions.Validator, Listed])
+                .Select(text => Uri.EscapeDataString(text ?? "")));
 
         public static ListState Parse(string text)
         {

@@ -56,7 +56,9 @@ public sealed class FeedImportTests : IDisposable
         var source = Assert.Single(result.Sources);
         Assert.Empty(source.SkippedParts);
         // OSV's documents about bug fixes are read and left out.
-        Assert.Equal((name, documents), (source.Source.Name, source.Added + (source.Source.Format is FeedName.Osv ? source.LeftOut.Values.Sum() : 0)));
+        Assert.Equal(
+            (name, documents),
+            (source.Source.Name, source.Added + (source.Source.Format is FeedName.Osv ? source.LeftOut.Values.Sum() : 0)));
     }
 
     [Fact]
@@ -65,8 +67,12 @@ public sealed class FeedImportTests : IDisposable
         Write("alma/1.json", Document(1));
         Write("epss_scores-2024-10-25.csv", "cve,epss,percentile\nCVE-2024-0001,0.5,0.6\n");
         Write("kev.json", Kev("CVE-2024-0001"));
-        Write("tracker", """{"openssl": {"CVE-2014-0160": {"releases": {"bookworm": {"status": "resolved", "fixed_version": "1.0.1g-1", "urgency": "high"}}}}}""");
-        Write("main.json", """{"reponame": "main", "distroversion": "v3.19", "packages": [{"pkg": {"name": "openssl", "secfixes": {"3.1.4-r1": ["CVE-2023-5363"]}}}]}""");
+        Write(
+            "tracker",
+            """{"openssl": {"CVE-2014-0160": {"releases": {"bookworm": {"status": "resolved", "fixed_version": "1.0.1g-1", "urgency": "high"}}}}}""");
+        Write(
+            "main.json",
+            """{"reponame": "main", "distroversion": "v3.19", "packages": [{"pkg": {"name": "openssl", "secfixes": {"3.1.4-r1": ["CVE-2023-5363"]}}}]}""");
         Write("README.md", "# not looked at");
         Write(".git/config", "[core]");
         Write("repo.json", """{"data": {"rhel-9-baseos-rpms": {"cpes": ["cpe:/o:redhat:enterprise_linux:9::baseos"]}}}""");
@@ -189,7 +195,8 @@ public sealed class FeedImportTests : IDisposable
         Write("changes.csv", "\"2024/cve-2024-0003.json\",\"2024-03-02T00:00:00Z\"\n");
         Write(
             "deletions.csv",
-            "\"2024/cve-2024-0002.json\",\"2024-03-01T00:00:00Z\"\n\"2024/cve-2024-0003.json\",\"2024-03-01T00:00:00Z\"\n\"../../etc/passwd.json\",\"2024-03-01T00:00:00Z\"\n");
+            "\"2024/cve-2024-0002.json\",\"2024-03-01T00:00:00Z\"\n\"2024/cve-2024-0003.json\",\"2024-03-01T00:00:00Z\"\n"
+            + "\"../../etc/passwd.json\",\"2024-03-01T00:00:00Z\"\n");
         var result = Import(_folder.Path);
         Assert.Equal(3, _builder.Source("redhat-vex")!.Documents);
         Assert.Equal(2, result.LeftOut["deleted by its provider"]);
@@ -352,7 +359,9 @@ public sealed class FeedImportTests : IDisposable
     {
         var path = _folder.File("feed.zip");
         var limits = new FeedLimits { DocumentBytes = 1 << 20 };
-        File.WriteAllBytes(path, Packed.Zip(("a.json", Document(1)), ("bomb.json", $$"""{"id": "X", "modified": "{{new string(' ', 2 << 20)}}"}""")));
+        File.WriteAllBytes(
+            path,
+            Packed.Zip(("a.json", Document(1)), ("bomb.json", $$"""{"id": "X", "modified": "{{new string(' ', 2 << 20)}}"}""")));
         var result = Import(path, options => options with { Limits = limits });
         Assert.Equal(1, result.Sources[0].Added);
         Assert.Equal(new SkippedPart("bomb.json", "", "2097179 bytes or more, limit 1048576"), Assert.Single(result.SkippedParts));
