@@ -144,7 +144,7 @@ sealed class FeedImportRun(
                 else
                 {
                     var name = options.Source ?? CsafSource(document);
-                    CsafDocument.Read(document.Name, document.Content, Import(document, name, FormatOf(name)));
+                    CsafDocument.Read(document.Name, document.Content, Import(document, name, CsafFormat(name)));
                 }
 
                 break;
@@ -283,8 +283,12 @@ sealed class FeedImportRun(
         return _lastCsaf.Name;
     }
 
-    string FormatOf(string source) =>
-        source is RedHatVex or RedHatVexFeed || _csaf.IsRedHatVex ? FeedName.RedHatVex : FeedName.Csaf;
+    string CsafFormat(string source)
+    {
+        // A document that does not say whose it is, because it was deleted, is of the kind of those around it.
+        if (_csaf.Host.Length == 0 && (_imports.GetValueOrDefault(source)?.Format ?? builder.Source(source)?.Format) is { } format) return format;
+        return source is RedHatVex or RedHatVexFeed || _csaf.IsRedHatVex ? FeedName.RedHatVex : FeedName.Csaf;
+    }
 
     /// <summary>The name of a source that is named after a file or folder.</summary>
     string Named(string family, string path)

@@ -61,6 +61,17 @@ public sealed class FeedImportTests : IDisposable
             (source.Source.Name, source.Added + (source.Source.Format is FeedName.Osv ? source.LeftOut.Values.Sum() : 0)));
     }
 
+    [TestDataTheory]
+    [InlineData(null, "redhat-vex")]
+    [InlineData("mine", "mine")]
+    public void A_deleted_document_that_names_no_publisher_belongs_to_those_around_it(string? source, string expected)
+    {
+        var result = Import(Repository.TestDataPath("vex/legacy"), options => options with { Source = source });
+        // The archive and seven documents, of which two have another's id; then the two deleted ones. Others are reports of packages.
+        Assert.Equal((expected, "redhat-vex"), (Assert.Single(result.Sources).Source.Name, result.Sources[0].Source.Format));
+        Assert.Equal((12, 2, 4), (result.Sources[0].Added, result.Sources[0].Withdrawn, result.Skipped));
+    }
+
     [Fact]
     public void A_folder_of_many_feeds_gives_each_its_source()
     {
