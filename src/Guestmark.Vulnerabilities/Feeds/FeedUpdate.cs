@@ -498,7 +498,7 @@ public sealed class FeedUpdate : IDisposable
         {
             foreach (var file in Directory.EnumerateFiles(folder, "download-*.tmp"))
             {
-                if (now - File.GetLastWriteTimeUtc(file) > TimeSpan.FromDays(1)) File.Delete(file);
+                if (now - new DateTimeOffset(File.GetLastWriteTimeUtc(file), TimeSpan.Zero) > TimeSpan.FromDays(1)) File.Delete(file);
             }
         }
 
