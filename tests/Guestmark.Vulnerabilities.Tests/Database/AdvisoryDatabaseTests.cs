@@ -107,7 +107,7 @@ public sealed class AdvisoryDatabaseTests : IDisposable
             SHA256.HashData(bytes.AsSpan(DatabaseFile.TableStart), bytes.AsSpan(DatabaseFile.HashStart, SHA256.HashSizeInBytes));
             try
             {
-                ReadAll(AdvisoryDatabase.Read(bytes), good);
+                ReadAll(AdvisoryDatabase.Read(bytes), good, buildsOnIt: i % 8 == 0);
             }
             catch (AdvisoryDatabaseException e)
             {
@@ -313,7 +313,7 @@ public sealed class AdvisoryDatabaseTests : IDisposable
         BitConverter.TryWriteBytes(bytes.AsSpan(at), content.Pick(value + 1, value - 1, value + content.Next(100), content.Next(1000), -1, int.MaxValue, int.MinValue, 0));
     }
 
-    static void ReadAll(AdvisoryDatabase database, AdvisoryDatabase other)
+    static void ReadAll(AdvisoryDatabase database, AdvisoryDatabase other, bool buildsOnIt)
     {
         foreach (var document in Databases.Live(database)) Databases.Text(document);
         Databases.Findable(database);
@@ -323,6 +323,7 @@ public sealed class AdvisoryDatabaseTests : IDisposable
         _ = (database.Sources, database.Decisions, database.PredictionOf("CVE-2024-1"), database.KnownExploitedOf("CVE-2024-1"), database.Revision);
         database.ChangedNames(other);
         other.ChangedNames(database);
+        if (!buildsOnIt) return;
         using var builder = new AdvisoryDatabaseBuilder(database);
         builder.Import("a", "osv", "a", ImportMode.Add).Complete("", DateTimeOffset.UnixEpoch);
         builder.Build();
