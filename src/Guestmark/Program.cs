@@ -9,6 +9,7 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     SensorCommand.Create(),
     CentralCommand.Create(),
     CertsCommand.Create(),
+    VersionsCommand.Create(),
 }.WithExamples(
     """
     guestmark up

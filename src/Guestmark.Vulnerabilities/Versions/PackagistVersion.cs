@@ -74,7 +74,7 @@ static class PackagistVersion
 
         // Numbers still to come to make four, each of the value of _filler.
         int _missing;
-        ReadOnlySpan<byte> _filler;
+        readonly ReadOnlySpan<byte> _filler;
         bool _inNumbers = true;
 
         /// <param name="version">Begins with a digit.</param>
@@ -142,7 +142,13 @@ static class PackagistVersion
             while (letters < rest.Length && VersionText.IsLetter(rest[letters])) letters++;
             text = rest[..Math.Max(1, letters)];
             _rest = rest[text.Length..];
-            if (Is(text, "stable"u8)) return Read(out text);
+            if (Is(text, "stable"u8))
+            {
+                // Whatever follows is dropped.
+                _rest = default;
+                return End;
+            }
+
             return Is(text, "dev"u8) ? Dev
                 : Is(text, "alpha"u8) || Is(text, "a"u8) ? Alpha
                 : Is(text, "beta"u8) || Is(text, "b"u8) ? Beta

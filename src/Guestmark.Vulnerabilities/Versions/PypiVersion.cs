@@ -53,7 +53,7 @@ static class PypiVersion
 
         return (a.IsEmpty ? 0 : 1) - (b.IsEmpty ? 0 : 1);
 
-        static ReadOnlySpan<byte> Take(ref ReadOnlySpan<byte> rest)
+        static ReadOnlySpan<byte> Take(scoped ref ReadOnlySpan<byte> rest)
         {
             var end = rest.IndexOfAny("-_."u8);
             var segment = end < 0 ? rest : rest[..end];
@@ -83,7 +83,14 @@ static class PypiVersion
 
         public static bool TryRead(ReadOnlySpan<byte> text, out Parts parts)
         {
-            parts = default;
+            parts = Read(text, out var isVersion);
+            return isVersion;
+        }
+
+        static Parts Read(ReadOnlySpan<byte> text, out bool isVersion)
+        {
+            Parts parts = default;
+            isVersion = false;
             var rest = VersionText.Trim(text);
             if (rest.Length > 0 && rest[0] is (byte)'v' or (byte)'V') rest = rest[1..];
 
@@ -95,7 +102,7 @@ static class PypiVersion
             }
 
             var end = VersionText.DigitsLength(rest, 0);
-            if (end == 0) return false;
+            if (end == 0) return parts;
             while (end + 1 < rest.Length && rest[end] == '.' && VersionText.IsDigit(rest[end + 1])) end += 1 + VersionText.DigitsLength(rest, end + 1);
             parts.Release = rest[..end];
             rest = rest[end..];
@@ -109,12 +116,12 @@ static class PypiVersion
             }
 
             if (parts.PreKind == Final && !parts.HasPost && parts.HasDev) parts.PreKind = OnlyDev;
-            if (rest.IsEmpty) return true;
-            parts.Local = rest[1..];
-            return rest[0] == '+' && IsLocal(parts.Local);
+            if (rest.Length > 0 && rest[0] == '+') parts.Local = rest[1..];
+            isVersion = rest.IsEmpty || (rest[0] == '+' && IsLocal(parts.Local));
+            return parts;
         }
 
-        static int ReadPre(ref ReadOnlySpan<byte> rest, ref ReadOnlySpan<byte> number)
+        static int ReadPre(scoped ref ReadOnlySpan<byte> rest, scoped ref ReadOnlySpan<byte> number)
         {
             // The longer spellings first: "a" is the beginning of "alpha".
             var kind = TakeWord(ref rest, "alpha"u8) || TakeWord(ref rest, "a"u8) ? Alpha
@@ -126,7 +133,7 @@ static class PypiVersion
         }
 
         // "-1" is short for ".post1".
-        static void ReadPost(ref ReadOnlySpan<byte> rest, ref Parts parts)
+        static void ReadPost(scoped ref ReadOnlySpan<byte> rest, scoped ref Parts parts)
         {
             if (rest.Length > 1 && rest[0] == '-' && VersionText.IsDigit(rest[1]))
             {
@@ -140,7 +147,7 @@ static class PypiVersion
             }
         }
 
-        static bool TakeWord(ref ReadOnlySpan<byte> rest, ReadOnlySpan<byte> word)
+        static bool TakeWord(scoped ref ReadOnlySpan<byte> rest, ReadOnlySpan<byte> word)
         {
             var start = rest.Length > 0 && rest[0] is (byte)'-' or (byte)'_' or (byte)'.' ? 1 : 0;
             if (!VersionText.StartsWithIgnoringCase(rest[start..], word)) return false;
@@ -149,7 +156,7 @@ static class PypiVersion
         }
 
         // A missing number is 0. A separator before it may stand alone.
-        static ReadOnlySpan<byte> TakeNumber(ref ReadOnlySpan<byte> rest)
+        static ReadOnlySpan<byte> TakeNumber(scoped ref ReadOnlySpan<byte> rest)
         {
             if (rest.Length > 0 && rest[0] is (byte)'-' or (byte)'_' or (byte)'.') rest = rest[1..];
             var digits = VersionText.DigitsLength(rest, 0);

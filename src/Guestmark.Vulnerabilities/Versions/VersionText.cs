@@ -69,7 +69,7 @@ static class VersionText
         text.Length >= word.Length && CompareIgnoringCase(text[..word.Length], word) == 0;
 
     /// <summary>Splits off what is before the first <paramref name="separator"/>, or all.</summary>
-    public static ReadOnlySpan<byte> TakeUntil(ref ReadOnlySpan<byte> rest, byte separator)
+    public static ReadOnlySpan<byte> TakeUntil(scoped ref ReadOnlySpan<byte> rest, byte separator)
     {
         var index = rest.IndexOf(separator);
         var part = index < 0 ? rest : rest[..index];
