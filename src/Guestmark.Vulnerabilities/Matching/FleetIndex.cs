@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text;
 using Guestmark.Inventory;
 
 namespace Guestmark.Vulnerabilities;
@@ -94,12 +95,12 @@ public sealed class FleetIndex
 
     /// <summary>The machines that have a package with a finding of one advisory.</summary>
     /// <param name="matcher">Over the database that has the advisory.</param>
-    /// <param name="names">The names that its statements are about; those of several products may repeat.</param>
     /// <param name="advisory">Its id.</param>
-    public FleetMatch Affected(Matcher matcher, IEnumerable<string> names, string advisory)
+    public FleetMatch Affected(Matcher matcher, string advisory)
     {
+        ArgumentNullException.ThrowIfNull(matcher);
         ArgumentNullException.ThrowIfNull(advisory);
-        return Match(matcher, names, finding => finding.IsOf(advisory));
+        return Match(matcher, NamesIn(matcher.Database, advisory), finding => finding.IsOf(advisory));
     }
 
     /// <summary>The machines that have a package with one of the names, affected or not: whose findings a change of these names may have changed.</summary>
@@ -126,6 +127,20 @@ public sealed class FleetIndex
         }
 
         return Collect(affected);
+    }
+
+    static HashSet<string> NamesIn(AdvisoryDatabase database, string advisory)
+    {
+        var id = Encoding.UTF8.GetBytes(advisory);
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        foreach (ref readonly var document in database.Documents)
+        {
+            if (document.State != DocumentState.Live || !database.Text(document.Id).SequenceEqual(id)) continue;
+            foreach (var statement in database.DocumentStatements.Slice(document.StatementStart, document.StatementCount))
+                names.Add(database.TextOf(database.AllStatements[statement].Name));
+        }
+
+        return names;
     }
 
     static FleetMatch Collect(List<Distinct> affected)
