@@ -8,6 +8,7 @@ return args switch
         await RpcEcho.CallAsync(int.Parse(port), int.Parse(warmup), int.Parse(calls), int.Parse(inFlight)),
     ["match-prepare", var feed, var packages, var folder] => MatchData.Prepare(feed, packages, folder),
     ["match-machines", var folder, var texts] => MatchRun.Machines(folder, texts == "texts"),
+    ["match-together", var folder] => MatchRun.Together(folder),
     ["match-fleet", var folder] => MatchRun.Fleet(folder),
     _ => Usage(),
 };
@@ -16,6 +17,6 @@ static int Usage()
 {
     Console.Error.WriteLine(
         "usage: Guestmark.Benchmarks rpc-server | rpc-client PORT WARMUP CALLS IN_FLIGHT\n"
-        + "       Guestmark.Benchmarks match-prepare OSV_ZIP PACKAGES_TSV FOLDER | match-machines FOLDER bytes|texts | match-fleet FOLDER");
+        + "       Guestmark.Benchmarks match-prepare OSV_ZIP PACKAGES_TSV FOLDER | match-machines FOLDER bytes|texts | match-together FOLDER | match-fleet FOLDER");
     return 64;
 }
