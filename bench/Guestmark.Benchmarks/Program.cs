@@ -10,6 +10,10 @@ return args switch
         FeedImportRate.Compare(format, folder, database, int.Parse(times), int.Parse(rounds)),
     ["import-feed", var what, var folder, var database, var megabytes] => RepeatedFeed.Run(what, folder, database, int.Parse(megabytes)),
     ["import-change", var database] => RepeatedFeed.Change(database),
+    ["match-prepare", var feed, var packages, var folder] => MatchData.Prepare(feed, packages, folder),
+    ["match-machines", var folder, var texts] => MatchRun.Machines(folder, texts == "texts"),
+    ["match-together", var folder] => MatchRun.Together(folder),
+    ["match-fleet", var folder] => MatchRun.Fleet(folder),
     _ => Usage(),
 };
 
@@ -21,6 +25,10 @@ static int Usage()
                Guestmark.Benchmarks import-rate osv|csaf FOLDER DATABASE TIMES ROUNDS
                Guestmark.Benchmarks import-feed bare|new|same FOLDER DATABASE MEGABYTES
                Guestmark.Benchmarks import-change DATABASE
+               Guestmark.Benchmarks match-prepare OSV_ZIP PACKAGES_TSV FOLDER
+               Guestmark.Benchmarks match-machines FOLDER bytes|texts
+               Guestmark.Benchmarks match-together FOLDER
+               Guestmark.Benchmarks match-fleet FOLDER
         """);
     return 64;
 }

@@ -128,7 +128,6 @@ public class MatcherTests
     [InlineData("debian", "")]
     [InlineData("debian", "1")]
     [InlineData("debian", "120")]
-    [InlineData("Debian", "12")]
     [InlineData("ubuntu", "04")]
     [InlineData("ubuntu", ".04")]
     public void An_unknown_release_is_in_none(string id, string version) =>
@@ -195,7 +194,7 @@ public class MatcherTests
 
         // When this fails and the change of the findings is meant, raise the version and write the new digest here. A change of the import
         // alone needs no new version: it changes the content of the database, and so the revision.
-        Assert.Equal((1, "7f60844b0b641752"), (Matcher.RulesVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(findings.ToString())))[..16]));
+        Assert.Equal((2, "6254fb22917bd096"), (Matcher.RulesVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(findings.ToString())))[..16]));
     }
 
     static Package Deb(string name, string version) => Rpm(name, version) with { Manager = PackageManager.Dpkg };
