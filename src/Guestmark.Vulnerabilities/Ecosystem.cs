@@ -309,7 +309,8 @@ public sealed class Ecosystem
     static readonly string[] SuseModules15 =
     [
         "Basesystem", "Certifications", "Confidential Computing", "Containers", "Desktop Applications", "Development Tools",
-        "High Performance Computing", "Legacy", "Public Cloud", "Python 2", "Python 3", "SAP Applications", "SAP Business One", "Server Applications", "Systems Management",
+        "High Performance Computing", "Legacy", "Public Cloud", "Python 2", "Python 3", "SAP Applications", "SAP Business One",
+        "Server Applications", "Systems Management",
         "Transactional Server", "Web and Scripting",
     ];
 

@@ -46,7 +46,7 @@ static class VersionsCommand
                 ?? throw new UsageException($"--scheme {name}: there is no such scheme; use one of {Names}");
             var given = parsed.GetValue(versions) ?? [];
             if (given.Length == 1)
-                throw new UsageException($"'{given[0]}' has nothing to be compared with: give two versions, or none to read pairs from standard input");
+                throw new UsageException($"'{given[0]}' has nothing to be compared with: give two versions, or none and pairs on standard input");
             var isStrict = parsed.GetValue(strict);
             if (given.Length == 2) ComparePair(given[0], given[1], scheme, isStrict);
             else ComparePairs(scheme, isStrict, cancellationToken);
