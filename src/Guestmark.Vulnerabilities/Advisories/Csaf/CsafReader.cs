@@ -148,7 +148,8 @@ sealed class CsafReader
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             if (!json.Is("text"u8)) _faults.Pass(ref json);
-            else if (_faults.Enter(ref json, JsonTokenType.String, "text")) _header.Severity = CsafVulnerability.SeverityOf(_products.Unescape(ref json));
+            else if (_faults.Enter(ref json, JsonTokenType.String, "text"))
+                _header.Severity = CsafVulnerability.SeverityOf(_products.Unescape(ref json));
         }
     }
 
@@ -224,7 +225,8 @@ sealed class CsafReader
     {
         if (!_faults.Enter(ref json, JsonTokenType.String, what)) return null;
         if (json.TryGetDateTimeOffset(out var time)) return time;
-        _faults.Add(json.TokenStartIndex, $"{what} is no time of RFC 3339: '{Encoding.UTF8.GetString(json.ValueSpan[..Math.Min(json.ValueSpan.Length, 40)])}'");
+        var text = json.ValueSpan[..CsafVulnerability.CutAt(json.ValueSpan, 40)];
+        _faults.Add(json.TokenStartIndex, $"{what} is no time of RFC 3339: '{Encoding.UTF8.GetString(text)}'");
         return null;
     }
 
@@ -241,7 +243,8 @@ sealed class CsafReader
         if (_header.Status == "deleted" || _header.Category is "csaf_withdrawn" or "csaf_superseded")
         {
             sink.Withdraw(_header.Feed, _header.Id, _header.Modified);
-            if (_header.Modified is null) _faults.Refuse("deleted, but it has no document.tracking.current_release_date: takes back only versions without one");
+            if (_header.Modified is null)
+                _faults.Refuse("deleted, but it has no document.tracking.current_release_date: takes back only versions without one");
             return false;
         }
 
@@ -315,7 +318,8 @@ sealed class CsafReader
         // The stub that is left of a deleted document has no publisher; only Red Hat leaves such stubs.
         bool IsRedHat => Publisher.Length == 0 ? Status == "deleted" : Publisher.TrimEnd('/') is "https://www.redhat.com";
 
-        public string Feed => IsRedHat && Id.StartsWith("CVE-", StringComparison.Ordinal) && Category is "csaf_vex" or "" or "csaf_withdrawn" or "csaf_superseded"
+        public string Feed => IsRedHat && Id.StartsWith("CVE-", StringComparison.Ordinal)
+            && Category is "csaf_vex" or "" or "csaf_withdrawn" or "csaf_superseded"
             ? FeedName.RedHatVex
             : FeedName.Csaf;
 
