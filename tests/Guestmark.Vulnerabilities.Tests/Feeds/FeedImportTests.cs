@@ -506,7 +506,7 @@ public sealed class FeedImportTests : IDisposable
         })]),
     }.ToJsonString();
 
-    static string Vex(string cve) => CsafSamples.Vex(cve, "2024-02-01T00:00:00Z");
+    static string Vex(string cve) => MadeCsaf.Vex(cve, "2024-02-01T00:00:00Z");
 
     /// <summary>Lets a second pass with every report, so that each is told.</summary>
     sealed class Told(ManualTimeProvider inner) : IProgress<FeedProgress>
