@@ -274,7 +274,7 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     [Fact]
     public async Task Paths_that_lead_out_of_the_providers_folder_are_named_and_never_fetched()
     {
-        _server.Put("secret.json", CsafSamples.Vex("CVE-2024-0666", "2024-01-05T00:00:00Z"));
+        _server.Put("secret.json", MadeCsaf.Vex("CVE-2024-0666", "2024-01-05T00:00:00Z"));
         Archive("2024-02-10", ("CVE-2024-0001", "2024-01-05"));
         Documents(("CVE-2024-0001", "2024-01-05"));
         Deletions();
@@ -334,7 +334,7 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     public async Task A_provider_is_read_by_its_folder_when_it_has_no_rolie_feed()
     {
         Provider(rolie: false);
-        _server.Put("csaf/x/a.json", CsafSamples.Vex("ACME-1", "2024-01-05T00:00:00Z", host: "acme.example"));
+        _server.Put("csaf/x/a.json", MadeCsaf.Vex("ACME-1", "2024-01-05T00:00:00Z", host: "acme.example"));
         _server.Put("csaf/x/b.json", "[]");
         _server.Put("csaf/changes.csv", "\"x/a.json\",\"2024-01-05T00:00:00Z\"\n\"x/b.json\",\"2024-01-05T00:00:00Z\"\n");
         var import = await Updated(new FeedSource("csaf/acme.example", FeedSourceKind.CsafProvider, new Uri(_server.Address, "/")));
@@ -465,7 +465,7 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         string.Concat(documents.ToArray().Select(document => $"\"2024/{document.Cve.ToLowerInvariant()}.json\",\"{document.Date}T00:00:00+00:00\"\n"));
 
     static string Vex((string Cve, string Date) document) =>
-        CsafSamples.Vex(document.Cve, $"{document.Date}T00:00:00Z", $"{document.Date.Replace('-', '.')}-1.el9");
+        MadeCsaf.Vex(document.Cve, $"{document.Date}T00:00:00Z", $"{document.Date.Replace('-', '.')}-1.el9");
 
     void Provider(bool rolie) => _server.Put(".well-known/csaf/provider-metadata.json", new JsonObject
     {
@@ -490,7 +490,7 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         var entries = new JsonArray();
         foreach (var (name, date) in documents)
         {
-            _server.Put($"csaf/{name}.json", CsafSamples.Vex($"ACME-{name}", $"{date}T00:00:00Z", host: "acme.example"));
+            _server.Put($"csaf/{name}.json", MadeCsaf.Vex($"ACME-{name}", $"{date}T00:00:00Z", host: "acme.example"));
             entries.Add(new JsonObject
             {
                 ["updated"] = $"{date}T00:00:00Z",
