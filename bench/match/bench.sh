@@ -74,7 +74,8 @@ machines="SELECT count(*), sum(id) FROM (SELECT DISTINCT m.id FROM advisory v JO
 # timed REPEAT QUERY : seconds of one run, inside the server, so that nothing is sent to a client.
 timed() {
   sql -c "DO \$do\$ DECLARE start timestamptz := clock_timestamp(); BEGIN FOR i IN 1..$1 LOOP PERFORM * FROM ($2) query; END LOOP;
-    RAISE NOTICE 'seconds %', extract(epoch FROM clock_timestamp() - start) / $1; END \$do\$" 2>&1 | sed -n 's/.*seconds //p'
+    RAISE NOTICE 'seconds %', extract(epoch FROM clock_timestamp() - start) / $1; END \$do\$" 2>"$work/peer.log" || { cat "$work/peer.log" >&2; return 1; }
+  sed -n 's/.*seconds //p' "$work/peer.log"
 }
 # The plan of the function's query is kept; one call is one machine, which reads all evidence.
 evidence="count(*), sum(length(v.name) + length(v.summary) + length(v.cves) + length(v.url) + length(a.product) + length(a.package) + length(a.introduced)
@@ -82,8 +83,8 @@ evidence="count(*), sum(length(v.name) + length(v.summary) + length(v.cves) + le
   FROM member s JOIN package p ON p.id = s.package JOIN affected a ON $applies JOIN advisory v ON v.id = a.advisory"
 sql -c "CREATE FUNCTION match_machine(of int) RETURNS TABLE (findings bigint, bytes numeric) LANGUAGE plpgsql AS \$f\$ BEGIN
   RETURN QUERY SELECT $evidence WHERE s.set = of; END \$f\$"
-[ "$(sql -c 'SELECT sum(findings) FROM generate_series(0, 499) i, match_machine(i)')" = "$(sql -c "SELECT findings FROM (SELECT $evidence) all_of_them (findings)")" ]
-peer_machines() { timed 1 'SELECT match_machine(i) FROM generate_series(0, 499) i' | awk '{ printf "%.2f\n", 500 / $1 }'; }
+[ "$(sql -c 'SELECT sum(findings) FROM generate_series(0, 499) number, match_machine(number)')" = "$(sql -c "SELECT findings FROM (SELECT $evidence) all_of_them (findings)")" ]
+peer_machines() { timed 1 'SELECT match_machine(number) FROM generate_series(0, 499) number' | awk '{ printf "%.2f\n", 500 / $1 }'; }
 peer_together() { timed 1 "SELECT $evidence" | awk '{ printf "%.2f\n", 500 / $1 }'; }
 peer_fleet() { timed 10 "$machines" | awk '{ printf "%.2f\n", 1 / $1 }'; }
 ours_machines() { "$ours" match-machines "$work" "$1"; }
