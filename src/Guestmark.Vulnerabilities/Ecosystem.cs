@@ -26,6 +26,9 @@ sealed class Ecosystem
         new("Ubuntu", PackageManager.Dpkg, namesSource: true, "ubuntu", Release.Ubuntu),
     ];
 
+    /// <summary>Longest <c>ecosystem:release</c> of a machine; os-release comes from guests and may hold anything.</summary>
+    public const int NameMax = 64;
+
     readonly string? _osId;
     readonly Release _release;
 

@@ -148,7 +148,7 @@ public sealed partial class PagesTests : IAsyncLifetime
         await _central.StoreAsync(_events.Report("vm-1", Incomplete("/var/lib/rpm/rpmdb.sqlite: is damaged"), Start));
         await _central.MatchAsync(Database(Advisory("ALSA-2026:1", "curl", "2-1") with
         {
-            Affected = [new AffectedPackage(ecosystem, "curl", [new VersionInterval(null, "2-1", IntervalEnd.Fixed)])],
+            Statements = [new PackageStatement { Product = ecosystem, Name = "curl", Intervals = [VersionInterval.FixedIn("2-1")] }],
         }));
         var vm = await _central.GetJsonAsync("/api/v1/vms/vm-1");
         Assert.Equal("incomplete", vm.GetProperty("matching").GetProperty("state").GetString());

@@ -54,13 +54,15 @@ static class Samples
         Published = Start,
         Modified = Start,
         Url = $"https://errata.example/{id}",
-        Affected = [new AffectedPackage("AlmaLinux:8", package, [new VersionInterval(null, fixedIn, IntervalEnd.Fixed)])],
+        Statements = [new PackageStatement { Product = "AlmaLinux:8", Name = package, Intervals = [VersionInterval.FixedIn(fixedIn)] }],
     };
 
     public static AdvisoryDatabase Database(params IEnumerable<Advisory> advisories)
     {
         var builder = new AdvisoryDatabaseBuilder();
-        foreach (var advisory in advisories) builder.Add(advisory);
+        var source = builder.Import("samples", FeedName.Osv, "samples", ImportMode.Replace);
+        foreach (var advisory in advisories) source.Add(advisory);
+        source.Complete("", Start);
         return builder.Build();
     }
 }

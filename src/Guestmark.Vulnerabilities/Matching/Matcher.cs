@@ -1,4 +1,4 @@
-using System.Globalization;
+using System.Text;
 using Guestmark.Inventory;
 
 namespace Guestmark.Vulnerabilities;
@@ -18,102 +18,86 @@ public sealed class Matcher(AdvisoryDatabase database)
     public static string RevisionOf(AdvisoryDatabase database) => $"{RulesVersion}:{database.Revision}";
 
     /// <summary>Adds one finding for each advisory that applies, in ascending order of advisory ids.</summary>
-    /// <remarks>Costs two dictionary lookups and one comparison for each advisory of the package, and allocates for findings only.</remarks>
     public void Match(OsRelease os, Package package, ICollection<Finding> findings)
     {
         ArgumentNullException.ThrowIfNull(os);
         ArgumentNullException.ThrowIfNull(package);
         ArgumentNullException.ThrowIfNull(findings);
 
-        if (database.FindEcosystem(os) is not { } ecosystem || ecosystem.Family.Manager != package.Manager) return;
-        var bySource = ecosystem.Family.NamesSource && package.SourceName is { Length: > 0 };
-        var name = bySource ? package.SourceName! : package.Name;
-        var candidates = database.Candidates(ecosystem, name);
-        if (candidates.IsEmpty) return;
+        Span<char> productName = stackalloc char[Ecosystem.NameMax];
+        productName = productName[..Ecosystem.NameOf(os, productName)];
+        if (Ecosystem.Find(productName) is not { } ecosystem || ecosystem.Manager != package.Manager) return;
+        var product = database.FindProduct(productName);
+        if (product < 0) return;
+        var bySource = ecosystem.NamesSource && package.SourceName is { Length: > 0 };
+        // Longer names than this exist only where someone makes them up: no advisory has one.
+        Span<byte> nameBytes = stackalloc byte[512];
+        if (!Encoding.UTF8.TryGetBytes(bySource ? package.SourceName! : package.Name, nameBytes, out var length)) return;
+        var name = database.FindName(product, nameBytes[..length]);
+        if (name < 0) return;
 
-        // Longer versions than this exist only where someone makes them up, and then cost one string.
-        Span<char> buffer = stackalloc char[256];
         var hasSourceVersion = bySource && package.SourceVersion is { Length: > 0 };
-        var version = hasSourceVersion ? package.SourceVersion : FullVersion(package, buffer);
+        var version = hasSourceVersion ? package.SourceVersion! : package.FullVersion;
         // The file name of a source rpm has no epoch and the binary's may be another (perl-Carp 0, perl 4).
         var ignoreEpoch = hasSourceVersion && package.Manager == PackageManager.Rpm && !RpmVersion.HasEpoch(version);
         var modular = package.ModularityLabel is { Length: > 0 } || ModularBuild.Is(package.Release);
 
-        foreach (ref readonly var candidate in candidates)
+        foreach (ref readonly var statement in database.StatementsOf(name))
         {
-            if (candidate.Modular != modular) continue;
-            foreach (ref readonly var interval in database.Intervals(candidate))
+            foreach (ref readonly var interval in database.Intervals(statement))
             {
-                if (!Contains(interval, version, ecosystem.Family, ignoreEpoch)) continue;
-                if (modular && !IsOfStream(package, version, candidate, interval)) continue;
-                findings.Add(Finding(package, version, ecosystem, name, bySource, ignoreEpoch, candidate, interval));
+                if ((statement.Modules != 0 || IsModular(interval)) != modular) continue;
+                if (!Contains(interval, version, ecosystem, ignoreEpoch)) continue;
+                if (modular && !IsOfStream(package, version, statement, interval)) continue;
+                findings.Add(Finding(package, version, ecosystem, bySource, ignoreEpoch, statement, interval));
                 break;
             }
         }
     }
 
-    // Package.FullVersion without its string.
-    static ReadOnlySpan<char> FullVersion(Package package, Span<char> buffer)
-    {
-        var (version, release) = (package.Version, package.Release);
-        var length = 0;
-        if (package.Epoch is > 0 and var epoch)
-        {
-            epoch.TryFormat(buffer, out length, default, CultureInfo.InvariantCulture);
-            buffer[length++] = ':';
-        }
+    bool IsModular(in IntervalRow interval) => IsModular(interval.End) || IsModular(interval.Introduced);
 
-        if (length + version.Length + 1 + release.Length > buffer.Length) return package.FullVersion;
-        version.CopyTo(buffer[length..]);
-        length += version.Length;
-        if (release.Length == 0) return buffer[..length];
-        buffer[length++] = '-';
-        release.CopyTo(buffer[length..]);
-        return buffer[..(length + release.Length)];
-    }
+    bool IsModular(int version) => database.Text(version).IndexOf(".module_el"u8) >= 0 || database.Text(version).IndexOf(".module+el"u8) >= 0;
 
-    bool Contains(in IntervalRow interval, ReadOnlySpan<char> version, Ecosystem ecosystem, bool ignoreEpoch)
+    bool Contains(in IntervalRow interval, string version, Ecosystem ecosystem, bool ignoreEpoch)
     {
-        if (interval.Introduced != 0 && Compare(version, database.Text(interval.Introduced)) < 0) return false;
-        return interval.Kind switch
+        if (interval.Introduced != 0 && CompareTo(interval.Introduced) < 0) return false;
+        return (IntervalEnd)interval.Kind switch
         {
-            IntervalEnd.Fixed => Compare(version, database.Text(interval.End)) < 0,
-            IntervalEnd.LastAffected => Compare(version, database.Text(interval.End)) <= 0,
+            IntervalEnd.Fixed => CompareTo(interval.End) < 0,
+            IntervalEnd.LastAffected => CompareTo(interval.End) <= 0,
             _ => true,
         };
 
-        int Compare(ReadOnlySpan<char> a, ReadOnlySpan<char> b) =>
-            ignoreEpoch ? RpmVersion.CompareWithoutEpoch(a, b) : ecosystem.Compare(a, b);
+        int CompareTo(int text)
+        {
+            // Longer versions than this exist only where someone makes them up, and then cost one string.
+            Span<char> buffer = stackalloc char[256];
+            var other = Encoding.UTF8.TryGetChars(database.Text(text), buffer, out var length) ? buffer[..length] : database.TextOf(text).AsSpan();
+            return ignoreEpoch ? RpmVersion.CompareWithoutEpoch(version, other) : ecosystem.Compare(version, other);
+        }
     }
 
     // nodejs of nodejs:18 is older than the fix of nodejs:20 and not affected by it, or is, and then nodejs:18 has its own fix.
-    bool IsOfStream(Package package, ReadOnlySpan<char> version, in CandidateRow candidate, in IntervalRow interval)
+    bool IsOfStream(Package package, string version, in StatementRow statement, in IntervalRow interval)
     {
-        var streams = database.Streams(database.Advisory(candidate));
-        if (package.ModularityLabel is not { Length: > 0 } label || streams.IsEmpty)
-            return ModularBuild.MayShareStream(version, database.Text(interval.End != 0 ? interval.End : interval.Introduced));
+        var streams = database.TextsOf(statement.Modules);
+        if (package.ModularityLabel is not { Length: > 0 } label || streams.Length == 0)
+            return ModularBuild.MayShareStream(version, database.TextOf(interval.End != 0 ? interval.End : interval.Introduced));
 
-        var installed = ModularBuild.StreamOf(label);
-        foreach (var stream in streams)
-        {
-            if (installed.SequenceEqual(database.Text(stream))) return true;
-        }
-
-        return false;
+        var installed = ModularBuild.StreamOf(label).ToString();
+        return streams.Contains(installed, StringComparer.Ordinal);
     }
 
     Finding Finding(
-        Package package, ReadOnlySpan<char> version, EcosystemIndex ecosystem, string name, bool bySource, bool ignoreEpoch,
-        in CandidateRow candidate, in IntervalRow interval)
+        Package package, string version, Ecosystem ecosystem, bool bySource, bool ignoreEpoch, in StatementRow statement, in IntervalRow interval)
     {
-        ref readonly var advisory = ref database.Advisory(candidate);
-        var id = database.Text(advisory.Id).ToString();
-        var end = interval.End == 0 ? null : database.Text(interval.End).ToString();
-        var cves = new string[advisory.CveCount];
-        for (var i = 0; i < cves.Length; i++) cves[i] = database.Text(database.Cves(advisory)[i]).ToString();
-
-        var introduced = interval.Introduced == 0 ? "0" : database.Text(interval.Introduced).ToString();
-        var (range, comparison) = interval.Kind switch
+        ref readonly var advisory = ref database.Documents[statement.Document];
+        var id = database.TextOf(advisory.Id);
+        var end = database.TextOrNull(interval.End);
+        var introduced = interval.Introduced == 0 ? "0" : database.TextOf(interval.Introduced);
+        var kind = (IntervalEnd)interval.Kind;
+        var (range, comparison) = kind switch
         {
             IntervalEnd.Fixed => ($"introduced {introduced}, fixed {end}", $"{version} < {end}"),
             IntervalEnd.LastAffected when interval.Introduced == interval.End => ($"exactly {end}", $"{version} = {end}"),
@@ -122,24 +106,22 @@ public sealed class Matcher(AdvisoryDatabase database)
         };
         return new Finding(
             id,
-            cves,
-            database.Text(advisory.Summary).ToString(),
-            advisory.Severity,
-            advisory.ScoreTenths == byte.MaxValue ? null : advisory.ScoreTenths / 10.0,
-            TextOrNull(advisory.Vector),
+            database.TextsOf(advisory.Cves),
+            database.TextOf(advisory.Summary),
+            (Severity)advisory.Severity,
+            AdvisoryDatabase.Score(advisory.ScoreTenths),
+            database.TextOrNull(advisory.Vector),
             package.FullVersion,
-            interval.Kind == IntervalEnd.Fixed ? end : null,
+            kind == IntervalEnd.Fixed ? end : null,
             new FindingEvidence(
-                $"{database.Text(advisory.Feed)} {id}",
-                ecosystem.Name,
-                name,
+                $"{database.TextOf(advisory.Feed)} {id}",
+                database.TextOf(statement.Product),
+                database.TextOf(statement.Name),
                 bySource,
                 range,
-                $"{comparison} by {ecosystem.Family.Rules}{(ignoreEpoch ? " without epoch" : "")}",
-                advisory.Published,
-                advisory.Modified,
-                TextOrNull(advisory.Url)));
+                $"{comparison} by {ecosystem.Rules}{(ignoreEpoch ? " without epoch" : "")}",
+                AdvisoryDatabase.Time(advisory.Published),
+                AdvisoryDatabase.Time(advisory.Modified),
+                database.TextOrNull(advisory.Url)));
     }
-
-    string? TextOrNull(int index) => index == 0 ? null : database.Text(index).ToString();
 }

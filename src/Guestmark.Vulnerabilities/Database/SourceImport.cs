@@ -1,0 +1,104 @@
+namespace Guestmark.Vulnerabilities;
+
+/// <summary>One import into one source. Without <see cref="Complete"/> the source stays as it was.</summary>
+public sealed class SourceImport : IFeedSink
+{
+    const int SkippedNamedMax = 1000;
+    const int LeftOutNamedMax = 1000;
+
+    readonly AdvisoryDatabaseBuilder _builder;
+    readonly SourceContent _content;
+    readonly List<SkippedPart> _skipped = [];
+    readonly SortedDictionary<string, int> _leftOut = new(StringComparer.Ordinal);
+
+    internal SourceImport(AdvisoryDatabaseBuilder builder, string name, string format, string uri, ImportMode mode, SourceContent content)
+    {
+        _builder = builder;
+        _content = content;
+        (Name, Format, Uri, Mode) = (name, format, uri, mode);
+    }
+
+    public string Name { get; }
+
+    public string Format { get; }
+
+    public string Uri { get; }
+
+    public ImportMode Mode { get; }
+
+    /// <summary>Documents, decisions and entries that were added, each time that one was.</summary>
+    public int Added { get; private set; }
+
+    public int Withdrawn { get; private set; }
+
+    /// <summary>Documents and parts that could not be read.</summary>
+    public int Skipped { get; private set; }
+
+    /// <summary>The first 1,000 of those, by name.</summary>
+    public IReadOnlyList<SkippedPart> SkippedParts => _skipped;
+
+    /// <summary>What was understood and left out on purpose, with how often; the first 1,000 kinds.</summary>
+    public IReadOnlyDictionary<string, int> LeftOut => _leftOut;
+
+    /// <summary>How many documents, entries and decisions the source would have if it were completed now.</summary>
+    public int Count => _content.Count;
+
+    public void Add(Advisory advisory)
+    {
+        ArgumentNullException.ThrowIfNull(advisory);
+        Added++;
+        _content.Add(advisory);
+    }
+
+    public void Withdraw(string feed, string id, DateTimeOffset? modified)
+    {
+        Withdrawn++;
+        _content.Withdraw(feed, id, modified);
+    }
+
+    public void Add(ExploitPrediction prediction)
+    {
+        Added++;
+        _content.Add(prediction);
+    }
+
+    public void Add(KnownExploited entry)
+    {
+        ArgumentNullException.ThrowIfNull(entry);
+        Added++;
+        _content.Add(entry);
+    }
+
+    public void Add(VexDecision decision)
+    {
+        ArgumentNullException.ThrowIfNull(decision);
+        Added++;
+        _content.Add(decision);
+    }
+
+    public void Skip(string document, string path, string reason)
+    {
+        Skipped++;
+        if (_skipped.Count < SkippedNamedMax) _skipped.Add(new SkippedPart(document, path, reason));
+    }
+
+    public void LeaveOut(string what)
+    {
+        if (_leftOut.TryGetValue(what, out var count)) _leftOut[what] = count + 1;
+        else if (_leftOut.Count < LeftOutNamedMax) _leftOut[what] = 1;
+    }
+
+    /// <summary>Makes what was imported the content of the source.</summary>
+    /// <param name="version">See <see cref="AdvisorySource.Version"/>.</param>
+    /// <param name="imported">When.</param>
+    public AdvisorySource Complete(string version, DateTimeOffset imported)
+    {
+        _content.Source = new AdvisorySource(Name, Format, Uri, version, Count, Skipped, imported, _content.Newest);
+        _builder.Complete(Name, _content);
+        return _content.Source;
+    }
+}
+
+/// <summary>A document, or a part of one, that could not be read, and why.</summary>
+/// <param name="Path">JSON path or XPath; empty for the whole document.</param>
+public sealed record SkippedPart(string Document, string Path, string Reason);
