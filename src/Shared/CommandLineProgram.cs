@@ -10,6 +10,9 @@ static class ExitCode
     public const int Done = 0;
     public const int Failed = 1;
     public const int Usage = 2;
+
+    /// <summary>Only of commands that look for something bad when they are asked to: they found it.</summary>
+    public const int Found = 3;
 }
 
 /// <summary>A failure that is told to the user as it is: what failed, the value, and what to do. Ends with <see cref="ExitCode.Failed"/>.</summary>

@@ -11,7 +11,7 @@ namespace Guestmark.Inventory.Sbom;
 /// The qualifiers are sorted by name; every part is UTF-8 with all but letters, digits, ".", "-", "_", "~" and ":" escaped as %HH. For the
 /// types of distributions the namespace is the distribution, as its advisories spell it: <c>redhat</c> for os-release's <c>rhel</c>.
 /// </remarks>
-static class PackageUrl
+public static class PackageUrl
 {
     static readonly SearchValues<byte> Unescaped =
         SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~:"u8);
@@ -197,7 +197,7 @@ static class PackageUrl
 /// <summary>A package URL in its parts, unescaped. The type and the names of qualifiers are in lower case.</summary>
 /// <param name="Namespace">Segments with <c>/</c> between them; empty when there is none.</param>
 /// <param name="Version">Empty when there is none.</param>
-sealed record PackageUrlParts(string Type, string Namespace, string Name, string Version, IReadOnlyList<(string Name, string Value)> Qualifiers)
+public sealed record PackageUrlParts(string Type, string Namespace, string Name, string Version, IReadOnlyList<(string Name, string Value)> Qualifiers)
 {
     /// <summary>The first value of a qualifier. Null when it is absent or empty.</summary>
     public string? Qualifier(string name)
