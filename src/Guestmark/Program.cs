@@ -11,6 +11,7 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     CertsCommand.Create(),
     VulndbCommand.Create(),
     MatchCommand.Create(),
+    VersionsCommand.Create(),
 }.WithExamples(
     """
     guestmark up
