@@ -27,14 +27,6 @@ public sealed class OsvFeedTests : IDisposable
         Assert.Equal(["Alpine:v3.18", "Chainguard", "Wolfi"], result.SkippedEcosystems.Keys);
     }
 
-    [TestDataFact]
-    public void Debian_documents_are_kept_by_release()
-    {
-        OsvFeed.Import(Repository.TestDataPath("osv/debian"), _builder, progress: null, CancellationToken.None);
-        var database = _builder.Build();
-        Assert.Equal(["Debian:3.0", "Debian:4.0", "Debian:6.0"], database.Products);
-    }
-
     [TestDataTheory]
     [InlineData("osv/alma/fixtures/ALSA/2023/ALSA-2023%3A7465.json", 1, 0)]
     [InlineData("osv/alma/fixtures/ALBA/2022/ALBA-2022%3A8256.json", 0, 1)]
@@ -44,66 +36,6 @@ public sealed class OsvFeedTests : IDisposable
         var result = OsvFeed.Import(Repository.TestDataPath(path), _builder, progress: null, CancellationToken.None);
         Assert.Equal((advisories, notVulnerabilities), (result.Advisories, result.NotVulnerabilities));
         Assert.Equal(advisories, _builder.Build().AdvisoryCount);
-    }
-
-    [TestDataFact]
-    public void Severity_and_score_come_from_the_vector()
-    {
-        OsvFeed.Import(Repository.TestDataPath("osv/rocky/fixtures/RLSA/2023"), _builder, progress: null, CancellationToken.None);
-        var finding = Assert.Single(Match(_builder.Build(), new OsRelease("rocky", "9.1", ""), Rpm("bcel", "6.4.1-8.el9")));
-        Assert.Equal((8.1, Severity.Important, "CVSS:3.1/AV:N/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:H"), (finding.CvssScore, finding.Severity, finding.CvssVector));
-        Assert.Equal(["CVE-2022-42920"], finding.Cves);
-        Assert.Equal("https://errata.rockylinux.org/RLSA-2023:0005", finding.Evidence.Url);
-    }
-
-    [Fact]
-    public void Cves_are_taken_from_id_aliases_related_and_upstream()
-    {
-        var document = Osv.Document("DEBIAN-CVE-2024-9", "Debian:12", "p", ("introduced", "0"))
-            .With("aliases", new JsonArray("CVE-2024-0003", "GHSA-crqm-pwhx-j97f"))
-            .With("upstream", new JsonArray("CVE-2024-0002", "CVE-2024-0001", "CVE-24-1"));
-        var finding = Assert.Single(Match(Osv.Database(document), new OsRelease("debian", "12", ""), Rpm("p", "1") with { Manager = PackageManager.Dpkg }));
-        Assert.Equal(["CVE-2024-0001", "CVE-2024-0002", "CVE-2024-0003"], finding.Cves);
-    }
-
-    [Theory]
-    [InlineData("Critical: x", null, null, Severity.Critical)]
-    [InlineData("x: y", "HIGH", null, Severity.Important)]
-    [InlineData("x", "medium", null, Severity.Moderate)]
-    [InlineData("x", "not yet assigned", "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", Severity.Critical)]
-    [InlineData("Low: x", null, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", Severity.Low)]
-    [InlineData("x", null, "CVSS:4.0/AV:N/AC:L/AT:N/PR:H/UI:N/VC:L/VI:L/VA:N/SC:N/SI:N/SA:N", Severity.Unknown)]
-    [InlineData("", null, null, Severity.Unknown)]
-    public void Severity_is_the_vendors_word_before_the_score(string summary, string? word, string? vector, Severity expected)
-    {
-        var document = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).With("summary", summary);
-        if (word is not null) document["affected"]![0]!["database_specific"] = new JsonObject { ["severity"] = word };
-        if (vector is not null)
-            document["severity"] = new JsonArray(new JsonObject { ["type"] = vector.StartsWith("CVSS:4") ? "CVSS_V4" : "CVSS_V3", ["score"] = vector });
-        var finding = Assert.Single(Match(Osv.Database(document), AlmaLinux8, Rpm("p", "1-1")));
-        Assert.Equal(expected, finding.Severity);
-        Assert.Equal(vector, finding.CvssVector);
-    }
-
-    [Fact]
-    public void A_missing_summary_is_the_first_line_of_the_details_cut()
-    {
-        var document = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).With("details", $"\n{new string('x', 298)}\U0001F600 more\nsecond line");
-        document.Remove("summary");
-        var summary = Assert.Single(Match(Osv.Database(document), AlmaLinux8, Rpm("p", "1-1"))).Summary;
-        Assert.Equal(new string('x', 298) + "…", summary);
-    }
-
-    [Fact]
-    public void A_withdrawn_document_applies_nowhere_in_whatever_order_it_comes()
-    {
-        var valid = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"));
-        var withdrawn = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"))
-            .With("withdrawn", "2024-02-01T00:00:00Z").With("modified", "2024-02-01T00:00:00Z");
-        var republished = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).With("modified", "2024-03-01T00:00:00Z");
-        Assert.Equal(0, Osv.Database(valid, withdrawn).AdvisoryCount);
-        Assert.Equal(0, Osv.Database(withdrawn, valid).AdvisoryCount);
-        Assert.Equal(1, Osv.Database(withdrawn, republished, valid).AdvisoryCount);
     }
 
     [Fact]
@@ -148,66 +80,15 @@ public sealed class OsvFeedTests : IDisposable
         Assert.Equal(7, result.SkippedDocuments);
         Assert.Equal(
             [
-                "array.json: not a JSON object",
+                "array.json: $ is an array, not an object",
                 "cut.json: not valid JSON",
                 "deep.json: not valid JSON",
                 "large.json: 67108865 bytes or more, limit 67108864",
-                "no-id.json: no OSV document",
-                "surrogate.json: a text in it is not valid UTF-8 or has an unpaired surrogate",
-                "time.json: modified is not a time",
+                "no-id.json: $.id is absent",
+                "surrogate.json: $.id is not valid UTF-8 or has an unpaired surrogate",
+                "time.json: $.modified is not a time",
             ],
             result.Skipped.Select(skipped => $"{Path.GetFileName(skipped.Path)}: {skipped.Reason.Split(": ")[0]}").Order(StringComparer.Ordinal));
-    }
-
-    [Theory]
-    [InlineData("affected", "{}", "affected is an object, not an array")]
-    [InlineData("affected", "5", "affected is a number, not an array")]
-    [InlineData("affected", "null", "affected is null, not an array")]
-    [InlineData("affected", "[null]", "an item of affected is null, not an object")]
-    [InlineData("affected", """[{"package": null}]""", "affected.package is null, not an object")]
-    [InlineData("affected", """[{"package": "p"}]""", "affected.package is a string, not an object")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": 5}}]""", "affected.package.name is a number, not a string")]
-    [InlineData("affected", """[{"package": {"ecosystem": [], "name": "p"}}]""", "affected.package.ecosystem is an array, not a string")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": null}]""", "affected.ranges is null, not an array")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [[]]}]""", "an item of affected.ranges is an array, not an object")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{}]}]""", "affected.ranges has no type")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{"type": "ECOSYSTEM"}]}]""", "affected.ranges has no events")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{"type": "ECOSYSTEM", "events": {}}]}]""", "affected.ranges.events is an object, not an array")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": 0}]}]}]""", "events.introduced is a number, not a string")]
-    [InlineData("affected", """[{"package": {"ecosystem": "AlmaLinux:8", "name": "p"}, "versions": "1-1"}]""", "affected.versions is a string, not an array")]
-    [InlineData("withdrawn", "false", "withdrawn is true or false, not a string")]
-    [InlineData("modified", "5", "modified is a number, not a string")]
-    [InlineData("related", "\"CVE-2024-0001\"", "related is a string, not an array")]
-    [InlineData("aliases", "[null]", "aliases is null, not a string")]
-    [InlineData("severity", "{}", "severity is an object, not an array")]
-    [InlineData("references", "[5]", "an item of references is a number, not an object")]
-    [InlineData("summary", "[]", "summary is an array, not a string")]
-    public void A_document_with_a_field_of_a_wrong_type_is_skipped_and_names_it(string field, string json, string reason)
-    {
-        File.WriteAllText(_folder.File("good.json"), Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString());
-        File.WriteAllText(
-            _folder.File("wrong.json"),
-            Osv.Document("TEST-2", "AlmaLinux:8", "p", ("introduced", "0")).With(field, JsonNode.Parse(json)).ToJsonString());
-
-        var result = OsvFeed.Import(_folder.Path, _builder, progress: null, CancellationToken.None);
-        Assert.Equal(1, result.Advisories);
-        Assert.Equal(new OsvSkippedDocument(_folder.File("wrong.json"), reason), Assert.Single(result.Skipped));
-
-        // Alone it is no success.
-        var error = Assert.Throws<OsvFeedException>(
-            () => OsvFeed.Import(_folder.File("wrong.json"), new AdvisoryDatabaseBuilder(), progress: null, CancellationToken.None));
-        Assert.Contains(reason, error.Message);
-    }
-
-    [Fact]
-    public void Null_stands_for_an_absent_description_and_a_withdrawal_needs_no_packages()
-    {
-        var document = Osv.Document("CVE-2024-0009", "AlmaLinux:8", "p", ("introduced", "0"));
-        foreach (var field in (string[])["aliases", "related", "severity", "references", "summary", "published", "withdrawn"]) document[field] = null;
-        Assert.Equal(["CVE-2024-0009"], Assert.Single(Match(Osv.Database(document), AlmaLinux8, Rpm("p", "1-1"))).Cves);
-
-        var withdrawn = Osv.Document("CVE-2024-0009", "AlmaLinux:8", "p").With("withdrawn", "2024-02-01T00:00:00Z").With("affected", null);
-        Assert.Equal(0, Osv.Database(document, withdrawn).AdvisoryCount);
     }
 
     [Fact]
@@ -399,59 +280,13 @@ public sealed class OsvFeedTests : IDisposable
             (_folder.File("absent"), "no such file or folder; give a folder, a .zip or a .json file in OSV format"),
             (empty, "no OSV document in it; give a folder, a .zip or a .json file in OSV format"),
             (text, "is no zip archive or is cut: download it again"),
-            (broken, "it has no id"),
+            (broken, "$.id is absent"),
         ])
         {
             var error = Assert.Throws<OsvFeedException>(() => OsvFeed.Import(path, _builder, progress: null, CancellationToken.None));
             Assert.StartsWith(path, error.Message);
             Assert.Contains(problem, error.Message);
         }
-    }
-
-    [TestDataFact]
-    public void Mutated_documents_are_read_or_refused()
-    {
-        var seeds = new[]
-        {
-            "osv/alma/fixtures/ALSA/2023/ALSA-2023%3A7465.json",
-            "osv/debian/fixtures/DSA/2002/DSA-135.json",
-            "osv/rocky/fixtures/RLSA/2023/RLSA-2023%3A0005.json",
-        }.Select(path => File.ReadAllBytes(Repository.TestDataPath(path))).ToList();
-        // Replacements that keep much of the JSON valid but change the types and ranges of its values.
-        string[] texts =
-        [
-            "null", "[]", "{}", "0", "-1e999", "true", "\"\"", "\"\\ud800\"", "\"\\ud800\":0,", "\"i\\u0064\":0,", "\"introduced\":\"0\"", ",", "\"", "}",
-        ];
-        byte[][] pieces = [.. texts.Select(Encoding.UTF8.GetBytes), [0xff, 0xfe]];
-        var random = new Random(11);
-        var read = 0;
-        var refused = 0;
-        for (var i = 0; i < 20_000; i++)
-        {
-            var bytes = seeds[random.Next(seeds.Count)].ToList();
-            for (var edits = random.Next(1, 4); edits > 0; edits--)
-            {
-                var start = random.Next(bytes.Count);
-                var tokenEnd = bytes.FindIndex(start, b => b is (byte)',' or (byte)'}' or (byte)']' or (byte)'\n');
-                var tokenStart = bytes.FindLastIndex(start, b => b is (byte)':' or (byte)'[' or (byte)'\t') + 1;
-                if (random.Next(2) == 0 && tokenEnd > tokenStart) bytes.RemoveRange(tokenStart, tokenEnd - tokenStart);
-                else tokenStart = start;
-                bytes.InsertRange(tokenStart, pieces[random.Next(pieces.Length)]);
-            }
-
-            try
-            {
-                var document = OsvDocument.Parse(bytes.ToArray());
-                Databases.Of(document.Advisory);
-                read++;
-            }
-            catch (OsvDocumentException)
-            {
-                refused++;
-            }
-        }
-
-        Assert.True(read > 1000 && refused > 1000, $"{read} read, {refused} refused: the mutations do not reach both");
     }
 
     static void Add(ZipArchive archive, string name, string content, CompressionLevel level = CompressionLevel.Optimal)

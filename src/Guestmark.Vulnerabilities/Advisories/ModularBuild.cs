@@ -15,6 +15,9 @@ static class ModularBuild
     static readonly SearchValues<char> NameCharacters =
         SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-");
 
+    /// <summary>Stands for the stream of a modular build whose document does not say which.</summary>
+    public const string UnknownStream = "?";
+
     public static bool Is(ReadOnlySpan<char> version) =>
         version.Contains(".module_el", StringComparison.Ordinal) || version.Contains(".module+el", StringComparison.Ordinal);
 
@@ -25,7 +28,7 @@ static class ModularBuild
         foreach (var range in summary.AsSpan().Split(' '))
         {
             var word = summary.AsSpan()[range].Trim("().,;\"'");
-            if (IsStreamName(word) && !streams.Contains(word.ToString())) streams.Add(word.ToString());
+            if (IsStream(word) && !streams.Contains(word.ToString())) streams.Add(word.ToString());
         }
 
         return streams;
@@ -38,6 +41,24 @@ static class ModularBuild
         if (first < 0) return label;
         var second = label[(first + 1)..].IndexOf(':');
         return second < 0 ? label : label[..(first + 1 + second)];
+    }
+
+    /// <summary>
+    /// The stream in a package URL of an rpm: <c>python39:3.9</c> of <c>pkg:rpm/redhat/python39?rpmmod=python39:3.9:8100020240826142629</c>.
+    /// Null when there is none.
+    /// </summary>
+    public static string? OfPackageUrl(string? url)
+    {
+        const string qualifier = "rpmmod=";
+        if (url is null) return null;
+        var start = url.IndexOf($"?{qualifier}", StringComparison.Ordinal);
+        if (start < 0) start = url.IndexOf($"&{qualifier}", StringComparison.Ordinal);
+        if (start < 0) return null;
+        var value = url.AsSpan(start + 1 + qualifier.Length);
+        var end = value.IndexOfAny('&', '#');
+        if (end >= 0) value = value[..end];
+        var stream = StreamOf(Uri.UnescapeDataString(value));
+        return IsStream(stream) ? stream.ToString() : null;
     }
 
     /// <summary>
@@ -55,8 +76,10 @@ static class ModularBuild
         return second < 0 ? upstream : upstream[..(first + 1 + second)];
     }
 
-    // name:stream. A module's name has a lower case letter, which an advisory's own id ("ALSA-2022:0123") has not.
-    static bool IsStreamName(ReadOnlySpan<char> word)
+    /// <summary>
+    /// Whether it is <c>name:stream</c>. A module's name has a lower case letter, which an advisory's own id (<c>ALSA-2022:0123</c>) has not.
+    /// </summary>
+    public static bool IsStream(ReadOnlySpan<char> word)
     {
         var colon = word.IndexOf(':');
         return colon > 0 && colon < word.Length - 1

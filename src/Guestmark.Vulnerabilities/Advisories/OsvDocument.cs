@@ -1,264 +1,1138 @@
-using System.Globalization;
 using System.Text.Json;
+using Guestmark.Inventory;
 
 namespace Guestmark.Vulnerabilities;
 
-/// <summary>One OSV document, read (https://ossf.github.io/osv-schema/).</summary>
-/// <param name="Advisory">Holds only the affected packages of ecosystems that can be matched.</param>
-/// <param name="Withdrawn">The document is withdrawn: nothing of it applies.</param>
-/// <param name="IsVulnerability">False for a bug fix or enhancement advisory that names no CVE.</param>
-/// <param name="Ranges">All ranges of type ECOSYSTEM, of any ecosystem. 0 when withdrawn.</param>
-/// <param name="OtherEcosystems">Ecosystems of the affected packages that were left out, once for each package.</param>
-sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerability, int Ranges, IReadOnlyList<string> OtherEcosystems)
+/// <summary>
+/// Reads documents in the OSV format (https://ossf.github.io/osv-schema/) of every ecosystem whose versions can be compared. What is taken
+/// from which field, ecosystem by ecosystem, is in docs/reference/osv.md.
+/// </summary>
+/// <remarks>
+/// One pass over the bytes, members in any order:
+/// <code>
+/// { "id", "modified", "published", "withdrawn", "aliases": [""], "related": [""], "upstream": [""], "summary", "details",
+///   "severity": [{ "type", "score" }],
+///   "affected": [{ "package": { "ecosystem", "name", "purl" },
+///                  "ranges": [{ "type", "events": [{ "introduced" | "fixed" | "last_affected" | "limit": "" }] }],
+///                  "versions": [""], "severity": […], "ecosystem_specific": {}, "database_specific": {} }],
+///   "references": [{ "type", "url" }], "database_specific": {} }
+/// </code>
+/// A member of another shape than the schema's makes the document unreadable: it is skipped, with the path of the first such member.
+/// </remarks>
+sealed class OsvDocument
 {
     // Bounds of what is kept of one document: a longer summary is cut, a longer name or version is an error. AlmaLinux' longest
     // have 138 (summary), 47 (name) and 59 (version) characters.
-    const int SummaryLengthMax = 300;
-    const int NameLengthMax = 512;
+    const int SummaryCharsMax = 300;
+    const int NameCharsMax = 512;
+    const int UrlCharsMax = 2048;
 
-    /// <exception cref="OsvDocumentException">It is no OSV document, or a field has another shape than the schema says.</exception>
-    public static OsvDocument Parse(ReadOnlyMemory<byte> json)
+    // The schema needs 7 levels, without what is in its *_specific objects.
+    const int DepthMax = 64;
+
+    const int ProductsKeptMax = 4096;
+    const int PackagesKeptMax = 1024;
+
+    [ThreadStatic]
+    static OsvDocument? _ofThread;
+
+    readonly JsonText _text = new();
+    readonly Dictionary<string, Target> _targets = new(StringComparer.Ordinal);
+
+    // Of the current document. The collections keep their memory for the next one.
+    readonly List<string> _cves = [];
+    readonly List<Entry> _entries = [];
+    readonly List<VersionInterval> _intervals = [];
+    readonly List<string> _leftOut = [];
+    readonly List<VersionInterval> _merged = [];
+    Dictionary<PackageKey, int> _heads = [];
+    string? _id;
+    string? _summary;
+    string? _url;
+    DateTimeOffset? _modified;
+    DateTimeOffset? _published;
+    bool _withdrawn;
+    Severity _severity;
+    Score _score;
+    (int Start, int Length) _details;
+    Problem? _problem;
+    Problem? _identityProblem;
+
+    // Of the current affected entry, and where in it the reader is.
+    readonly List<Event> _events = [];
+    Package _package;
+    int _affectedIndex;
+    int _rangeIndex;
+    int _eventIndex;
+
+    // Where the reader's bytes begin in the document.
+    int _base;
+
+    // The entry that was read last, as the pattern of the next: what may be another in it, in the order of the bytes.
+    readonly Spot[] _spots = new Spot[3];
+    int _spotCount;
+
+    OsvDocument()
     {
+    }
+
+    /// <summary>Gives the advisory in <paramref name="json"/> to <paramref name="sink"/>, or takes it back when it is withdrawn.</summary>
+    public static void Read(string document, ReadOnlyMemory<byte> json, IFeedSink sink) =>
+        (_ofThread ??= new OsvDocument()).Read(document, json.Span, sink);
+
+    void Read(string document, ReadOnlySpan<byte> bytes, IFeedSink sink)
+    {
+        Clear();
+        if (bytes.StartsWith("\uFEFF"u8)) bytes = bytes[3..];
         try
         {
-            using var document = JsonDocument.Parse(json);
-            return Read(document.RootElement);
+            var json = new Utf8JsonReader(bytes, new JsonReaderOptions { MaxDepth = DepthMax });
+            json.Read();
+            if (json.TokenType != JsonTokenType.StartObject)
+            {
+                sink.Skip(document, "$", JsonText.Instead(ref json, "an object"));
+                return;
+            }
+
+            ReadRoot(ref json, bytes);
+            // Fails when anything but white space follows.
+            json.Read();
         }
         catch (JsonException e)
         {
-            throw new OsvDocumentException($"not valid JSON: {e.Message}");
+            sink.Skip(document, "", $"not valid JSON: {Fault(bytes) ?? e.Message}");
+            return;
         }
-        catch (InvalidOperationException)
+
+        // Of a withdrawn document only id and times count, so that a list that was emptied or nulled with it is no fault.
+        if ((_identityProblem ?? (_withdrawn ? null : _problem)) is { } problem) sink.Skip(document, problem.Path, problem.Reason);
+        else if (_id is null) sink.Skip(document, "$.id", "is absent: no OSV document");
+        else if (_modified is null) sink.Skip(document, "$.modified", "is absent: no OSV document");
+        else Give(document, bytes, sink);
+    }
+
+    // The reader that skipped entries does not know the line and position any more.
+    static string? Fault(ReadOnlySpan<byte> bytes)
+    {
+        try
         {
-            // JsonDocument does not look into strings and names before they are asked for, and then throws this.
-            throw new OsvDocumentException("a text in it is not valid UTF-8 or has an unpaired surrogate");
+            var json = new Utf8JsonReader(bytes, new JsonReaderOptions { MaxDepth = DepthMax });
+            while (json.Read())
+            {
+                // To the fault.
+            }
+
+            return null;
+        }
+        catch (JsonException e)
+        {
+            return e.Message;
         }
     }
 
-    static OsvDocument Read(JsonElement root)
+    void Clear()
     {
-        if (root.ValueKind != JsonValueKind.Object) throw new OsvDocumentException("not a JSON object");
-        var id = Name(root, "id") ?? throw new OsvDocumentException("no OSV document: it has no id");
-        var modified = Time(root, "modified") ?? throw new OsvDocumentException("no OSV document: it has no modified time");
+        _base = 0;
+        _cves.Clear();
+        _entries.Clear();
+        _intervals.Clear();
+        _leftOut.Clear();
+        _id = _summary = _url = null;
+        _modified = _published = null;
+        _withdrawn = false;
+        _severity = Severity.Unknown;
+        _score = default;
+        _details = default;
+        _problem = _identityProblem = null;
+    }
 
-        var cves = new SortedSet<string>(StringComparer.Ordinal);
-        AddCve(cves, id);
-        // AlmaLinux, Rocky and SUSE name an advisory's CVEs in related, newer feeds in upstream, others in aliases.
-        foreach (var field in (ReadOnlySpan<string>)["aliases", "related", "upstream"])
+    void Give(string document, ReadOnlySpan<byte> bytes, IFeedSink sink)
+    {
+        if (_withdrawn)
         {
-            foreach (var name in Items(root, field)) AddCve(cves, Text(name, field));
+            sink.Withdraw(FeedName.Osv, _id!, _modified);
+            sink.LeaveOut("withdrawn");
+            return;
         }
 
-        var summary = Summary(root);
-        var (vector, score) = Cvss(root);
-        var affected = new List<AffectedPackage>();
-        var others = new List<string>();
-        var ranges = 0;
-        var severity = SeverityOfWord(summary.AsSpan(0, Math.Max(0, summary.IndexOf(':'))));
-        severity = Worse(severity, SpecificSeverity(root));
-        var withdrawn = Time(root, "withdrawn") is not null;
-        // Of a withdrawn document only id and time count, so that a list that was emptied or nulled with it is no fault.
-        foreach (var entry in withdrawn ? [] : Objects(root, "affected"))
+        var summary = _summary;
+        if (string.IsNullOrEmpty(summary) && _details.Length > 0)
         {
-            severity = Worse(severity, SpecificSeverity(entry));
-            if (vector is null) (vector, score) = Cvss(entry);
-            ReadAffected(entry, affected, others, ref ranges);
+            summary = JsonText.FirstLine(bytes.Slice(_details.Start, _details.Length), SummaryCharsMax);
+            if (summary is null)
+            {
+                sink.Skip(document, "$.details", JsonText.NotText);
+                return;
+            }
         }
 
-        if (severity == Severity.Unknown && score is { } known) severity = SeverityOfScore(known);
-        var streams = ModularBuild.StreamsIn(summary);
-        var advisory = new Advisory
+        foreach (var what in _leftOut) sink.LeaveOut(what);
+        summary ??= "";
+        AddCveOfId();
+        var part = Part();
+        var isVulnerability = _cves.Count > 0 || !IsBugFixOrEnhancement(_id!);
+        if (!isVulnerability) sink.LeaveOut("no vulnerability");
+        var statements = isVulnerability ? Statements(summary) : [];
+        if (statements.Count == 0)
+        {
+            if (isVulnerability && _leftOut.Count == 0) sink.LeaveOut("no affected package");
+            // A former version of the document may have had some.
+            sink.Withdraw(FeedName.Osv, _id!, _modified);
+            return;
+        }
+
+        var severity = Worse(SeverityOf(summary.AsSpan(0, Math.Max(0, summary.IndexOf(':')))), _severity);
+        foreach (var entry in _entries)
+        {
+            severity = Worse(severity, entry.Severity);
+            if (_score.Vector is null) _score = entry.Score;
+        }
+
+        if (severity == Severity.Unknown && _score.Value is { } score) severity = SeverityOf(score);
+        sink.Add(new Advisory
         {
             Feed = FeedName.Osv,
-            Id = id,
-            Cves = [.. cves],
+            Id = _id!,
+            Part = part,
+            Cves = _cves.Count == 0 ? [] : _cves.ToArray(),
             Summary = summary,
             Severity = severity,
-            CvssVector = vector,
-            CvssScore = score,
-            Published = Time(root, "published"),
-            Modified = modified,
-            Url = AdvisoryUrl(root),
-            Statements = [.. MergeBuilds(affected).SelectMany(package => Statements(package, streams))],
-        };
-        return new OsvDocument(advisory, withdrawn, cves.Count > 0 || !IsBugFixOrEnhancement(id), ranges, others);
+            CvssScore = _score.Value,
+            CvssVector = _score.Vector,
+            Published = _published,
+            Modified = _modified,
+            Url = _url,
+            Statements = statements,
+        });
     }
 
-    // A modular package never meets a fix that is not modular, nor the other way round: two statements.
-    static IEnumerable<PackageStatement> Statements(AffectedPackage package, IReadOnlyList<string> streams) =>
-        package.Intervals.GroupBy(interval => ModularBuild.Is(interval.End) || ModularBuild.Is(interval.Introduced)).Select(part => new PackageStatement
-        {
-            Product = package.Ecosystem,
-            Name = package.Name,
-            Naming = Ecosystem.Find(package.Ecosystem)!.NamesSource ? PackageNaming.Source : PackageNaming.Binary,
-            Status = part.Any(interval => interval.Kind != IntervalEnd.Fixed) ? ProductStatus.Affected : ProductStatus.Fixed,
-            Intervals = [.. part],
-            Modules = part.Key ? streams : [],
-        });
-
-    static void ReadAffected(JsonElement entry, List<AffectedPackage> affected, List<string> others, ref int ranges)
+    // AlmaLinux publishes a document for each of its releases that an advisory is for, under one id.
+    string Part()
     {
-        // The schema lets it be absent: such an entry is about commits of a repository.
-        if (Member(entry, "affected.package", JsonValueKind.Object) is not { } package) return;
-        var ecosystemName = Name(package, "affected.package.ecosystem") ?? throw new OsvDocumentException("affected.package has no ecosystem");
-        var name = Name(package, "affected.package.name") ?? throw new OsvDocumentException("affected.package has no name");
-        var ecosystem = Ecosystem.Find(ecosystemName);
-        if (ecosystem is null) others.Add(ecosystemName);
-
-        var intervals = new List<VersionInterval>();
-        var hasRange = false;
-        foreach (var range in Objects(entry, "affected.ranges"))
+        if (_entries.Count == 0 || !_entries[0].Target.Product.StartsWith("AlmaLinux:", StringComparison.Ordinal)) return "";
+        var product = _entries[0].Target.Product;
+        foreach (var entry in _entries)
         {
-            var type = Name(range, "affected.ranges.type") ?? throw new OsvDocumentException("affected.ranges has no type");
-            if (type != "ECOSYSTEM") continue;
-            ranges++;
-            hasRange = true;
-            if (ecosystem is not null) ReadEvents(range, ecosystem, intervals);
+            if (!string.Equals(entry.Target.Product, product, StringComparison.Ordinal)) return "";
         }
 
-        if (ecosystem is null) return;
-        if (!hasRange)
+        return product;
+    }
+
+    // ---- Statements
+
+    /// <summary>One for each package, and module where it says one; open intervals apart from those that end in a fix.</summary>
+    List<PackageStatement> Statements(string summary)
+    {
+        IReadOnlyList<string>? streams = null;
+        var statements = new List<PackageStatement>(_entries.Count);
+        Chain();
+        for (var i = 0; i < _entries.Count; i++)
         {
-            // With a range, versions only enumerates what lies in it.
-            foreach (var version in Items(entry, "affected.versions"))
+            var entry = _entries[i];
+            if (!entry.IsHead) continue;
+            IReadOnlyList<string> modules = [];
+            if (entry.Module.Length > 0) modules = entry.Module == ModularBuild.UnknownStream ? streams ??= ModularBuild.StreamsIn(summary) : [entry.Module];
+            var severity = entry.Severity;
+            var score = entry.Score;
+            _merged.Clear();
+            for (var next = i; next >= 0; next = _entries[next].Next)
             {
-                var exact = VersionOf(version, "affected.versions");
-                intervals.Add(new VersionInterval(exact, exact, IntervalEnd.LastAffected));
+                var part = _entries[next];
+                severity = Worse(severity, part.Severity);
+                if (score.Vector is null) score = part.Score;
+                for (var k = part.First; k < part.First + part.Count; k++)
+                {
+                    if (entry.Next < 0 || !_merged.Contains(_intervals[k])) _merged.Add(_intervals[k]);
+                }
+            }
+
+            KeepOldestBuild(entry.Target.Ecosystem);
+            AddStatement(statements, entry, modules, severity, score, isFixed: true);
+            AddStatement(statements, entry, modules, severity, score, isFixed: false);
+        }
+
+        return statements;
+    }
+
+    void AddStatement(List<PackageStatement> statements, in Entry entry, IReadOnlyList<string> modules, Severity severity, Score score, bool isFixed)
+    {
+        var count = 0;
+        foreach (var interval in _merged)
+        {
+            if (interval.Kind == IntervalEnd.Fixed == isFixed) count++;
+        }
+
+        if (count == 0) return;
+        var intervals = new VersionInterval[count];
+        count = 0;
+        foreach (var interval in _merged)
+        {
+            if (interval.Kind == IntervalEnd.Fixed == isFixed) intervals[count++] = interval;
+        }
+
+        statements.Add(new PackageStatement
+        {
+            Product = entry.Target.Product,
+            Name = entry.Name,
+            Naming = entry.Target.Naming,
+            Status = isFixed ? ProductStatus.Fixed : ProductStatus.Affected,
+            Intervals = intervals,
+            Cpe = entry.Target.Cpe,
+            Modules = modules,
+            Severity = severity,
+            CvssScore = score.Value,
+            CvssVector = score.Vector,
+        });
+    }
+
+    // Links the entries of one package, from the first on in the document's order.
+    void Chain()
+    {
+        if (_heads.Count > PackagesKeptMax) _heads = [];
+        else _heads.Clear();
+        var entries = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_entries);
+        for (var i = 0; i < entries.Length; i++)
+        {
+            ref var entry = ref entries[i];
+            ref var head = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(
+                _heads, new PackageKey(entry.Target, entry.Name, entry.Module), out var exists);
+            entry.Next = -1;
+            entry.IsHead = !exists;
+            if (!exists)
+            {
+                head = i;
+                entry.Last = i;
+                continue;
+            }
+
+            ref var first = ref entries[head];
+            entries[first.Last].Next = i;
+            first.Last = i;
+        }
+    }
+
+    /// <summary>Of several fixed builds of one rpm only the oldest decides.</summary>
+    /// <remarks>
+    /// AlmaLinux lists successive builds of one fix as separate entries (3,576 of its packages: <c>3.6.8-41.el8</c> and
+    /// <c>3.6.8-41.el8.alma</c>), Rocky every build of a module that the update's module has. A machine that has any of them has the fix.
+    /// Taken as OSV's union of ranges, every machine that installed the first build would look vulnerable.
+    /// </remarks>
+    void KeepOldestBuild(Ecosystem ecosystem)
+    {
+        if (_merged.Count < 2 || ecosystem.Manager != PackageManager.Rpm) return;
+        var oldest = _merged[0];
+        foreach (var interval in _merged)
+        {
+            if (interval is not { Introduced: null, Kind: IntervalEnd.Fixed }) return;
+            if (ecosystem.Compare(interval.End, oldest.End) < 0) oldest = interval;
+        }
+
+        _merged.Clear();
+        _merged.Add(oldest);
+    }
+
+    // ---- The document
+
+    void ReadRoot(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes)
+    {
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        var seen = 0u;
+        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        {
+            var before = json;
+            var baseBefore = _base;
+            var name = NameOf(ref json, scratch);
+            var field = RootField(name);
+            json.Read();
+            if (field == Root.Other)
+            {
+                json.Skip();
+                continue;
+            }
+
+            bool ok;
+            if ((seen & (1u << (int)field)) != 0)
+            {
+                ok = Fail($"$.{Word(field)}", "occurs twice");
+            }
+            else
+            {
+                seen |= 1u << (int)field;
+                ok = ReadRootField(ref json, bytes, field);
+            }
+
+            if (ok) continue;
+            if (field is Root.Id or Root.Modified or Root.Withdrawn) _identityProblem ??= _problem;
+            // Goes on behind it: a later member may say that the document is withdrawn.
+            json = before;
+            _base = baseBefore;
+            json.Skip();
+        }
+    }
+
+    enum Root
+    {
+        Other,
+        Id,
+        Modified,
+        Published,
+        Withdrawn,
+        Aliases,
+        Related,
+        Upstream,
+        Summary,
+        Details,
+        Severity,
+        Affected,
+        References,
+        DatabaseSpecific,
+        EcosystemSpecific,
+    }
+
+    static Root RootField(ReadOnlySpan<byte> name)
+    {
+        if (name.SequenceEqual("id"u8)) return Root.Id;
+        if (name.SequenceEqual("modified"u8)) return Root.Modified;
+        if (name.SequenceEqual("published"u8)) return Root.Published;
+        if (name.SequenceEqual("withdrawn"u8)) return Root.Withdrawn;
+        if (name.SequenceEqual("aliases"u8)) return Root.Aliases;
+        if (name.SequenceEqual("related"u8)) return Root.Related;
+        if (name.SequenceEqual("upstream"u8)) return Root.Upstream;
+        if (name.SequenceEqual("summary"u8)) return Root.Summary;
+        if (name.SequenceEqual("details"u8)) return Root.Details;
+        if (name.SequenceEqual("severity"u8)) return Root.Severity;
+        if (name.SequenceEqual("affected"u8)) return Root.Affected;
+        if (name.SequenceEqual("references"u8)) return Root.References;
+        if (name.SequenceEqual("database_specific"u8)) return Root.DatabaseSpecific;
+        return name.SequenceEqual("ecosystem_specific"u8) ? Root.EcosystemSpecific : Root.Other;
+    }
+
+    static string Word(Root field) => field switch
+    {
+        Root.DatabaseSpecific => "database_specific",
+        Root.EcosystemSpecific => "ecosystem_specific",
+        _ => field.ToString().ToLowerInvariant(),
+    };
+
+    bool ReadRootField(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, Root field)
+    {
+        // Null stands for an absent description: the schema allows it for aliases, references and severity, and writers do it with
+        // others. In what says which packages are affected it would pass for "none" and hide a vulnerability.
+        if (json.TokenType == JsonTokenType.Null && field != Root.Affected) return true;
+        switch (field)
+        {
+            case Root.Id: return Name(ref json, "$.id", out _id);
+            case Root.Modified: return Time(ref json, "$.modified", out _modified);
+            case Root.Published: return Time(ref json, "$.published", out _published);
+            case Root.Withdrawn:
+                if (!Time(ref json, "$.withdrawn", out _)) return false;
+                _withdrawn = true;
+                return true;
+            // AlmaLinux, Rocky and SUSE name an advisory's CVEs in related, newer feeds in upstream, others in aliases.
+            case Root.Aliases: return Cves(ref json, "$.aliases");
+            case Root.Related: return Cves(ref json, "$.related");
+            case Root.Upstream: return Cves(ref json, "$.upstream");
+            case Root.Summary:
+                if (json.TokenType != JsonTokenType.String) return Fail("$.summary", JsonText.Instead(ref json, "a string"));
+                _summary = JsonText.FirstLine(json.ValueSpan, SummaryCharsMax);
+                return _summary is not null || Fail("$.summary", JsonText.NotText);
+            case Root.Details:
+                if (json.TokenType != JsonTokenType.String) return Fail("$.details", JsonText.Instead(ref json, "a string"));
+                // Its first line stands for an absent summary, which may come later.
+                _details = (_base + (int)json.TokenStartIndex + 1, json.ValueSpan.Length);
+                return true;
+            case Root.Severity: return Severities(ref json, "$", ref _severity, ref _score);
+            case Root.Affected: return ReadAffected(ref json, bytes);
+            case Root.References: return References(ref json);
+            default:
+                string? module = null;
+                return Specific(ref json, $"$.{Word(field)}", ref _severity, ref module);
+        }
+    }
+
+    bool Cves(ref Utf8JsonReader json, string path)
+    {
+        if (json.TokenType != JsonTokenType.StartArray) return Fail(path, JsonText.Instead(ref json, "an array"));
+        for (var i = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; i++)
+        {
+            if (json.TokenType != JsonTokenType.String) return Fail($"{path}[{i}]", JsonText.Instead(ref json, "a string"));
+            if (!json.ValueIsEscaped && JsonText.IsCve(json.ValueSpan)) AddCve(_text.Of(json.ValueSpan)!);
+        }
+
+        return true;
+    }
+
+    void AddCve(string cve)
+    {
+        // A kernel update names some hundred; what names thousands is left to the sink, which drops duplicates.
+        const int comparedMax = 512;
+        if (_cves.Count > comparedMax || !_cves.Contains(cve)) _cves.Add(cve);
+    }
+
+    // CVE-2024-1, UBUNTU-CVE-2024-1, DEBIAN-CVE-2024-1
+    void AddCveOfId()
+    {
+        var start = _id!.IndexOf("CVE-", StringComparison.Ordinal);
+        if (start < 0 || (start > 0 && _id[start - 1] != '-')) return;
+        Span<byte> bytes = stackalloc byte[NameCharsMax];
+        if (System.Text.Ascii.FromUtf16(_id.AsSpan(start), bytes, out var length) == System.Buffers.OperationStatus.Done
+            && JsonText.IsCve(bytes[..length]))
+        {
+            AddCve(_id[start..]);
+        }
+    }
+
+    bool References(ref Utf8JsonReader json)
+    {
+        if (json.TokenType != JsonTokenType.StartArray) return Fail("$.references", JsonText.Instead(ref json, "an array"));
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        for (var i = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; i++)
+        {
+            if (json.TokenType != JsonTokenType.StartObject) return Fail($"$.references[{i}]", JsonText.Instead(ref json, "an object"));
+            var isAdvisory = false;
+            string? url = null;
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                var name = NameOf(ref json, scratch);
+                var isType = name.SequenceEqual("type"u8);
+                var isUrl = name.SequenceEqual("url"u8);
+                json.Read();
+                if (json.TokenType == JsonTokenType.Null || (!isType && !isUrl))
+                {
+                    json.Skip();
+                    continue;
+                }
+
+                if (json.TokenType != JsonTokenType.String)
+                    return Fail($"$.references[{i}].{(isType ? "type" : "url")}", JsonText.Instead(ref json, "a string"));
+                if (isType) isAdvisory = JsonText.Is(in json, "ADVISORY"u8);
+                else if (_url is null && json.ValueSpan.Length <= UrlCharsMax) url = _text.Of(ref json);
+            }
+
+            if (isAdvisory && _url is null && url is not null
+                && (url.StartsWith("https://", StringComparison.Ordinal) || url.StartsWith("http://", StringComparison.Ordinal)))
+            {
+                _url = url;
             }
         }
 
-        if (intervals.Count > 0) affected.Add(new AffectedPackage(ecosystemName, name, intervals));
+        return true;
     }
+
+    // "severity": [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:…" }]. Of several vectors v3 is taken before v4 and v2, because most
+    // documents have v3 and scores are compared across documents. Ubuntu also writes its priority here.
+    bool Severities(ref Utf8JsonReader json, string parent, ref Severity severity, ref Score score)
+    {
+        if (json.TokenType != JsonTokenType.StartArray) return Fail($"{parent}.severity", JsonText.Instead(ref json, "an array"));
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        var best = 0;
+        for (var i = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; i++)
+        {
+            if (json.TokenType != JsonTokenType.StartObject) return Fail($"{parent}.severity[{i}]", JsonText.Instead(ref json, "an object"));
+            string? type = null;
+            string? text = null;
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                var name = NameOf(ref json, scratch);
+                var isType = name.SequenceEqual("type"u8);
+                var isScore = name.SequenceEqual("score"u8);
+                json.Read();
+                if (json.TokenType == JsonTokenType.Null || (!isType && !isScore)) json.Skip();
+                else if (isType && !Name(ref json, $"{parent}.severity[{i}].type", out type)) return false;
+                else if (isScore && !Name(ref json, $"{parent}.severity[{i}].score", out text)) return false;
+            }
+
+            if (type is null || text is null) continue;
+            if (type == "Ubuntu") severity = Worse(severity, SeverityOf(text));
+            var rank = type switch { "CVSS_V3" => 3, "CVSS_V4" => 2, "CVSS_V2" => 1, _ => 0 };
+            if (rank == 0) continue;
+            var value = CvssV3.BaseScore(text);
+            // One that can be scored is before any that cannot.
+            if (value is not null) rank += 3;
+            if (rank <= best) continue;
+            best = rank;
+            score = new Score(text, value);
+        }
+
+        return true;
+    }
+
+    // ecosystem_specific and database_specific: what is in them is the vendor's, so that another type is no fault and no word.
+    // "severity" is GitHub's and Rocky's, "urgency" Debian's, "priority" and "ubuntu_priority" Ubuntu's; "module" is a label as
+    // rpm's (nodejs:18:8080020230718:63b34585).
+    bool Specific(ref Utf8JsonReader json, string path, ref Severity severity, ref string? module)
+    {
+        if (json.TokenType != JsonTokenType.StartObject) return Fail(path, JsonText.Instead(ref json, "an object"));
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        {
+            var name = NameOf(ref json, scratch);
+            var isSeverity = name.SequenceEqual("severity"u8) || name.SequenceEqual("urgency"u8) || name.SequenceEqual("priority"u8)
+                || name.SequenceEqual("ubuntu_priority"u8);
+            var isModule = name.SequenceEqual("module"u8);
+            json.Read();
+            if (json.TokenType != JsonTokenType.String || (!isSeverity && !isModule))
+            {
+                json.Skip();
+                continue;
+            }
+
+            if (json.ValueSpan.Length > NameCharsMax || _text.Of(ref json) is not { } text) continue;
+            if (isSeverity) severity = Worse(severity, SeverityOf(text));
+            else if (ModularBuild.IsStream(ModularBuild.StreamOf(text))) module = ModularBuild.StreamOf(text).ToString();
+        }
+
+        return true;
+    }
+
+    // ---- Affected packages
+
+    bool ReadAffected(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes)
+    {
+        if (json.TokenType != JsonTokenType.StartArray) return Fail("$.affected", JsonText.Instead(ref json, "an array"));
+        for (_affectedIndex = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; _affectedIndex++)
+        {
+            if (json.TokenType != JsonTokenType.StartObject)
+                return Fail($"$.affected[{_affectedIndex}]", JsonText.Instead(ref json, "an object"));
+            var start = _base + (int)json.TokenStartIndex;
+            var entries = _entries.Count;
+            if (!ReadEntry(ref json)) return false;
+            if (_entries.Count == entries + 1 && IsPattern()) ReadAlike(ref json, bytes, start);
+        }
+
+        return true;
+    }
+
+    // ---- Entries that are like the one before
+
+    static readonly System.Buffers.SearchValues<byte> PlainCharacters = System.Buffers.SearchValues.Create(
+        " !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~"u8);
+
+    enum SpotKind
+    {
+        Name,
+        Version,
+        PackageUrl,
+    }
+
+    /// <summary>A string within an entry, between its quotation marks.</summary>
+    readonly record struct Spot(SpotKind Kind, int Start, int Length);
+
+    void AddSpot(SpotKind kind, ref readonly Utf8JsonReader json)
+    {
+        // Too many, or one that is escaped: no pattern.
+        if (_spotCount < _spots.Length && !json.ValueIsEscaped)
+            _spots[_spotCount] = new Spot(kind, _base + (int)json.TokenStartIndex + 1, json.ValueSpan.Length);
+        _spotCount += json.ValueIsEscaped ? _spots.Length + 1 : 1;
+    }
+
+    // One range of "introduced": "0" and an end, and a name and a version at one place each.
+    bool IsPattern()
+    {
+        if (_spotCount is < 2 or > 3 || _package.Module is not null || _events.Count != 2) return false;
+        if (_events[0] is not { Kind: EventKind.Introduced, Version: "0" } || _events[1].Kind == EventKind.Introduced || _events[1].Range != 0) return false;
+        var kinds = 0;
+        for (var i = 0; i < _spotCount; i++) kinds |= 1 << (int)_spots[i].Kind;
+        return kinds == (_spotCount == 2 ? 0b011 : 0b111);
+    }
+
+    /// <summary>Reads the entries that follow and are byte for byte like the last one, but for the name, the version and the package URL.</summary>
+    /// <remarks>
+    /// Programs write feeds, so in a document with hundreds of packages each entry is the one before with another name: of the 2.3 million
+    /// tokens of AlmaLinux' feed 2.2 million are in such entries. What is the same bytes at the same place is the same JSON with the same
+    /// meaning, which has been checked; only what differs is looked at. That is several times as fast as the reader can be.
+    /// </remarks>
+    void ReadAlike(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int start)
+    {
+        var end = _base + (int)json.BytesConsumed;
+        var pattern = bytes[start..end];
+        var model = _entries[^1];
+        var version = _events[1].Version;
+        var kind = _events[1].End;
+        var isRpm = model.Target.Ecosystem.Manager == PackageManager.Rpm;
+        var position = end;
+        while (true)
+        {
+            var next = AfterComma(bytes, position);
+            if (next < 0) break;
+            // Behind what of the pattern was found until now.
+            var done = start;
+            string? name = null;
+            for (var i = 0; i < _spotCount; i++)
+            {
+                var spot = _spots[i];
+                var same = pattern[(done - start)..(spot.Start - start)];
+                if (!bytes[next..].StartsWith(same)) goto Different;
+                next += same.Length;
+                var length = bytes[next..].IndexOfAnyExcept(PlainCharacters);
+                if (length < 0 || bytes[next + length] != '"') goto Different;
+                var value = bytes.Slice(next, length);
+                next += length;
+                done = spot.Start + spot.Length;
+                if (spot.Kind == SpotKind.PackageUrl)
+                {
+                    if (value.IndexOf("rpmmod="u8) >= 0) goto Different;
+                    continue;
+                }
+
+                // A name that is too short or too long is told by the reader.
+                if (length is 0 or > NameCharsMax) goto Different;
+                if (spot.Kind == SpotKind.Name) name = _text.Of(value);
+                else if (!System.Text.Ascii.Equals(value, version)) version = _text.Of(value)!;
+            }
+
+            var rest = pattern[(done - start)..];
+            if (!bytes[next..].StartsWith(rest)) break;
+            position = next + rest.Length;
+            _affectedIndex++;
+            var modular = isRpm && ModularBuild.Is(version);
+            _entries.Add(model with
+            {
+                Name = name!,
+                Module = modular ? ModularBuild.UnknownStream : "",
+                First = _intervals.Count,
+            });
+            _intervals.Add(new VersionInterval(null, version, kind));
+        }
+
+    Different:
+        if (position == end) return;
+        // The reader's state is that behind an entry, which this is again.
+        json = new Utf8JsonReader(bytes[position..], isFinalBlock: true, json.CurrentState);
+        _base = position;
+    }
+
+    // Where the value after the comma begins, -1 when none comes.
+    static int AfterComma(ReadOnlySpan<byte> bytes, int position)
+    {
+        position = Space(bytes, position);
+        return position < bytes.Length && bytes[position] == ',' ? Space(bytes, position + 1) : -1;
+
+        static int Space(ReadOnlySpan<byte> bytes, int position)
+        {
+            while (position < bytes.Length && bytes[position] is (byte)' ' or (byte)'\n' or (byte)'\r' or (byte)'\t') position++;
+            return position;
+        }
+    }
+
+    bool ReadEntry(ref Utf8JsonReader json)
+    {
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        _events.Clear();
+        _spotCount = 0;
+        _package = default;
+        Utf8JsonReader versions = default;
+        var seen = 0u;
+        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        {
+            var name = NameOf(ref json, scratch);
+            var field = name.SequenceEqual("package"u8) ? 1
+                : name.SequenceEqual("ranges"u8) ? 2
+                : name.SequenceEqual("versions"u8) ? 3
+                : name.SequenceEqual("database_specific"u8) ? 4
+                : name.SequenceEqual("ecosystem_specific"u8) ? 5
+                : name.SequenceEqual("severity"u8) ? 6
+                : 0;
+            json.Read();
+            if (field == 0 || (field > 3 && json.TokenType == JsonTokenType.Null))
+            {
+                json.Skip();
+                continue;
+            }
+
+            if ((seen & (1u << field)) != 0) return FailInEntry(EntryFields[field], "occurs twice");
+            seen |= 1u << field;
+            var ok = true;
+            switch (field)
+            {
+                case 1:
+                    ok = ReadPackage(ref json);
+                    break;
+                case 2:
+                    ok = ReadRanges(ref json);
+                    break;
+                case 3:
+                    if (json.TokenType != JsonTokenType.StartArray) return FailInEntry("versions", JsonText.Instead(ref json, "an array"));
+                    // Read only when there is no range: with one, versions only enumerates what lies in it.
+                    versions = json;
+                    json.Skip();
+                    break;
+                case 6:
+                    ok = Severities(ref json, $"$.affected[{_affectedIndex}]", ref _package.Severity, ref _package.Score);
+                    break;
+                default:
+                    // The path is only for a value that is no object.
+                    ok = Specific(ref json, json.TokenType == JsonTokenType.StartObject ? "" : $"$.affected[{_affectedIndex}].{EntryFields[field]}",
+                        ref _package.Severity, ref _package.Module);
+                    break;
+            }
+
+            if (!ok) return false;
+        }
+
+        // The schema lets the package be absent: such an entry is about commits of a repository.
+        if ((seen & (1u << 1)) == 0)
+        {
+            _leftOut.Add("no package");
+            return true;
+        }
+
+        return AddPackage(versions);
+    }
+
+    static readonly string[] EntryFields = ["", "package", "ranges", "versions", "database_specific", "ecosystem_specific", "severity"];
+
+    bool ReadPackage(ref Utf8JsonReader json)
+    {
+        if (json.TokenType != JsonTokenType.StartObject) return FailInEntry("package", JsonText.Instead(ref json, "an object"));
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        {
+            var property = NameOf(ref json, scratch);
+            var field = property.SequenceEqual("ecosystem"u8) ? "ecosystem" : property.SequenceEqual("name"u8) ? "name"
+                : property.SequenceEqual("purl"u8) ? "purl" : null;
+            json.Read();
+            if (field is null || json.TokenType == JsonTokenType.Null)
+            {
+                json.Skip();
+                continue;
+            }
+
+            if (json.TokenType != JsonTokenType.String) return FailInEntry($"package.{field}", JsonText.Instead(ref json, "a string"));
+            if (field == "purl")
+            {
+                AddSpot(SpotKind.PackageUrl, in json);
+                if (json.ValueSpan.IndexOf("rpmmod="u8) >= 0) _package.Module ??= ModularBuild.OfPackageUrl(_text.Of(ref json));
+                continue;
+            }
+
+            if (field == "ecosystem" ? _package.Ecosystem is not null : _package.Name is not null) return FailInEntry($"package.{field}", "occurs twice");
+            var text = _text.Of(ref json);
+            if (text is null) return FailInEntry($"package.{field}", JsonText.NotText);
+            if (text.Length is 0 or > NameCharsMax) return FailInEntry($"package.{field}", Length(text));
+            if (field == "ecosystem") _package.Ecosystem = text;
+            else
+            {
+                _package.Name = text;
+                AddSpot(SpotKind.Name, in json);
+            }
+        }
+
+        if (_package.Ecosystem is null) return FailInEntry("package.ecosystem", "is absent");
+        return _package.Name is not null || FailInEntry("package.name", "is absent");
+    }
+
+    bool ReadRanges(ref Utf8JsonReader json)
+    {
+        if (json.TokenType != JsonTokenType.StartArray) return FailInEntry("ranges", JsonText.Instead(ref json, "an array"));
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        for (_rangeIndex = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; _rangeIndex++)
+        {
+            if (json.TokenType != JsonTokenType.StartObject) return FailInRange("", JsonText.Instead(ref json, "an object"));
+            var firstEvent = _events.Count;
+            var isType = false;
+            var hasEvents = false;
+            string? type = null;
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                var name = NameOf(ref json, scratch);
+                isType = name.SequenceEqual("type"u8);
+                var isEvents = name.SequenceEqual("events"u8);
+                json.Read();
+                if (!isType && !isEvents)
+                {
+                    json.Skip();
+                    continue;
+                }
+
+                if (isType ? type is not null : hasEvents) return FailInRange(isType ? ".type" : ".events", "occurs twice");
+                if (isEvents)
+                {
+                    hasEvents = true;
+                    if (!ReadEvents(ref json)) return false;
+                }
+                else
+                {
+                    if (json.TokenType != JsonTokenType.String) return FailInRange(".type", JsonText.Instead(ref json, "a string"));
+                    type = _text.Of(ref json);
+                    if (type is null) return FailInRange(".type", JsonText.NotText);
+                }
+            }
+
+            if (type is null) return FailInRange(".type", "is absent");
+            if (type is not ("ECOSYSTEM" or "SEMVER"))
+            {
+                // GIT: commits, which no package manager knows.
+                const int shown = 32;
+                _leftOut.Add(type == "GIT" ? "range GIT" : $"range {type.AsSpan(0, Math.Min(type.Length, shown))}");
+                _events.RemoveRange(firstEvent, _events.Count - firstEvent);
+                continue;
+            }
+
+            if (!hasEvents) return FailInRange(".events", "is absent");
+            _package.HasRange = true;
+        }
+
+        return true;
+    }
+
+    bool ReadEvents(ref Utf8JsonReader json)
+    {
+        if (json.TokenType != JsonTokenType.StartArray) return FailInRange(".events", JsonText.Instead(ref json, "an array"));
+        Span<byte> scratch = stackalloc byte[NameBytesMax];
+        for (_eventIndex = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; _eventIndex++)
+        {
+            if (json.TokenType != JsonTokenType.StartObject) return FailInRange($".events[{_eventIndex}]", JsonText.Instead(ref json, "an object"));
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                var name = NameOf(ref json, scratch);
+                EventKind kind;
+                if (name.SequenceEqual("introduced"u8)) kind = EventKind.Introduced;
+                else if (name.SequenceEqual("fixed"u8)) kind = EventKind.Fixed;
+                else if (name.SequenceEqual("last_affected"u8)) kind = EventKind.LastAffected;
+                else if (name.SequenceEqual("limit"u8)) kind = EventKind.Limit;
+                else kind = EventKind.Other;
+                json.Read();
+                if (kind == EventKind.Other)
+                {
+                    json.Skip();
+                    continue;
+                }
+
+                if (json.TokenType != JsonTokenType.String) return FailInEvent(kind, JsonText.Instead(ref json, "a string"));
+                var version = _text.Of(ref json);
+                if (version is null) return FailInEvent(kind, JsonText.NotText);
+                if (version.Length is 0 or > NameCharsMax) return FailInEvent(kind, Length(version));
+                // A limit ends a range of commits. In one of versions the schema lets it be, and nobody writes it.
+                if (kind == EventKind.Limit) _leftOut.Add("limit event");
+                else _events.Add(new Event(version, kind, _rangeIndex));
+                if (kind != EventKind.Introduced) AddSpot(SpotKind.Version, in json);
+            }
+        }
+
+        return true;
+    }
+
+    bool AddPackage(Utf8JsonReader versions)
+    {
+        if (!TryTarget(_package.Ecosystem!, out var target)) return true;
+        var first = _intervals.Count;
+        for (int i = 0, next; i < _events.Count; i = next)
+        {
+            next = i + 1;
+            while (next < _events.Count && _events[next].Range == _events[i].Range) next++;
+            AddIntervals(target.Ecosystem, i, next);
+        }
+
+        if (!_package.HasRange && versions.TokenType == JsonTokenType.StartArray)
+        {
+            for (var i = 0; versions.Read() && versions.TokenType != JsonTokenType.EndArray; i++)
+            {
+                if (versions.TokenType != JsonTokenType.String) return FailInEntry($"versions[{i}]", JsonText.Instead(ref versions, "a string"));
+                var version = _text.Of(ref versions);
+                if (version is null) return FailInEntry($"versions[{i}]", JsonText.NotText);
+                if (version.Length is 0 or > NameCharsMax) return FailInEntry($"versions[{i}]", Length(version));
+                _intervals.Add(VersionInterval.Exactly(version));
+            }
+        }
+
+        if (_intervals.Count == first) return true;
+        if (_package.Module is { } module || target.Ecosystem.Manager != PackageManager.Rpm)
+        {
+            AddEntry(target, _package.Module ?? "", first, _intervals.Count - first);
+            return true;
+        }
+
+        // Builds of modules and others are kept apart: they are fixed on their own, and an installed package is one or the other.
+        for (int i = first, next; i < _intervals.Count; i = next)
+        {
+            var modular = ModularBuild.Is(_intervals[i].End ?? _intervals[i].Introduced);
+            for (next = i + 1; next < _intervals.Count; next++)
+            {
+                if (ModularBuild.Is(_intervals[next].End ?? _intervals[next].Introduced) != modular) break;
+            }
+
+            AddEntry(target, modular ? ModularBuild.UnknownStream : "", i, next - i);
+        }
+
+        return true;
+    }
+
+    void AddEntry(Target target, string module, int first, int count) => _entries.Add(new Entry
+    {
+        Target = target,
+        Name = _package.Name!,
+        Module = module,
+        Severity = _package.Severity,
+        Score = _package.Score,
+        First = first,
+        Count = count,
+    });
 
     // Events are a set: the schema's evaluation sorts them by version first, "0" before everything.
-    static void ReadEvents(JsonElement range, Ecosystem ecosystem, List<VersionInterval> intervals)
+    void AddIntervals(Ecosystem ecosystem, int first, int end)
     {
-        if (!range.TryGetProperty("events", out _)) throw new OsvDocumentException("affected.ranges has no events");
-        var events = new List<(string Version, bool Introduced, IntervalEnd End)>();
-        foreach (var entry in Objects(range, "affected.ranges.events"))
+        if (end - first <= 2 && _events[first].Kind == EventKind.Introduced)
         {
-            foreach (var property in entry.EnumerateObject())
+            var from = _events[first].Version == "0" ? null : _events[first].Version;
+            if (end - first == 1)
             {
-                if (property.NameEquals("introduced")) events.Add((VersionOf(property.Value, "events.introduced"), true, IntervalEnd.None));
-                else if (property.NameEquals("fixed")) events.Add((VersionOf(property.Value, "events.fixed"), false, IntervalEnd.Fixed));
-                else if (property.NameEquals("last_affected")) events.Add((VersionOf(property.Value, "events.last_affected"), false, IntervalEnd.LastAffected));
+                _intervals.Add(new VersionInterval(from, null, IntervalEnd.None));
+                return;
+            }
+
+            var to = _events[first + 1];
+            if (to.Kind != EventKind.Introduced && (from is null || ecosystem.Compare(from, to.Version) < 0))
+            {
+                _intervals.Add(new VersionInterval(from, to.Version, to.End));
+                return;
             }
         }
-
-        var ordered = events.Order(Comparer<(string Version, bool Introduced, IntervalEnd End)>.Create((a, b) =>
-        {
-            var firstA = a.Version == "0" && a.Introduced;
-            var firstB = b.Version == "0" && b.Introduced;
-            if (firstA || firstB) return firstB.CompareTo(firstA);
-            var order = ecosystem.Compare(a.Version, b.Version);
-            if (order != 0) return order;
-            // At one version: fixed there, introduced there, still affected there.
-            return Rank(a).CompareTo(Rank(b));
-
-            static int Rank((string Version, bool Introduced, IntervalEnd End) e) => e.Introduced ? 1 : e.End == IntervalEnd.Fixed ? 0 : 2;
-        }));
 
         string? introduced = null;
         var open = false;
-        foreach (var (version, isIntroduced, end) in ordered)
+        foreach (var next in _events.GetRange(first, end - first).Order(Comparer<Event>.Create((a, b) => Order(ecosystem, a, b))))
         {
-            if (isIntroduced && !open)
+            if (next.Kind == EventKind.Introduced && !open)
             {
-                introduced = version == "0" ? null : version;
+                introduced = next.Version == "0" ? null : next.Version;
                 open = true;
             }
-            else if (!isIntroduced && open)
+            else if (next.Kind != EventKind.Introduced && open)
             {
-                intervals.Add(new VersionInterval(introduced, version, end));
+                _intervals.Add(new VersionInterval(introduced, next.Version, next.End));
                 open = false;
             }
         }
 
-        if (open) intervals.Add(new VersionInterval(introduced, null, IntervalEnd.None));
+        if (open) _intervals.Add(new VersionInterval(introduced, null, IntervalEnd.None));
+
+        static int Order(Ecosystem ecosystem, Event a, Event b)
+        {
+            var firstA = a is { Version: "0", Kind: EventKind.Introduced };
+            var firstB = b is { Version: "0", Kind: EventKind.Introduced };
+            if (firstA || firstB) return firstB.CompareTo(firstA);
+            var order = ecosystem.Compare(a.Version, b.Version);
+            // At one version: fixed there, introduced there, still affected there.
+            return order != 0 ? order : a.Kind.CompareTo(b.Kind);
+        }
     }
 
-    /// <summary>One entry for each package of an ecosystem, and of rpm rebuilds only the first.</summary>
-    /// <remarks>
-    /// AlmaLinux lists successive builds of one fix as separate entries (3,576 of its packages: <c>3.6.8-41.el8</c> and
-    /// <c>3.6.8-41.el8.alma</c>). A machine that has any of them has the fix, so the oldest decides. Taken as OSV's union
-    /// of ranges, every machine that installed the first build would look vulnerable. Modular builds and others are kept apart.
-    /// </remarks>
-    static List<AffectedPackage> MergeBuilds(List<AffectedPackage> affected)
+    bool TryTarget(string ecosystemName, out Target target)
     {
-        var merged = new List<AffectedPackage>();
-        foreach (var group in affected.GroupBy(package => (package.Ecosystem, package.Name)))
+        if (_targets.TryGetValue(ecosystemName, out target!)) return true;
+        if (Ecosystem.Find(ecosystemName) is not { } ecosystem || Product(ecosystem, ecosystemName) is not { } product)
         {
-            var intervals = group.SelectMany(package => package.Intervals).Distinct().ToList();
-            if (intervals.Count > 1 && Ecosystem.Find(group.Key.Ecosystem)!.Manager == Inventory.PackageManager.Rpm
-                && intervals.TrueForAll(interval => interval is { Introduced: null, Kind: IntervalEnd.Fixed }))
+            const int shown = 64;
+            _leftOut.Add($"ecosystem {ecosystemName.AsSpan(0, Math.Min(ecosystemName.Length, shown))}");
+            return false;
+        }
+
+        target = new Target(ecosystem, product.Name, product.Cpe, ecosystem.NamesSource ? PackageNaming.Source : PackageNaming.Binary);
+        // Some hundred exist. A hostile feed shall not fill the memory with others.
+        if (_targets.Count == ProductsKeptMax) _targets.Clear();
+        _targets.Add(ecosystemName, target);
+        return true;
+    }
+
+    // Red Hat's ecosystem is a CPE without its first three segments: "Red Hat:rhel_eus:9.2::appstream".
+    static (string Name, string? Cpe)? Product(Ecosystem ecosystem, string name)
+    {
+        if (ecosystem.Family != "Red Hat") return (name, null);
+        var rest = name.AsSpan(Math.Min(name.Length, "Red Hat:".Length));
+        var channel = rest[(rest.LastIndexOf(':') + 1)..];
+        // The part (o or a) is not written. In Red Hat's repository-to-cpe.json of 2025 these channels of RHEL are /o and all but a few
+        // of the others /a. Nothing is decided by it: Red Hat tells scanners to take both for the same.
+        var part = channel is "baseos" or "server" or "client" or "workstation" or "computenode" ? "o" : "a";
+        var cpe = $"cpe:/{part}:redhat:{rest}";
+        return Cpe.ProductOf(cpe) is { } product ? (product, cpe) : null;
+    }
+
+    // ---- Values
+
+    const int NameBytesMax = 32;
+
+    // The name of a property, unescaped. Empty for one that is longer than all that are known.
+    static ReadOnlySpan<byte> NameOf(ref readonly Utf8JsonReader json, Span<byte> scratch)
+    {
+        if (!json.ValueIsEscaped) return json.ValueSpan;
+        // An escape is at most six times as long as what it stands for.
+        if (json.ValueSpan.Length > scratch.Length) return json.ValueSpan.Length > scratch.Length * 6 ? default : Long(in json, scratch);
+        try
+        {
+            return scratch[..json.CopyString(scratch)];
+        }
+        catch (InvalidOperationException)
+        {
+            return default;
+        }
+
+        static ReadOnlySpan<byte> Long(ref readonly Utf8JsonReader json, Span<byte> scratch)
+        {
+            var name = new byte[json.ValueSpan.Length];
+            try
             {
-                intervals =
-                [
-                    .. intervals.GroupBy(interval => ModularBuild.Is(interval.End)).Select(builds =>
-                        builds.Aggregate((a, b) => RpmVersion.Compare(b.End, a.End) < 0 ? b : a)),
-                ];
+                var length = json.CopyString(name);
+                if (length > scratch.Length) return default;
+                name.AsSpan(0, length).CopyTo(scratch);
+                return scratch[..length];
             }
-
-            merged.Add(new AffectedPackage(group.Key.Ecosystem, group.Key.Name, intervals));
-        }
-
-        return merged;
-    }
-
-    static string Summary(JsonElement root)
-    {
-        var text = (Member(root, "summary", JsonValueKind.String) ?? Member(root, "details", JsonValueKind.String)) is { } value
-            ? Text(value, "summary").AsSpan().Trim()
-            : default;
-        var line = text.IndexOfAny('\r', '\n');
-        if (line >= 0) text = text[..line];
-        if (text.Length <= SummaryLengthMax) return text.ToString();
-        // Not between the halves of a surrogate pair.
-        var cut = char.IsHighSurrogate(text[SummaryLengthMax - 2]) ? SummaryLengthMax - 2 : SummaryLengthMax - 1;
-        return $"{text[..cut]}…";
-    }
-
-    // severity: [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:…" }]. A v3 vector is preferred because only v3 is scored here.
-    static (string? Vector, double? Score) Cvss(JsonElement element)
-    {
-        string? other = null;
-        foreach (var entry in Objects(element, "severity"))
-        {
-            if (Name(entry, "severity.type") is not ("CVSS_V2" or "CVSS_V3" or "CVSS_V4") || Name(entry, "severity.score") is not { } vector) continue;
-            if (CvssV3.BaseScore(vector) is { } score) return (vector, score);
-            other ??= vector;
-        }
-
-        return (other, null);
-    }
-
-    static Severity SpecificSeverity(JsonElement element)
-    {
-        var severity = Severity.Unknown;
-        foreach (var field in (ReadOnlySpan<string>)["database_specific", "ecosystem_specific"])
-        {
-            if (Member(element, field, JsonValueKind.Object) is not { } specific) continue;
-            // "severity" is GitHub's and Rocky's word, "urgency" Debian's, "priority" and "ubuntu_priority" Ubuntu's.
-            foreach (var word in (ReadOnlySpan<string>)["severity", "urgency", "priority", "ubuntu_priority"])
+            catch (InvalidOperationException)
             {
-                // The schema leaves what is in these objects to the vendor: another type is no fault and no word.
-                if (specific.TryGetProperty(word, out var value) && value.ValueKind == JsonValueKind.String)
-                    severity = Worse(severity, SeverityOfWord(Text(value, word)));
+                return default;
             }
         }
+    }
 
-        // Ubuntu also writes its priority among the severities.
-        foreach (var entry in Objects(element, "severity"))
+    bool Name(ref readonly Utf8JsonReader json, string path, out string? text)
+    {
+        text = null;
+        if (json.TokenType != JsonTokenType.String) return Fail(path, JsonText.Instead(in json, "a string"));
+        var value = _text.Of(in json);
+        if (value is null) return Fail(path, JsonText.NotText);
+        if (value.Length is 0 or > NameCharsMax) return Fail(path, Length(value));
+        text = value;
+        return true;
+    }
+
+    bool Time(ref readonly Utf8JsonReader json, string path, out DateTimeOffset? time)
+    {
+        time = null;
+        if (json.TokenType != JsonTokenType.String) return Fail(path, JsonText.Instead(in json, "a string"));
+        if (!JsonText.TryTime(in json, out var value)) return Fail(path, "is not a time");
+        time = value;
+        return true;
+    }
+
+    static string Length(string text) => text.Length == 0 ? "is empty" : $"has {text.Length} characters, limit {NameCharsMax}";
+
+    bool Fail(string path, string reason)
+    {
+        _problem ??= new Problem(path, reason);
+        return false;
+    }
+
+    bool FailInEntry(string member, string reason) => Fail($"$.affected[{_affectedIndex}].{member}", reason);
+
+    bool FailInRange(string member, string reason) => Fail($"$.affected[{_affectedIndex}].ranges[{_rangeIndex}]{member}", reason);
+
+    bool FailInEvent(EventKind kind, string reason)
+    {
+        var name = kind switch
         {
-            if (Name(entry, "severity.type") == "Ubuntu" && Name(entry, "severity.score") is { } priority) severity = Worse(severity, SeverityOfWord(priority));
-        }
-
-        return severity;
+            EventKind.Introduced => "introduced",
+            EventKind.Fixed => "fixed",
+            EventKind.LastAffected => "last_affected",
+            _ => "limit",
+        };
+        return FailInRange($".events[{_eventIndex}].{name}", reason);
     }
 
     static Severity Worse(Severity a, Severity b) => a > b ? a : b;
 
-    static Severity SeverityOfWord(ReadOnlySpan<char> word)
+    /// <summary>The words of all vendors for Red Hat's four: GitHub's HIGH, Ubuntu's negligible, Debian's unimportant.</summary>
+    public static Severity SeverityOf(ReadOnlySpan<char> word)
     {
         Span<char> lower = stackalloc char[16];
         return word.Length > lower.Length ? Severity.Unknown : lower[..word.ToLowerInvariant(lower)] switch
@@ -271,8 +1145,8 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
         };
     }
 
-    // The qualitative scale of CVSS v3.1, section 5.
-    static Severity SeverityOfScore(double score) => score switch
+    // The qualitative scale of CVSS v3.1, section 5, which v4.0 has too.
+    static Severity SeverityOf(double score) => score switch
     {
         >= 9 => Severity.Critical,
         >= 7 => Severity.Important,
@@ -286,96 +1160,66 @@ sealed record OsvDocument(Advisory Advisory, bool Withdrawn, bool IsVulnerabilit
     static bool IsBugFixOrEnhancement(string id) =>
         id.Length > 5 && id[..2] is "AL" or "RH" or "RL" or "RX" && id[2..5] is "BA-" or "EA-";
 
-    static string? AdvisoryUrl(JsonElement root)
+    // In the order of events at one version.
+    enum EventKind
     {
-        foreach (var reference in Objects(root, "references"))
-        {
-            if (Name(reference, "references.type") == "ADVISORY" && Member(reference, "references.url", JsonValueKind.String) is { } url
-                && Text(url, "url") is { Length: <= 2048 } text
-                && (text.StartsWith("https://", StringComparison.Ordinal) || text.StartsWith("http://", StringComparison.Ordinal)))
-            {
-                return text;
-            }
-        }
-
-        return null;
+        Fixed,
+        Introduced,
+        LastAffected,
+        Limit,
+        Other,
     }
 
-    // CVE-YYYY-N…N with at least four digits
-    static void AddCve(SortedSet<string> cves, string id)
+    readonly record struct Event(string Version, EventKind Kind, int Range)
     {
-        if (id.Length is >= 13 and <= 32 && id.StartsWith("CVE-", StringComparison.Ordinal) && id[8] == '-'
-            && !id.AsSpan(4, 4).ContainsAnyExceptInRange('0', '9') && !id.AsSpan(9).ContainsAnyExceptInRange('0', '9'))
-        {
-            cves.Add(id);
-        }
+        public IntervalEnd End => Kind == EventKind.Fixed ? IntervalEnd.Fixed : IntervalEnd.LastAffected;
     }
 
-    static DateTimeOffset? Time(JsonElement element, string name)
+    readonly record struct Score(string? Vector, double? Value);
+
+    sealed record Problem(string Path, string Reason);
+
+    /// <summary>What an ecosystem's name stands for.</summary>
+    sealed record Target(Ecosystem Ecosystem, string Product, string? Cpe, PackageNaming Naming);
+
+    /// <summary>What statements are made for. Targets are kept, so that one ecosystem's name has one.</summary>
+    readonly record struct PackageKey(Target Target, string Name, string Module)
     {
-        if (Member(element, name, JsonValueKind.String) is not { } value) return null;
-        const DateTimeStyles utc = DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal;
-        return DateTimeOffset.TryParse(Text(value, name), CultureInfo.InvariantCulture, utc, out var time)
-            ? time
-            : throw new OsvDocumentException($"{name} is not a time");
+        public bool Equals(PackageKey other) =>
+            ReferenceEquals(Target, other.Target) && string.Equals(Name, other.Name, StringComparison.Ordinal)
+            && string.Equals(Module, other.Module, StringComparison.Ordinal);
+
+        public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal) ^ System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(Target);
     }
 
-    static string VersionOf(JsonElement value, string field)
+    struct Package
     {
-        var version = Text(value, field);
-        return version.Length is > 0 and <= NameLengthMax
-            ? version
-            : throw new OsvDocumentException($"{field}: a version has {version.Length} characters, limit {NameLengthMax}");
+        public string? Ecosystem;
+        public string? Name;
+        public string? Module;
+        public bool HasRange;
+        public Severity Severity;
+        public Score Score;
     }
 
-    static string? Name(JsonElement element, string field)
+    /// <summary>What one affected entry says of a package.</summary>
+    struct Entry
     {
-        if (Member(element, field, JsonValueKind.String) is not { } value) return null;
-        var text = Text(value, field);
-        return text.Length <= NameLengthMax ? text : throw new OsvDocumentException($"{field} has {text.Length} characters, limit {NameLengthMax}");
-    }
+        public Target Target;
+        public string Name;
 
-    /// <param name="field">Where the schema has it, for the error. The part after the last dot is the member's name.</param>
-    static JsonElement? Member(JsonElement element, string field, JsonValueKind kind)
-    {
-        var name = field.AsSpan(field.LastIndexOf('.') + 1);
-        if (!element.TryGetProperty(name, out var value)) return null;
-        // Null stands for an absent description: the schema allows it for aliases, references and severity, and writers do it with
-        // others. In what says which packages are affected it would pass for "none" and hide a vulnerability.
-        if (value.ValueKind == JsonValueKind.Null && name is not ("affected" or "package" or "ranges" or "events" or "versions")) return null;
-        return value.ValueKind == kind ? value : throw WrongType(field, value, kind);
-    }
+        /// <summary>Empty: in none.</summary>
+        public string Module;
+        public Severity Severity;
+        public Score Score;
+        public int First;
+        public int Count;
 
-    static JsonElement.ArrayEnumerator Items(JsonElement element, string field) =>
-        Member(element, field, JsonValueKind.Array) is { } array ? array.EnumerateArray() : default;
+        /// <summary>The next entry of the same package, -1 when there is none.</summary>
+        public int Next;
 
-    static IEnumerable<JsonElement> Objects(JsonElement element, string field)
-    {
-        foreach (var item in Items(element, field))
-            yield return item.ValueKind == JsonValueKind.Object ? item : throw WrongType($"an item of {field}", item, JsonValueKind.Object);
-    }
-
-    static string Text(JsonElement value, string field) =>
-        value.ValueKind == JsonValueKind.String ? value.GetString()! : throw WrongType(field, value, JsonValueKind.String);
-
-    static OsvDocumentException WrongType(string field, JsonElement value, JsonValueKind expected)
-    {
-        return new OsvDocumentException($"{field} is {Word(value.ValueKind)}, not {Word(expected)}");
-
-        static string Word(JsonValueKind kind) => kind switch
-        {
-            JsonValueKind.Object => "an object",
-            JsonValueKind.Array => "an array",
-            JsonValueKind.String => "a string",
-            JsonValueKind.Number => "a number",
-            JsonValueKind.Null => "null",
-            _ => "true or false",
-        };
+        /// <summary>Of a head: the last entry of its package.</summary>
+        public int Last;
+        public bool IsHead;
     }
 }
-
-/// <summary>A document that is skipped, and why.</summary>
-sealed class OsvDocumentException(string message) : Exception(message);
-
-/// <summary>Which versions of one package in one ecosystem are affected: those in any of the intervals.</summary>
-sealed record AffectedPackage(string Ecosystem, string Name, IReadOnlyList<VersionInterval> Intervals);

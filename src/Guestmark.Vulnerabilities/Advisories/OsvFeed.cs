@@ -61,7 +61,6 @@ public static class OsvFeed
         byte[] _buffer = new byte[64 << 10];
         int _documents;
         int _advisories;
-        int _ranges;
         int _withdrawn;
         int _notVulnerabilities;
         int _skippedDocuments;
@@ -130,7 +129,7 @@ public static class OsvFeed
                     .ThenBy(name => name.Length).ThenBy(name => name, StringComparer.Ordinal),
             ];
             return new OsvImportResult(
-                _documents, _ranges, _advisories, _withdrawn, _notVulnerabilities, _skippedEcosystems, _skippedDocuments, _skipped, ecosystems);
+                _documents, _advisories, _withdrawn, _notVulnerabilities, _skippedEcosystems, _skippedDocuments, _skipped, ecosystems);
         }
 
         void Entry(ZipArchiveEntry entry)
@@ -181,42 +180,30 @@ public static class OsvFeed
 
         void Document(string path, ReadOnlyMemory<byte> json)
         {
-            OsvDocument document;
-            try
+            var outcome = new Outcome(builder);
+            OsvDocument.Read(path, json, outcome);
+            if (outcome.Problem is { } problem)
             {
-                document = OsvDocument.Parse(json);
-            }
-            catch (OsvDocumentException e)
-            {
-                Skip(path, e.Message);
+                Skip(path, problem);
                 return;
             }
 
             _documents++;
-            _ranges += document.Ranges;
             if (_documents % ProgressEvery == 0) progress?.Report(new OsvImportProgress(_documents, _total));
-            foreach (var ecosystem in document.OtherEcosystems)
-                _skippedEcosystems[ecosystem] = _skippedEcosystems.GetValueOrDefault(ecosystem) + 1;
+            foreach (var what in outcome.LeftOut)
+            {
+                if (what == "withdrawn") _withdrawn++;
+                else if (what == "no vulnerability") _notVulnerabilities++;
+                else if (what.StartsWith("ecosystem ", StringComparison.Ordinal))
+                    _skippedEcosystems[what["ecosystem ".Length..]] = _skippedEcosystems.GetValueOrDefault(what["ecosystem ".Length..]) + 1;
+            }
 
-            var advisory = document.Advisory;
+            if (outcome.Advisory is not { } advisory) return;
             if (NewestModified is null || advisory.Modified > NewestModified) NewestModified = advisory.Modified;
-            if (document.Withdrawn)
+            _advisories++;
+            foreach (var package in advisory.Statements)
             {
-                _withdrawn++;
-                builder.Withdraw(advisory.Feed, advisory.Id, advisory.Modified);
-            }
-            else if (!document.IsVulnerability)
-            {
-                _notVulnerabilities++;
-            }
-            else if (advisory.Statements.Count > 0)
-            {
-                _advisories++;
-                builder.Add(advisory);
-                foreach (var package in advisory.Statements)
-                {
-                    if (_ecosystems.Count < EcosystemsNamedMax) _ecosystems.Add(package.Product);
-                }
+                if (_ecosystems.Count < EcosystemsNamedMax) _ecosystems.Add(package.Product);
             }
         }
 
@@ -226,12 +213,39 @@ public static class OsvFeed
             if (_skipped.Count < SkippedNamedMax) _skipped.Add(new OsvSkippedDocument(path, reason));
         }
     }
+
+    /// <summary>What one document came to, passed on to the database.</summary>
+    sealed class Outcome(SourceImport builder) : IFeedSink
+    {
+        public Advisory? Advisory { get; private set; }
+
+        public string? Problem { get; private set; }
+
+        public List<string> LeftOut { get; } = [];
+
+        public void Add(Advisory advisory)
+        {
+            Advisory = advisory;
+            builder.Add(advisory);
+        }
+
+        public void Withdraw(string feed, string id, DateTimeOffset? modified) => builder.Withdraw(feed, id, modified);
+
+        public void Add(ExploitPrediction prediction) => builder.Add(prediction);
+
+        public void Add(KnownExploited entry) => builder.Add(entry);
+
+        public void Add(VexDecision decision) => builder.Add(decision);
+
+        public void Skip(string document, string path, string reason) => Problem ??= $"{path} {reason}".TrimStart();
+
+        public void LeaveOut(string what) => LeftOut.Add(what);
+    }
 }
 
 /// <summary>What an import did. <paramref name="Documents"/> is the sum of <paramref name="Advisories"/>,
 /// <paramref name="Withdrawn"/>, <paramref name="NotVulnerabilities"/> and those that affect nothing that can be matched.</summary>
 /// <param name="Documents">OSV documents read.</param>
-/// <param name="Ranges">Ranges of type ECOSYSTEM in those that are not withdrawn.</param>
 /// <param name="Advisories">Documents given to the database.</param>
 /// <param name="Withdrawn">Documents that their vendor withdrew.</param>
 /// <param name="NotVulnerabilities">Bug fix and enhancement advisories that name no CVE.</param>
@@ -241,7 +255,6 @@ public static class OsvFeed
 /// <param name="Ecosystems">Ecosystems that the advisories are for, such as <c>AlmaLinux:8</c>: at most 100 of them, each family in the order of its releases.</param>
 public sealed record OsvImportResult(
     int Documents,
-    int Ranges,
     int Advisories,
     int Withdrawn,
     int NotVulnerabilities,

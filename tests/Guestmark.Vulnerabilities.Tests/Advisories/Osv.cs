@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json.Nodes;
 
 namespace Guestmark.Vulnerabilities.Tests;
@@ -31,15 +32,28 @@ static class Osv
         return document;
     }
 
-    /// <summary>A database of the documents, which went through files and the importer.</summary>
+    /// <summary>A database of the documents, which went through the importer.</summary>
     public static AdvisoryDatabase Database(params ReadOnlySpan<JsonObject> documents) => Builder(documents).Build();
 
     public static AdvisoryDatabaseBuilder Builder(params ReadOnlySpan<JsonObject> documents)
     {
-        using var folder = new TestKit.TemporaryFolder();
-        for (var i = 0; i < documents.Length; i++) File.WriteAllText(folder.File($"{i}.json"), documents[i].ToJsonString());
         var builder = new AdvisoryDatabaseBuilder();
-        OsvFeed.Import(folder.Path, builder, progress: null, CancellationToken.None);
+        var import = builder.Import("osv/test", FeedName.Osv, "test", ImportMode.Replace);
+        for (var i = 0; i < documents.Length; i++) OsvDocument.Read($"{i}.json", Bytes(documents[i]), import);
+        Assert.Empty(import.SkippedParts);
+        import.Complete("", DateTimeOffset.UnixEpoch);
         return builder;
     }
+
+    /// <summary>What is read of one document.</summary>
+    public static FeedRecord Read(JsonNode document) => Read(Bytes(document));
+
+    public static FeedRecord Read(ReadOnlyMemory<byte> document)
+    {
+        var record = new FeedRecord();
+        OsvDocument.Read("x.json", document, record);
+        return record;
+    }
+
+    static byte[] Bytes(JsonNode document) => Encoding.UTF8.GetBytes(document.ToJsonString());
 }

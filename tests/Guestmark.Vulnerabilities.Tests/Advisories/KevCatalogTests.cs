@@ -1,0 +1,82 @@
+using System.Text;
+using Guestmark.TestKit;
+
+namespace Guestmark.Vulnerabilities.Tests;
+
+public sealed class KevCatalogTests
+{
+    const string Catalog = """
+        {"catalogVersion": "2025.08.25", "count": 2, "vulnerabilities": [
+          {"cveID": "CVE-2025-48384", "vendorProject": "Git", "dateAdded": "2025-08-25", "dueDate": "2025-09-15", "requiredAction": "Apply\nmore",
+           "knownRansomwareCampaignUse": "Known", "cwes": ["CWE-59"]},
+          {"cveID": "CVE-2020-29583", "dateAdded": "2021-11-03", "knownRansomwareCampaignUse": "Unknown", "dueDate": null}]}
+        """;
+
+    static FeedRecord Read(string json)
+    {
+        var record = new FeedRecord();
+        KevCatalog.Read("kev.json", new MemoryStream(Encoding.UTF8.GetBytes(json)), record, CancellationToken.None);
+        return record;
+    }
+
+    [TestDataFact]
+    public void The_catalogue_of_CISA_is_read()
+    {
+        var record = new FeedRecord();
+        using (var stream = File.OpenRead(Repository.TestDataPath("kev/known_exploited_vulnerabilities.json")))
+            KevCatalog.Read("kev.json", stream, record, CancellationToken.None);
+        Assert.Empty(record.Skipped);
+        Assert.Equal(1404, record.KnownExploited.Count);
+        Assert.Equal(
+            new KnownExploited(
+                "CVE-2025-48384",
+                new DateOnly(2025, 8, 25),
+                new DateOnly(2025, 9, 15),
+                Ransomware: false,
+                "Apply mitigations per vendor instructions, follow applicable BOD 22-01 guidance for cloud services, or discontinue use of the product if mitigations are unavailable."),
+            record.KnownExploited[0]);
+        Assert.Equal(("CVE-2020-29583", new DateOnly(2021, 11, 3)), (record.KnownExploited[^1].Cve, record.KnownExploited[^1].Added));
+        // grep -c '"knownRansomwareCampaignUse": "Known"'
+        Assert.Equal(RansomwareEntries, record.KnownExploited.Count(entry => entry.Ransomware));
+    }
+
+    const int RansomwareEntries = 293;
+
+    [Fact]
+    public void An_entry_needs_no_more_than_id_and_date()
+    {
+        var record = Read(Catalog);
+        Assert.Empty(record.Skipped);
+        Assert.Equal(
+            [
+                new KnownExploited("CVE-2025-48384", new DateOnly(2025, 8, 25), new DateOnly(2025, 9, 15), Ransomware: true, "Apply"),
+                new KnownExploited("CVE-2020-29583", new DateOnly(2021, 11, 3), null, Ransomware: false, ""),
+            ],
+            record.KnownExploited);
+    }
+
+    [Theory]
+    [InlineData("\"count\": 2", "\"count\": 3", "$.count is 3, but there are 2 vulnerabilities", 2)]
+    [InlineData("\"count\": 2", "\"count\": \"2\"", "$.count is a string, not a whole number", 2)]
+    [InlineData("\"CVE-2020-29583\"", "\"CVE-20\"", "$.vulnerabilities[1].cveID is 'CVE-20', no CVE id", 1)]
+    [InlineData("\"CVE-2020-29583\"", "7", "$.vulnerabilities[1].cveID is a number (7), not a string", 1)]
+    [InlineData("\"cveID\": \"CVE-2020-29583\", ", "", "$.vulnerabilities[1].cveID is absent", 1)]
+    [InlineData("\"2021-11-03\"", "\"2021-02-30\"", "$.vulnerabilities[1].dateAdded is '2021-02-30', no date (YYYY-MM-DD)", 1)]
+    [InlineData("\"2021-11-03\"", "null", "$.vulnerabilities[1].dateAdded is null, not a string", 1)]
+    [InlineData("\"dateAdded\": \"2021-11-03\", ", "", "$.vulnerabilities[1].dateAdded is absent", 1)]
+    [InlineData("\"vulnerabilities\"", "\"entries\"", "$.vulnerabilities is absent: no catalogue of known exploited vulnerabilities", 0)]
+    [InlineData("]}", "", " not valid JSON", 2)]
+    public void What_cannot_be_read_is_named_and_the_rest_is_read(string from, string to, string reason, int entries)
+    {
+        var at = Catalog.LastIndexOf(from, StringComparison.Ordinal);
+        var record = Read(string.Concat(Catalog.AsSpan(0, at), to, Catalog.AsSpan(at + from.Length)));
+        Assert.StartsWith(reason, Assert.Single(record.Skipped));
+        Assert.Equal(entries, record.KnownExploited.Count);
+    }
+
+    [Theory]
+    [InlineData("[]", "$ is an array, not an object")]
+    [InlineData("""{"vulnerabilities": 5}""", "$.vulnerabilities is a number (5), not an array")]
+    [InlineData("""{"vulnerabilities": [[]]}""", "$.vulnerabilities[0] is an array, not an object")]
+    public void Another_shape_is_named(string json, string reason) => Assert.Equal(reason, Read(json).Skipped[0]);
+}
