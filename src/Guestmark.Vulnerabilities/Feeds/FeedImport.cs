@@ -1,0 +1,337 @@
+namespace Guestmark.Vulnerabilities;
+
+/// <summary>What is imported, and how.</summary>
+public sealed record FeedImportOptions
+{
+    /// <summary>File, folder or archive.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Where it came from, when <see cref="Path"/> is a copy of that. Default: the path itself.</summary>
+    public string? Uri { get; init; }
+
+    /// <summary>What tells whether there is something newer, as the server said it. See <see cref="AdvisorySource.Version"/>.</summary>
+    public string Version { get; init; } = "";
+
+    /// <summary>The source that everything belongs to. Null: each document's own (see docs/operating/vulnerability-data.md).</summary>
+    public string? Source { get; init; }
+
+    /// <summary>Adds to what a source has. Default: archives, folders and files that are a whole feed replace it, single documents are added.</summary>
+    public bool Add { get; init; }
+
+    /// <summary>Takes a feed with half as many documents as before, or fewer.</summary>
+    public bool AllowShrink { get; init; }
+
+    /// <summary>Takes CSAF documents for decisions of the operator, whoever published them. Default: those of publishers of category <c>user</c>.</summary>
+    public bool CsafDecisions { get; init; }
+
+    /// <summary>What the packages of an updateinfo.xml are part of, which it does not say: <c>AlmaLinux:9</c>.</summary>
+    public string? Product { get; init; }
+
+    public FeedLimits Limits { get; init; } = new();
+}
+
+/// <summary>What an import did.</summary>
+/// <param name="Sources">What came to each source, in the order in which documents of it were found.</param>
+/// <param name="Skipped">Files and members that were no readable document of any source.</param>
+/// <param name="SkippedParts">The first 1,000 of those, by name.</param>
+/// <param name="LeftOut">What belongs to no source and was left out on purpose, with how often.</param>
+public sealed record FeedImportResult(
+    IReadOnlyList<FeedSourceResult> Sources, int Skipped, IReadOnlyList<SkippedPart> SkippedParts, IReadOnlyDictionary<string, int> LeftOut);
+
+/// <summary>What came to one source.</summary>
+/// <param name="Source">As it is now.</param>
+/// <param name="DocumentsBefore">How many documents it had. 0: it is new.</param>
+/// <param name="Added">Documents, entries and decisions that were read, also those that it had.</param>
+/// <param name="Withdrawn">Documents that were taken back.</param>
+/// <param name="SkippedParts">The first 1,000 of what could not be read, by name.</param>
+/// <param name="LeftOut">What was understood and left out on purpose, with how often.</param>
+public sealed record FeedSourceResult(
+    AdvisorySource Source, ImportMode Mode, int DocumentsBefore, int Added, int Withdrawn, IReadOnlyList<SkippedPart> SkippedParts,
+    IReadOnlyDictionary<string, int> LeftOut);
+
+/// <summary>Brings a path's documents into the sources of a database.</summary>
+public static class FeedImport
+{
+    /// <summary>Reads everything, and then makes it the content of its sources: of all or, when it throws, of none.</summary>
+    /// <exception cref="FeedException">The path cannot be read, is damaged, has no document, or has far fewer than before.</exception>
+    public static FeedImportResult Run(
+        FeedImportOptions options, AdvisoryDatabaseBuilder builder, TimeProvider time, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(builder);
+        var run = new FeedImportRun(options, builder, time, cancellationToken);
+        var input = new FeedInput(run, options.Limits, new FeedMeter(progress, time, options.Uri ?? options.Path), cancellationToken);
+        if (Directory.Exists(options.Path)) input.Deleted = run.ReadListings(options.Path);
+        input.Read(options.Path);
+        return run.Complete(options.Version);
+    }
+}
+
+/// <summary>One import while it runs. Documents come one after another; nothing counts before <see cref="Complete"/>.</summary>
+sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder builder, TimeProvider time, CancellationToken cancellationToken) : IFeedReader
+{
+    const int SkippedNamedMax = 1000;
+    const string NoSource = "";
+
+    readonly Dictionary<string, SourceImport> _imports = new(StringComparer.Ordinal);
+    readonly List<SourceImport> _order = [];
+    readonly List<SkippedPart> _skippedParts = [];
+    readonly SortedDictionary<string, int> _leftOut = new(StringComparer.Ordinal);
+    readonly CsafOrigin _csaf = new();
+    readonly IReadOnlyDictionary<string, DateTimeOffset> _none = new Dictionary<string, DateTimeOffset>();
+    IReadOnlyDictionary<string, DateTimeOffset>? _deleted;
+    (string Host, string Engine, string Category, string Name) _lastCsaf = ("", "", "", NoSource);
+    int _skipped;
+    bool _isContinued;
+
+    /// <summary>The operator's word for where documents come from.</summary>
+    string Uri => options.Uri ?? options.Path;
+
+    /// <summary>deletions.csv and changes.csv of a folder.</summary>
+    /// <returns>The paths of documents that are not to be read, because their provider deleted them.</returns>
+    public IReadOnlySet<string> ReadListings(string folder)
+    {
+        var deletions = Listing(CsafListing.DeletionsName);
+        _deleted = deletions.Count == 0 ? _none : CsafListing.Deleted(deletions, Listing(CsafListing.ChangesName));
+        return _deleted.Keys.ToHashSet(StringComparer.Ordinal);
+
+        IReadOnlyDictionary<string, DateTimeOffset> Listing(string name)
+        {
+            var path = System.IO.Path.Combine(folder, name);
+            if (!File.Exists(path)) return _none;
+            try
+            {
+                using var stream = File.OpenRead(path);
+                return CsafListing.Read(stream, options.Limits.Documents, (line, reason) => Skip(path, $"{line}: {reason}"));
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new FeedException($"{path}: {e.Message}", e);
+            }
+        }
+    }
+
+    /// <summary>Goes on with the source that was imported before, also when no document of it is new.</summary>
+    public void Continue()
+    {
+        if (options.Source is not { } name || builder.Source(name) is not { } source) return;
+        var import = builder.Import(name, source.Format, Uri, ImportMode.Add);
+        _imports.Add(name, import);
+        _order.Add(import);
+        _isContinued = true;
+    }
+
+    /// <summary>Documents that their provider deleted, by path, which also go where they were imported before.</summary>
+    public void Delete(IReadOnlyDictionary<string, DateTimeOffset> deleted) => _deleted = deleted;
+
+    public void Read(FeedDocument document)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        switch (document.Kind.Format)
+        {
+            case FeedFormat.Csaf:
+                _csaf.Read(document.Content.Span);
+                if (options.CsafDecisions || _csaf.PublisherCategory is "user")
+                {
+                    CsafDecisions.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex));
+                }
+                else
+                {
+                    var name = options.Source ?? CsafSource(document);
+                    CsafDocument.Read(document.Name, document.Content, Import(document, name, FormatOf(name)));
+                }
+
+                break;
+            case FeedFormat.Osv:
+                OsvDocument.Read(document.Name, document.Content, Import(document, Named("osv", document.Origin), FeedName.Osv));
+                break;
+            case FeedFormat.OpenVex:
+                OpenVexDocument.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex));
+                break;
+            case FeedFormat.CycloneDx:
+                CycloneDxVex.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex));
+                break;
+            case FeedFormat.Kev:
+                KevCatalog.Read(document.Name, document.Stream!, Import(document, "kev", FeedName.Kev), cancellationToken);
+                break;
+            case FeedFormat.Epss:
+                EpssScores.Read(document.Name, document.Stream!, Import(document, "epss", FeedName.Epss), cancellationToken);
+                break;
+            case FeedFormat.DebianTracker:
+                DebianTracker.Read(document.Name, document.Stream!, Import(document, "debian-tracker", FeedName.DebianTracker), cancellationToken);
+                break;
+            case FeedFormat.AlpineSecdb:
+                var secdb = document.Kind.Detail.Length > 0 ? $"alpine-secdb/{document.Kind.Detail}" : Named("alpine-secdb", document.Name);
+                AlpineSecdb.Read(document.Name, document.Stream!, Import(document, secdb, FeedName.AlpineSecdb), cancellationToken);
+                break;
+            case FeedFormat.Oval:
+                OvalDefinitions.Read(document.Name, document.Stream!, Import(document, Named("oval", document.Name), FeedName.Oval), cancellationToken);
+                break;
+            case FeedFormat.UpdateInfo when options.Product is { } product:
+                UpdateInfo.Read(
+                    document.Name, document.Stream!, product, Import(document, $"updateinfo/{product}", FeedName.UpdateInfo), cancellationToken);
+                break;
+            case FeedFormat.UpdateInfo:
+                Skip(document.Name, "an updateinfo.xml does not say which product it is for: import it with --product, such as --product AlmaLinux:9");
+                break;
+            default:
+                Skip(document.Name, document.Kind.Detail);
+                break;
+        }
+    }
+
+    public void Skip(string document, string reason)
+    {
+        _skipped++;
+        if (_skippedParts.Count < SkippedNamedMax) _skippedParts.Add(new SkippedPart(document, "", reason));
+    }
+
+    public void LeaveOut(string what) => _leftOut[what] = _leftOut.GetValueOrDefault(what) + 1;
+
+    /// <summary>Makes what was read the content of its sources.</summary>
+    /// <exception cref="FeedException">There was nothing, or too little. No source changes then.</exception>
+    public FeedImportResult Complete(string version)
+    {
+        foreach (var import in _order.Where(import => import.Format is FeedName.Csaf or FeedName.RedHatVex))
+        {
+            foreach (var (path, at) in _deleted ?? _none) import.Withdraw(import.Format, CsafListing.IdOf(path), at);
+        }
+
+        if (!_isContinued && _order.Sum(import => import.Added + import.Withdrawn + import.LeftOut.Count) == 0) throw new FeedException(WhyNothing());
+        foreach (var import in _order) Check(import);
+        cancellationToken.ThrowIfCancellationRequested();
+        var results = new List<FeedSourceResult>();
+        foreach (var import in _order)
+        {
+            var before = builder.Source(import.Name)?.Documents ?? 0;
+            var source = import.Complete(version, time.GetUtcNow());
+            results.Add(new FeedSourceResult(source, import.Mode, before, import.Added, import.Withdrawn, import.SkippedParts, import.LeftOut));
+        }
+
+        return new FeedImportResult(results, _skipped, _skippedParts, _leftOut);
+    }
+
+    void Check(SourceImport import)
+    {
+        // What the operator decided is theirs to take back.
+        if (import.Mode is ImportMode.Add || import.Format is FeedName.Vex || options.AllowShrink) return;
+        var before = builder.Source(import.Name)?.Documents ?? 0;
+        var documents = import.Count;
+        if (documents > 0 && documents > before / 2.0) return;
+        if (before == 0 && import.LeftOut.Count > 0) return;
+        if (before == 0) throw new FeedException($"{Uri}: no document for {import.Name} in it{Skipped(import)}");
+        throw new FeedException(
+            $"{Uri}: {import.Name} would have {documents} documents and has {before} now: a feed that loses half or more of them is likely cut or damaged. "
+            + $"What was imported before stays. If the feed is right, import it with --allow-shrink{Skipped(import)}");
+    }
+
+    string WhyNothing()
+    {
+        var parts = _order.SelectMany(import => import.SkippedParts).Concat(_skippedParts).ToList();
+        var why = parts.Count == 0 ? "" : $" (skipped {_skipped + _order.Sum(import => import.Skipped)}, the first: {Words(parts[0])})";
+        return $"{Uri}: no document of a known format in it{why}";
+    }
+
+    static string Skipped(SourceImport import) =>
+        import.Skipped == 0 ? "" : $" (skipped {import.Skipped}, the first: {Words(import.SkippedParts[0])})";
+
+    static string Words(SkippedPart part) => $"{part.Document}: {(part.Path.Length > 0 ? $"{part.Path}: " : "")}{part.Reason}";
+
+    SourceImport Import(FeedDocument document, string name, string format)
+    {
+        name = options.Source ?? name;
+        if (_imports.TryGetValue(name, out var import))
+        {
+            if (import.Format == format) return import;
+            throw new FeedException($"{Uri}: {document.Name} is {format} and others are {import.Format}: give them without --source {name}, or one by one");
+        }
+
+        if (builder.Source(name) is { } known && known.Format != format)
+            throw new FeedException($"{Uri}: {document.Name} is {format}, the source {name} holds {known.Format}: choose another name with --source");
+        // A document that is a whole feed, or everything that a file of the operator's decides, replaces what it was before.
+        var isWhole = !document.IsSingle || document.Stream is not null || (format is FeedName.Vex && options.Source is null);
+        import = builder.Import(name, format, Uri, isWhole && !options.Add ? ImportMode.Replace : ImportMode.Add);
+        _imports.Add(name, import);
+        _order.Add(import);
+        return import;
+    }
+
+    /// <summary>The source of the CSAF document that <see cref="_csaf"/> was read from.</summary>
+    string CsafSource(FeedDocument document)
+    {
+        // Red Hat's deleted documents have nothing but an id and a status.
+        if (_csaf.Host.Length == 0 && _lastCsaf.Name.Length > 0) return _lastCsaf.Name;
+        if (_csaf.Host.Length == 0) return builder.Source(RedHatVex) is null ? "csaf/unknown" : RedHatVex;
+        if (_lastCsaf.Name.Length == 0 || _lastCsaf.Host != _csaf.Host || _lastCsaf.Engine != _csaf.Engine || _lastCsaf.Category != _csaf.Category)
+        {
+            var name = !_csaf.IsRedHatVex ? $"csaf/{_csaf.Host}"
+                : _csaf.Engine is "CSAF Generator" || Uri.Contains("vex-feed", StringComparison.Ordinal)
+                    || document.Origin.Contains("vex-feed", StringComparison.Ordinal) ? RedHatVexFeed
+                : RedHatVex;
+            _lastCsaf = (_csaf.Host, _csaf.Engine, _csaf.Category, name);
+        }
+
+        return _lastCsaf.Name;
+    }
+
+    string FormatOf(string source) =>
+        source is RedHatVex or RedHatVexFeed || _csaf.IsRedHatVex ? FeedName.RedHatVex : FeedName.Csaf;
+
+    /// <summary>The name of a source that is named after a file or folder.</summary>
+    string Named(string family, string path)
+    {
+        // A copy that was fetched is called after where it came from.
+        var name = FeedSourceName.Of(path == options.Path ? Uri : path);
+        return name.Length > 0 ? $"{family}/{name}" : family;
+    }
+
+    const string RedHatVex = "redhat-vex";
+    const string RedHatVexFeed = "redhat-vex-feed";
+}
+
+/// <summary>Names sources after files.</summary>
+static class FeedSourceName
+{
+    static readonly string[] Extensions = [".json", ".xml", ".csv", ".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".oval", ".openvex", ".vex", ".cdx"];
+
+    /// <summary>Names that say nothing, so that their folder's is taken: the bucket of OSV has AlmaLinux/all.zip.</summary>
+    static readonly string[] Unspecific = ["all", "data", "osv", "main", "master", "latest", "feed", "advisories"];
+
+    /// <summary>File name without date and extensions, in lower case: <c>almalinux-osv-database</c>.</summary>
+    public static string Of(string pathOrUri)
+    {
+        var query = pathOrUri.Contains("://", StringComparison.Ordinal) ? pathOrUri.IndexOfAny(['?', '#']) : -1;
+        var path = (query < 0 ? pathOrUri : pathOrUri[..query]).TrimEnd('/');
+        if (path is "" or "." or ".." || path.EndsWith("/.", StringComparison.Ordinal) || path.EndsWith("/..", StringComparison.Ordinal))
+            path = System.IO.Path.GetFullPath(path.Length == 0 ? "/" : path).TrimEnd('/');
+        var slash = path.LastIndexOf('/');
+        var name = WithoutDate(WithoutExtensions(path[(slash + 1)..])).ToLowerInvariant();
+        if (slash <= 0 || (name.Length > 0 && !Unspecific.Contains(name))) return name;
+        var folder = path[..slash];
+        var parent = WithoutExtensions(folder[(folder.LastIndexOf('/') + 1)..]).ToLowerInvariant();
+        return parent.Length > 0 && !parent.Contains(':') ? parent : name;
+    }
+
+    static string WithoutExtensions(string name)
+    {
+        while (System.IO.Path.GetExtension(name) is { Length: > 0 } extension && name.Length > extension.Length
+            && Extensions.Contains(extension, StringComparer.OrdinalIgnoreCase))
+        {
+            name = name[..^extension.Length];
+        }
+
+        return name;
+    }
+
+    /// <summary>Without a date at the end, <c>-2023-10-31</c> or <c>_20231031</c>.</summary>
+    static string WithoutDate(string name)
+    {
+        foreach (var format in (ReadOnlySpan<string>)["yyyy-MM-dd", "yyyyMMdd"])
+        {
+            var start = name.Length - format.Length;
+            if (start > 1 && name[start - 1] is '-' or '_' or '.' && DateOnly.TryParseExact(name.AsSpan(start), format, out _)) return name[..(start - 1)];
+        }
+
+        return name;
+    }
+}
