@@ -5,7 +5,7 @@ namespace Guestmark;
 /// <summary>Standard output for tables.</summary>
 static class Terminal
 {
-    const int RedirectedColumns = 200;
+    const int RedirectedColumns = 500;
 
     /// <summary>Into a file or a pipe go no escape sequences, and a table is as wide as it needs to be.</summary>
     public static IAnsiConsole Output()

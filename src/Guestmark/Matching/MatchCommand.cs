@@ -57,7 +57,7 @@ static class MatchCommand
                     parsed.GetValue(root), parsed.GetValue(sbom), parsed.GetValue(inventory), parsed.GetValue(distro), parsed.GetValue(languages), parsed.GetValue(mapping)),
                 cancellationToken);
             var file = parsed.GetRequiredValue(database);
-            using var opened = AdvisoryFile.Open(file);
+            var opened = AdvisoryFile.Open(file);
             var matcher = new Matcher(opened, new MatchOptions { IncludeNotAffected = parsed.GetValue(all) });
             if (parsed.GetValue(explain) is { } cve)
             {
@@ -120,7 +120,7 @@ static class MatchCommand
                     throw new CommandException($"--vex {file}: it has {other.Source.Format} and no decisions; `guestmark vulndb import` takes advisories");
                 foreach (var part in result.Sources.SelectMany(source => source.SkippedParts).Concat(result.SkippedParts))
                     Console.Error.WriteLine(TerminalText.Printable($"note: --vex {part.Document}: {(part.Path.Length > 0 ? part.Path + ": " : "")}{part.Reason}"));
-                using var built = builder.Build();
+                var built = builder.Build();
                 decisions.AddRange(built.Decisions);
             }
             catch (FeedException e)

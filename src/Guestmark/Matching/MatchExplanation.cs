@@ -1,7 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Guestmark.CommandLine;
-using Guestmark.Inventory;
 using Guestmark.Vulnerabilities;
 
 namespace Guestmark;

@@ -80,7 +80,7 @@ static class VulndbCommand
                 return true;
             });
 
-            using var written = AdvisoryFile.Open(file);
+            var written = AdvisoryFile.Open(file);
             if (json)
             {
                 PrintJson(writer =>
@@ -188,7 +188,7 @@ static class VulndbCommand
                 return results.Exists(result => result.Import is not null);
             });
 
-            using var written = AdvisoryFile.Open(path);
+            var written = AdvisoryFile.Open(path);
             if (parsed.GetRequiredValue(output) == "json") PrintJson(writer => WriteUpdates(writer, results, path, written));
             else PrintUpdates(results, parsed.GetValue(verbose), path, written);
             foreach (var failed in results.Where(result => result.Error is not null))
@@ -210,7 +210,7 @@ static class VulndbCommand
         command.SetAction(parsed =>
         {
             var file = parsed.GetRequiredValue(database);
-            using var opened = AdvisoryFile.Open(file);
+            var opened = AdvisoryFile.Open(file);
             if (parsed.GetRequiredValue(output) == "json")
             {
                 PrintJson(writer =>
@@ -257,14 +257,14 @@ static class VulndbCommand
                 foreach (var source in sources)
                 {
                     if (builder.Remove(source)) continue;
-                    using var present = AdvisoryFile.Open(file);
+                    var present = AdvisoryFile.Open(file);
                     var known = present.Sources.Count == 0 ? "the database is empty" : $"it has {string.Join(", ", present.Sources.Select(known => known.Name))}";
                     throw new CommandException($"{file}: there is no source '{source}': {known}. Nothing was removed.");
                 }
 
                 return Task.FromResult(true);
             });
-            using var written = AdvisoryFile.Open(file);
+            var written = AdvisoryFile.Open(file);
             foreach (var source in sources) await Console.Out.WriteLineAsync(TerminalText.Printable($"{source}: removed"));
             await Console.Out.WriteLineAsync(Describe(file, written));
             return ExitCode.Done;
