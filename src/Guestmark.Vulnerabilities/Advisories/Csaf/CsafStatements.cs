@@ -12,6 +12,7 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
     readonly List<(CsafTarget Target, CsafSaid Said)> _entries = [];
     readonly HashSet<(int Name, int Version)> _fixedBuilds = [];
     readonly HashSet<(int Product, int Name, int Version)> _fixedHere = [];
+    readonly HashSet<(int Product, int Version)> _fixedVersions = [];
     readonly HashSet<(int Product, int Name)> _affected = [];
     readonly HashSet<(int Product, int Name)> _ranged = [];
     readonly Dictionary<RowKey, int> _rowOf = [];
@@ -96,6 +97,7 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
     {
         _fixedBuilds.Clear();
         _fixedHere.Clear();
+        _fixedVersions.Clear();
         _affected.Clear();
         _ranged.Clear();
         _rowOf.Clear();
@@ -112,6 +114,7 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
             {
                 _fixedBuilds.Add((package.Name, package.Version));
                 _fixedHere.Add((target.Product, package.Name, package.Version));
+                _fixedVersions.Add((target.Product, package.Version));
             }
             else if (package.Range != 0)
             {
@@ -260,7 +263,11 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
                 return package.Range != 0 ? Extent.FixedInRange : Extent.FixedIn;
 
             case CsafStatus.NotAffected when target.OfDistribution && isNamed:
-                return _affected.Contains((target.Product, package.Name)) ? Extent.Exactly : Extent.All;
+                // A source package counts for all that is built of it, of which some may be fixed in this very build.
+                return _affected.Contains((target.Product, package.Name))
+                    || (package.Naming == PackageNaming.Source && _fixedVersions.Contains((target.Product, package.Version)))
+                    ? Extent.Exactly
+                    : Extent.All;
 
             case CsafStatus.Affected or CsafStatus.UnderInvestigation when target.OfDistribution && isNamed:
                 if (_fixedHere.Contains((target.Product, package.Name, package.Version)))
