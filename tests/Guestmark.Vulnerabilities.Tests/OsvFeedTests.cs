@@ -15,7 +15,7 @@ public sealed class OsvFeedTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [TestDataFact]
-    public void Samples_of_all_vendors_are_read_and_others_counted()
+    public void Samples_of_all_vendors_are_read()
     {
         // The folder also holds the OSV schema and six files of another tool (golden/), which are no OSV documents.
         var result = OsvFeed.Import(Repository.TestDataPath("osv"), _builder, progress: null, CancellationToken.None);
@@ -24,7 +24,7 @@ public sealed class OsvFeedTests : IDisposable
         Assert.Equal(
             "osv-schema.json",
             Assert.Single(result.Skipped.Select(skipped => skipped.Path), path => !path.Contains("/golden/", StringComparison.Ordinal)).Split('/')[^1]);
-        Assert.Equal(["Alpine:v3.18", "Chainguard", "Wolfi"], result.SkippedEcosystems.Keys);
+        Assert.Empty(result.SkippedEcosystems);
     }
 
     [TestDataTheory]
@@ -82,7 +82,7 @@ public sealed class OsvFeedTests : IDisposable
             [
                 "array.json: $ is an array, not an object",
                 "cut.json: not valid JSON",
-                "deep.json: not valid JSON",
+                "deep.json: $ is an array, not an object",
                 "large.json: 67108865 bytes or more, limit 67108864",
                 "no-id.json: $.id is absent",
                 "surrogate.json: $.id is not valid UTF-8 or has an unpaired surrogate",
@@ -94,12 +94,12 @@ public sealed class OsvFeedTests : IDisposable
     [Fact]
     public void Documents_without_an_advisory_are_no_error_and_the_result_says_why()
     {
-        File.WriteAllText(_folder.File("1.json"), Osv.Document("TEST-1", "Alpine:v3.18", "p", ("introduced", "0")).ToJsonString());
-        Assert.Equal("of 1 documents: 1 that name no package of a supported ecosystem (but Alpine:v3.18)", WhyNoAdvisory());
+        File.WriteAllText(_folder.File("1.json"), Osv.Document("TEST-1", "Android", "p", ("introduced", "0")).ToJsonString());
+        Assert.Equal("of 1 documents: 1 that name no package of a supported ecosystem (but Android)", WhyNoAdvisory());
         File.WriteAllText(_folder.File("2.json"), Osv.Document("TEST-2", "AlmaLinux:8", "p").With("withdrawn", "2024-02-01T00:00:00Z").ToJsonString());
         File.WriteAllText(_folder.File("3.json"), Osv.Document("ALBA-2024:1", "AlmaLinux:8", "p").With("related", new JsonArray()).ToJsonString());
         Assert.Equal(
-            "of 3 documents: 1 withdrawn, 1 about bug fixes or enhancements only, 1 that name no package of a supported ecosystem (but Alpine:v3.18)",
+            "of 3 documents: 1 withdrawn, 1 about bug fixes or enhancements only, 1 that name no package of a supported ecosystem (but Android)",
             WhyNoAdvisory());
         File.WriteAllText(_folder.File("4.json"), Osv.Document("TEST-4", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString());
         Assert.Null(WhyNoAdvisory());
@@ -110,7 +110,7 @@ public sealed class OsvFeedTests : IDisposable
     [Fact]
     public void Ecosystems_that_came_in_are_named_in_order_and_at_most_a_hundred()
     {
-        string[] ecosystems = ["Debian:12", "AlmaLinux:9", "AlmaLinux:10", "AlmaLinux:8", "AlmaLinux:8", "Wolfi"];
+        string[] ecosystems = ["Debian:12", "AlmaLinux:9", "AlmaLinux:10", "AlmaLinux:8", "AlmaLinux:8", "Android"];
         for (var i = 0; i < ecosystems.Length; i++)
             File.WriteAllText(_folder.File($"{i}.json"), Osv.Document($"TEST-{i}", ecosystems[i], "p", ("introduced", "0")).ToJsonString());
         var withdrawn = Osv.Document("TEST-W", "AlmaLinux:7", "p", ("introduced", "0")).With("withdrawn", "2024-02-01T00:00:00Z");

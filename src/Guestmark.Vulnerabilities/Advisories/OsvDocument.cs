@@ -547,7 +547,7 @@ sealed class OsvDocument
             if (type == "Ubuntu") severity = Worse(severity, SeverityOf(text));
             var rank = type switch { "CVSS_V3" => 3, "CVSS_V4" => 2, "CVSS_V2" => 1, _ => 0 };
             if (rank == 0) continue;
-            var value = CvssV3.BaseScore(text);
+            double? value = Cvss.TryParse(text, out var cvss) ? cvss.BaseScore : null;
             // One that can be scored is before any that cannot.
             if (value is not null) rank += 3;
             if (rank <= best) continue;
@@ -689,7 +689,7 @@ sealed class OsvDocument
             var modular = isRpm && ModularBuild.Is(version);
             _entries.Add(model with
             {
-                Name = name!,
+                Name = model.Target.Ecosystem.NormalizeName(name!),
                 Module = modular ? ModularBuild.UnknownStream : "",
                 First = _intervals.Count,
             });
@@ -962,7 +962,7 @@ sealed class OsvDocument
     void AddEntry(Target target, string module, int first, int count) => _entries.Add(new Entry
     {
         Target = target,
-        Name = _package.Name!,
+        Name = target.Ecosystem.NormalizeName(_package.Name!),
         Module = module,
         Severity = _package.Severity,
         Score = _package.Score,

@@ -86,4 +86,27 @@ public sealed class EpssScoresTests
         Assert.Equal(new ExploitPrediction("CVE-2024-299999", 0.99999f, 0.5f), record.Predictions[^1]);
         Assert.Equal(rows, record.Predictions.Select(prediction => prediction.Cve).Distinct().Count());
     }
+
+    [Trait("Category", "Fuzz")]
+    [Fact]
+    public void Damaged_files_are_read_or_named()
+    {
+        var inputs = int.TryParse(Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS"), out var many) ? many : 2000;
+        var seed = Encoding.UTF8.GetBytes(Good);
+        var random = new Random(8);
+        var read = 0;
+        var skipped = 0;
+        for (var i = 0; i < inputs; i++)
+        {
+            var bytes = (byte[])seed.Clone();
+            for (var edits = random.Next(1, 4); edits > 0; edits--) bytes[random.Next(bytes.Length)] = random.Next(3) == 0 ? (byte)",\n\"#"[random.Next(4)] : (byte)random.Next(256);
+            var record = new FeedRecord();
+            EpssScores.Read("epss.csv", new MemoryStream(bytes), record, CancellationToken.None);
+            Assert.All(record.Predictions, prediction => Assert.True(prediction is { Score: >= 0 and <= 1, Percentile: >= 0 and <= 1 }));
+            read += record.Predictions.Count;
+            skipped += record.Skipped.Count;
+        }
+
+        Assert.True(read > inputs / 4 && skipped > inputs / 4, $"{read} read, {skipped} skipped: the damage does not reach both");
+    }
 }

@@ -79,4 +79,31 @@ public sealed class KevCatalogTests
     [InlineData("""{"vulnerabilities": 5}""", "$.vulnerabilities is a number (5), not an array")]
     [InlineData("""{"vulnerabilities": [[]]}""", "$.vulnerabilities[0] is an array, not an object")]
     public void Another_shape_is_named(string json, string reason) => Assert.Equal(reason, Read(json).Skipped[0]);
+
+    [Trait("Category", "Fuzz")]
+    [Fact]
+    public void Damaged_catalogues_are_read_or_named()
+    {
+        var inputs = int.TryParse(Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS"), out var many) ? many : 2000;
+        string[] pieces = ["null", "[]", "{}", "1e9", "\"\\ud800\"", "\"", "}", ",", "\"cveID\":\"CVE-2024-0001\",", "é", "9"];
+        var random = new Random(6);
+        var read = 0;
+        var skipped = 0;
+        for (var i = 0; i < inputs; i++)
+        {
+            var text = new StringBuilder(Catalog);
+            for (var edits = random.Next(1, 4); edits > 0; edits--)
+            {
+                var at = random.Next(text.Length);
+                if (random.Next(2) == 0) text.Remove(at, random.Next(Math.Min(30, text.Length - at)));
+                text.Insert(at, pieces[random.Next(pieces.Length)]);
+            }
+
+            var record = Read(text.ToString());
+            read += record.KnownExploited.Count;
+            skipped += record.Skipped.Count;
+        }
+
+        Assert.True(read > inputs / 4 && skipped > inputs / 4, $"{read} read, {skipped} skipped: the damage does not reach both");
+    }
 }

@@ -247,6 +247,44 @@ public sealed class OsvDocumentTests
     }
 
     [Theory]
+    [InlineData("CVSS_V4", "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", 9.3, Severity.Critical)]
+    [InlineData("CVSS_V2", "AV:N/AC:L/Au:N/C:P/I:P/A:P", 7.5, Severity.Important)]
+    [InlineData("CVSS_V3", "CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H/E:U/RL:O", 9.8, Severity.Critical)]
+    [InlineData("CVSS_V2", "AV:N/AC:L", null, Severity.Unknown)]
+    public void A_vector_of_any_version_has_its_base_score(string type, string vector, double? score, Severity severity)
+    {
+        var document = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).With("summary", "x")
+            .With("severity", new JsonArray(new JsonObject { ["type"] = type, ["score"] = vector }));
+        var advisory = Assert.Single(Osv.Read(document).Advisories);
+        Assert.Equal((vector, score, severity), (advisory.CvssVector, advisory.CvssScore, advisory.Severity));
+        // Of one package it is the package's, and the document's when that has none.
+        document["affected"]![0]!["severity"] = document["severity"]!.DeepClone();
+        document.Remove("severity");
+        advisory = Assert.Single(Osv.Read(document).Advisories);
+        Assert.Equal((vector, score), (advisory.CvssVector, advisory.CvssScore));
+        Assert.Equal((vector, score), (advisory.Statements[0].CvssVector, advisory.Statements[0].CvssScore));
+    }
+
+    [Theory]
+    [InlineData("PyPI", "ECOSYSTEM", "Zope.Interface", "zope-interface", "5.0rc1", "5.0")]
+    [InlineData("NuGet", "ECOSYSTEM", "Newtonsoft.Json", "newtonsoft.json", "12.0.0-beta1", "12.0.0")]
+    [InlineData("npm", "SEMVER", "@scope/JSONStream", "@scope/JSONStream", "1.0.0-rc.1", "1.0.0")]
+    [InlineData("Go", "SEMVER", "golang.org/x/net", "golang.org/x/net", "0.9.0", "0.17.0")]
+    [InlineData("crates.io", "SEMVER", "serde_yaml", "serde_yaml", "0.8.3", "0.8.23")]
+    [InlineData("Maven", "ECOSYSTEM", "org.apache:log4j", "org.apache:log4j", "2.0-beta9", "2.15.0")]
+    [InlineData("RubyGems", "ECOSYSTEM", "rails", "rails", "7.0.0.alpha", "7.0.0")]
+    public void Packages_of_languages_have_their_registrys_name_and_their_ranges_its_order(
+        string ecosystem, string type, string name, string stored, string introduced, string end)
+    {
+        // The other way round, so that the order of versions decides.
+        var document = Osv.Document("GHSA-crqm-pwhx-j97f", ecosystem, name, ("fixed", end), ("introduced", introduced));
+        document["affected"]![0]!["ranges"]![0]!["type"] = type;
+        var statement = Statement(document);
+        Assert.Equal((ecosystem, stored, PackageNaming.Binary), (statement.Product, statement.Name, statement.Naming));
+        Assert.Equal([new VersionInterval(introduced, end, IntervalEnd.Fixed)], statement.Intervals);
+    }
+
+    [Theory]
     [InlineData(298, "")]
     [InlineData(10, "\\u00e9")]
     [InlineData(100_000, "\\\\")]
@@ -485,5 +523,58 @@ public sealed class OsvDocumentTests
         }
 
         Assert.True(read > inputs / 20 && refused > inputs / 20, $"{read} read, {refused} refused: the mutations do not reach both");
+    }
+
+    // Another way to the same end: a number of its own in each entry keeps it from being like another.
+    [Trait("Category", "Fuzz")]
+    [TestDataFact]
+    public void Damage_among_entries_that_are_alike_says_the_same_as_among_entries_that_are_not()
+    {
+        var seed = Encoding.UTF8.GetString(File.ReadAllBytes(Repository.TestDataPath("osv/alma/fixtures/ALSA/2023/ALSA-2023%3A7549.json")));
+        var first = seed.IndexOf("\"affected\"", StringComparison.Ordinal);
+        string[] pieces = ["null", "5", "\"\"", "é", "\\u0041", "\\ud800", "fixed", "introduced", "AlmaLinux:9", ".module_el8.1", ", \"fixed\": \"1-1\"", "x"];
+        var inputs = int.TryParse(Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS"), out var many) ? many : 2000;
+        var random = new Random(7);
+        var compared = 0;
+        var refused = 0;
+        for (var i = 0; i < inputs; i++)
+        {
+            var text = new StringBuilder(seed);
+            for (var edits = random.Next(1, 4); edits > 0; edits--)
+            {
+                var at = random.Next(first, text.Length);
+                if (random.Next(4) == 0) text.Remove(at, random.Next(Math.Min(12, text.Length - at)));
+                text.Insert(at, pieces[random.Next(pieces.Length)]);
+            }
+
+            var bytes = Encoding.UTF8.GetBytes(text.ToString());
+            JsonNode changed;
+            try
+            {
+                changed = JsonNode.Parse(bytes)!;
+                if (changed["affected"] is not JsonArray affected) continue;
+                for (var k = 0; k < affected.Count; k++)
+                {
+                    if (affected[k] is JsonObject entry) entry["number"] = k;
+                }
+
+                changed = JsonNode.Parse(changed.ToJsonString())!;
+            }
+            catch (Exception e) when (e is System.Text.Json.JsonException or ArgumentException or InvalidOperationException)
+            {
+                // No JSON, a member twice, or a text that cannot be written again.
+                continue;
+            }
+
+            var alike = Osv.Read(bytes);
+            var apart = Osv.Read(changed);
+            Assert.Equal(apart.Advisories.Select(FeedRecord.Text), alike.Advisories.Select(FeedRecord.Text));
+            Assert.Equal(apart.Skipped, alike.Skipped);
+            Assert.Equal(apart.LeftOut, alike.LeftOut);
+            compared++;
+            refused += alike.Skipped.Count;
+        }
+
+        Assert.True(compared > inputs / 10 && refused > 0 && refused < compared, $"{compared} compared, {refused} refused: the damage does not reach both");
     }
 }
