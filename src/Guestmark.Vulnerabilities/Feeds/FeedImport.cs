@@ -24,6 +24,9 @@ public sealed record FeedImportOptions
     /// <summary>Takes CSAF documents for decisions of the operator, whoever published them. Default: those of publishers of category <c>user</c>.</summary>
     public bool CsafDecisions { get; init; }
 
+    /// <summary>What the operator's decisions have that their documents do not say.</summary>
+    public DecisionDefaults? Decisions { get; init; }
+
     /// <summary>What the packages of an updateinfo.xml are part of, which it does not say: <c>AlmaLinux:9</c>.</summary>
     public string? Product { get; init; }
 
@@ -133,7 +136,7 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
                 _csaf.Read(document.Content.Span);
                 if (options.CsafDecisions || _csaf.PublisherCategory is "user")
                 {
-                    CsafDecisions.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex));
+                    CsafDecisions.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex), options.Decisions);
                 }
                 else
                 {
@@ -146,10 +149,10 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
                 OsvDocument.Read(document.Name, document.Content, Import(document, Named("osv", document.Origin), FeedName.Osv));
                 break;
             case FeedFormat.OpenVex:
-                OpenVexDocument.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex));
+                OpenVexDocument.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex), options.Decisions);
                 break;
             case FeedFormat.CycloneDx:
-                CycloneDxVex.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex));
+                CycloneDxVex.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex), options.Decisions);
                 break;
             case FeedFormat.Kev:
                 KevCatalog.Read(document.Name, document.Stream!, Import(document, "kev", FeedName.Kev), cancellationToken);

@@ -165,8 +165,16 @@ public sealed class CompressionTests
             var before = GC.GetAllocatedBytesForCurrentThread();
             try
             {
-                if (seed.Length > 1000) Members(bytes);
-                else Unpack(bytes);
+                if (seed.Length > 1000)
+                {
+                    Members(bytes);
+                }
+                else
+                {
+                    // Damaged bzip2 may become megabytes before its checksum is reached.
+                    using var unpacked = Compression.Open(Compression.Of(bytes), new MemoryStream(bytes));
+                    ReadOnlyStream.Drain(unpacked);
+                }
             }
             catch (InvalidDataException)
             {
