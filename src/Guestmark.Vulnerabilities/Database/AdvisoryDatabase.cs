@@ -7,11 +7,15 @@ namespace Guestmark.Vulnerabilities;
 
 /// <summary>Advisories, indexed by product and package name. Immutable, safe for any number of threads.</summary>
 /// <remarks>
-/// The file is mapped and its rows are read in place: what is never looked up costs neither time nor memory. A file that is replaced
-/// (<see cref="AdvisoryDatabaseBuilder.Write"/>) stays readable here, because it is another one with the same name. The mapping lives as
-/// long as this object is referenced, which findings do.
+/// <para>The file is mapped and its rows are read in place: what is never looked up costs neither time nor memory. A file that is replaced
+/// (<see cref="AdvisoryDatabaseBuilder.Write(string)"/>) stays readable here, because it is another one with the same name.</para>
+/// <para>There is nothing to dispose: the mapping goes when nobody refers to this object any more, so that nobody's memory goes while it is
+/// read. Spans of rows and texts do not count as references: whoever walks one keeps the database in a field or by
+/// <see cref="GC.KeepAlive"/>.</para>
+/// <para>Nobody may write into or cut the file itself: it is mapped, and the process that then reads a page that is gone ends with SIGBUS.
+/// That is why it is only ever replaced by rename, and is to belong to the user who imports.</para>
 /// </remarks>
-public sealed unsafe class AdvisoryDatabase : IDisposable
+public sealed unsafe class AdvisoryDatabase
 {
     // Keeps the memory: a mapping, or an array that the garbage collector does not move.
     readonly SafeBuffer? _mapping;
@@ -60,7 +64,7 @@ public sealed unsafe class AdvisoryDatabase : IDisposable
             foreach (ref readonly var row in SourceRows)
             {
                 sources.Add(new AdvisorySource(
-                    TextOf(row.Name), TextOf(row.Format), TextOf(row.Uri), TextOf(row.Version), row.Documents, row.Skipped, Time(row.Imported)!.Value,
+                    TextOf(row.Name), TextOf(row.Format), TextOf(row.Uri), TextOf(row.Version), row.Documents, row.Skipped, Time(row.Imported) ?? default,
                     Time(row.Newest)));
             }
 
@@ -84,6 +88,9 @@ public sealed unsafe class AdvisoryDatabase : IDisposable
             return products;
         }
     }
+
+    /// <summary>The file, of at most 2 GB.</summary>
+    internal ReadOnlySpan<byte> Content => new(_file, checked((int)Bytes));
 
     internal int TextCount => _textCount;
 
@@ -115,7 +122,7 @@ public sealed unsafe class AdvisoryDatabase : IDisposable
 
     internal ReadOnlySpan<DecisionRow> DecisionRows => Rows<DecisionRow>(DatabaseSection.Decisions);
 
-    /// <summary>Maps a database that <see cref="AdvisoryDatabaseBuilder.Write"/> wrote.</summary>
+    /// <summary>Maps a database that <see cref="AdvisoryDatabaseBuilder.Write(string)"/> wrote.</summary>
     /// <exception cref="AdvisoryDatabaseException">The file cannot be read, is of another version, cut or damaged.</exception>
     public static AdvisoryDatabase Open(string path)
     {
@@ -128,13 +135,14 @@ public sealed unsafe class AdvisoryDatabase : IDisposable
             var view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read).SafeMemoryMappedViewHandle;
             byte* pointer = null;
             view.AcquirePointer(ref pointer);
+            // No reference is counted while the database lives: the handle unmaps itself when it is collected with the database.
+            view.ReleasePointer();
             try
             {
                 return new AdvisoryDatabase(view, null, pointer, length);
             }
             catch
             {
-                view.ReleasePointer();
                 view.Dispose();
                 throw;
             }
@@ -142,6 +150,10 @@ public sealed unsafe class AdvisoryDatabase : IDisposable
         catch (AdvisoryDatabaseException e)
         {
             throw new AdvisoryDatabaseException($"{path}: {e.Message}", e);
+        }
+        catch (FileNotFoundException e)
+        {
+            throw new AdvisoryDatabaseException($"{path}: is not there: import the feeds", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -205,11 +217,30 @@ public sealed unsafe class AdvisoryDatabase : IDisposable
         }
     }
 
-    public void Dispose()
+    /// <summary>
+    /// The packages about which this database says something else than another did: what must be matched again when it takes the other's
+    /// place. A document that has changed in anything counts for every package that it names, one that came or went as well.
+    /// </summary>
+    /// <returns>Product and name (<see cref="PackageStatement"/>), in ascending order of their bytes.</returns>
+    public IReadOnlyList<(string Product, string Name)> ChangedNames(AdvisoryDatabase previous)
     {
-        if (_mapping is null || _mapping.IsClosed) return;
-        _mapping.ReleasePointer();
-        _mapping.Dispose();
+        ArgumentNullException.ThrowIfNull(previous);
+        var changed = new List<(string, string)>();
+        var ours = Names;
+        var theirs = previous.Names;
+        var (our, their) = (0, 0);
+        while (our < ours.Length || their < theirs.Length)
+        {
+            var order = our == ours.Length ? 1 : their == theirs.Length ? -1 : Compare(ours[our], previous, theirs[their]);
+            if (order < 0) changed.Add((TextOf(ours[our].Product), TextOf(ours[our].Name)));
+            else if (order > 0) changed.Add((previous.TextOf(theirs[their].Product), previous.TextOf(theirs[their].Name)));
+            else if (ours[our].Hash != theirs[their].Hash) changed.Add((TextOf(ours[our].Product), TextOf(ours[our].Name)));
+            if (order <= 0) our++;
+            if (order >= 0) their++;
+        }
+
+        GC.KeepAlive(previous);
+        return changed;
     }
 
     /// <returns>The text of the product, by which names are looked up; -1 when the database has no statement about it.</returns>
@@ -354,6 +385,12 @@ public sealed unsafe class AdvisoryDatabase : IDisposable
             Remark = TextOrNull(detail.Remark),
             Justification = TextOrNull(detail.Justification),
         };
+    }
+
+    int Compare(in NameRow row, AdvisoryDatabase other, in NameRow otherRow)
+    {
+        var order = Text(row.Product).SequenceCompareTo(other.Text(otherRow.Product));
+        return order != 0 ? order : Text(row.Name).SequenceCompareTo(other.Text(otherRow.Name));
     }
 
     int CountLive()

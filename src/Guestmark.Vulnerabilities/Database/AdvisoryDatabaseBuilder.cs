@@ -1,135 +1,123 @@
-using System.Security.Cryptography;
-
 namespace Guestmark.Vulnerabilities;
 
 /// <summary>
-/// Makes a database of sources. What it makes depends on the documents that the sources have in the end, not on the order of imports.
+/// Makes a database of sources. What it makes depends on what the sources have in the end, not on the order of imports: the same content
+/// gives the same bytes. A withdrawal counts within its source only: one feed that ends and takes back its documents leaves those of others.
 /// </summary>
-public sealed class AdvisoryDatabaseBuilder
+/// <remarks>
+/// Memory is bounded by the number of documents and of different texts: documents go to a temporary file, and what is kept of the previous
+/// database is copied from its mapping.
+/// </remarks>
+public sealed class AdvisoryDatabaseBuilder : IDisposable
 {
-    readonly SortedDictionary<string, SourceContent> _sources = new(StringComparer.Ordinal);
+    readonly SortedDictionary<string, BuilderSource> _sources = new(StringComparer.Ordinal);
+    readonly AdvisoryDatabase? _previous;
+    readonly DatabaseReplacement? _replacement;
+    readonly string _spillPrefix;
+    readonly DocumentStore _store;
 
     /// <param name="previous">Its sources are kept, unless they are imported again.</param>
     public AdvisoryDatabaseBuilder(AdvisoryDatabase? previous = null)
+        : this(previous, null)
     {
-        if (previous is not null) Load(previous);
+    }
+
+    AdvisoryDatabaseBuilder(AdvisoryDatabase? previous, DatabaseReplacement? replacement)
+    {
+        _previous = previous;
+        _replacement = replacement;
+        _spillPrefix = replacement?.Path ?? Path.Combine(Path.GetTempPath(), "guestmark");
+        _store = new DocumentStore(_spillPrefix);
+        if (previous is null) return;
+        foreach (var source in previous.Sources) _sources[source.Name] = new BuilderSource(source, _sources.Count, null);
+    }
+
+    /// <summary>
+    /// Begins to change the database at <paramref name="path"/>, which need not exist. Until this is disposed nobody else can change it, so
+    /// that no import is lost to another. Temporary files are made beside it, and those that a killed process left there are removed.
+    /// </summary>
+    /// <exception cref="AdvisoryDatabaseException">Another process is changing it, or it cannot be used.</exception>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public static AdvisoryDatabaseBuilder Update(string path)
+    {
+        var replacement = DatabaseReplacement.Take(path);
+        try
+        {
+            return new AdvisoryDatabaseBuilder(File.Exists(path) ? AdvisoryDatabase.Open(path) : null, replacement);
+        }
+        catch
+        {
+            replacement.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Starts an import. Nothing of it counts before <see cref="SourceImport.Complete"/>.</summary>
     public SourceImport Import(string name, string format, string uri, ImportMode mode)
     {
-        var content = mode == ImportMode.Add && _sources.TryGetValue(name, out var known) ? known.Copy() : new SourceContent();
+        var content = mode == ImportMode.Add && _sources.TryGetValue(name, out var known)
+            ? known.Content?.Copy() ?? SourceContent.Of(_previous!, known.Previous, _store)
+            : new SourceContent(_store);
         return new SourceImport(this, name, format, uri, mode, content);
     }
 
     /// <summary>The source as it stands. Null when there is none of the name.</summary>
-    public AdvisorySource? Source(string name) => _sources.GetValueOrDefault(name)?.Source;
+    public AdvisorySource? Source(string name) => _sources.TryGetValue(name, out var known) ? known.Source : null;
 
     /// <summary>Forgets a source with all its documents.</summary>
     /// <returns>False when there is none of the name.</returns>
     public bool Remove(string name) => _sources.Remove(name);
 
-    public AdvisoryDatabase Build() => AdvisoryDatabase.Read(Encode());
+    /// <summary>The database in memory, at most 2 GB of it.</summary>
+    public AdvisoryDatabase Build()
+    {
+        using var writer = NewWriter();
+        var file = GC.AllocateUninitializedArray<byte>(checked((int)writer.Length), pinned: true);
+        using (var stream = new MemoryStream(file)) writer.Write(stream);
+        return AdvisoryDatabase.Read(file);
+    }
 
     /// <summary>Writes the database so that a reader of <paramref name="path"/> sees either the former file or the whole new one.</summary>
-    /// <exception cref="IOException">The folder cannot be written.</exception>
-    public void Write(string path)
-    {
-        var file = Encode();
-        var temporary = $"{path}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0))
-            {
-                stream.Write(file);
-                stream.Flush(flushToDisk: true);
-            }
+    /// <exception cref="AdvisoryDatabaseException">Another process is changing it.</exception>
+    /// <exception cref="IOException">The folder cannot be written, the disk is full.</exception>
+    public void Write(string path) => Write(path, stream => stream);
 
-            // A crash before the folder itself is on disk leaves the former file, which is complete.
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch
+    /// <param name="path">See <see cref="Write(string)"/>.</param>
+    /// <param name="through">What stands between the writer and the file.</param>
+    internal void Write(string path, Func<Stream, Stream> through)
+    {
+        if (_replacement is not null && _replacement.Path == Path.GetFullPath(path))
         {
-            File.Delete(temporary);
-            throw;
+            WriteTo(_replacement);
+            return;
+        }
+
+        using var replacement = DatabaseReplacement.Take(path);
+        WriteTo(replacement);
+
+        void WriteTo(DatabaseReplacement target)
+        {
+            using var writer = NewWriter();
+            target.Replace(stream => writer.Write(through(stream)));
         }
     }
 
-    internal void Complete(string name, SourceContent content) => _sources[name] = content;
-
-    void Load(AdvisoryDatabase previous)
+    /// <summary>Removes the temporary file, and lets others change the database of <see cref="Update"/>.</summary>
+    public void Dispose()
     {
-        var contents = new List<SourceContent>();
-        foreach (var source in previous.Sources)
-        {
-            var content = new SourceContent { Source = source };
-            contents.Add(content);
-            _sources[source.Name] = content;
-        }
-
-        foreach (ref readonly var row in previous.Documents)
-        {
-            if (row.State == DocumentState.Withdrawn)
-                contents[row.Source].Withdraw(previous.TextOf(row.Feed), previous.TextOf(row.Id), AdvisoryDatabase.Time(row.Modified));
-            else contents[row.Source].Add(previous.ToAdvisory(row));
-        }
-
-        foreach (ref readonly var row in previous.Predictions)
-            contents[row.Source].Add(new ExploitPrediction(previous.TextOf(row.Cve), row.Score, row.Percentile));
-        foreach (ref readonly var row in previous.KnownExploitedRows) contents[row.Source].Add(previous.ToKnownExploited(row));
-        foreach (ref readonly var row in previous.DecisionRows) contents[row.Source].Add(previous.ToDecision(row));
+        _store.Dispose();
+        _replacement?.Dispose();
     }
 
-    byte[] Encode()
-    {
-        var tables = new DatabaseTables();
-        var documents = new List<(int Source, StoredDocument Document)>();
-        var withdrawn = new List<(int Source, string Feed, string Id, DateTimeOffset? Modified)>();
-        var number = 0;
-        foreach (var content in _sources.Values)
-        {
-            tables.Add(content.Source);
-            foreach (var document in content.Documents) documents.Add((number, document));
-            foreach (var (key, modified) in content.Withdrawn) withdrawn.Add((number, key.Feed, key.Id, modified));
-            number++;
-        }
+    internal void Complete(AdvisorySource source, SourceContent content) => _sources[source.Name] = new BuilderSource(source, -1, content);
 
-        documents.Sort((a, b) => Compare(a, b));
-        withdrawn.Sort((a, b) => (a.Feed, a.Id, a.Source).CompareTo((b.Feed, b.Id, b.Source)));
-        using var revision = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        for (var i = 0; i < documents.Count; i++)
-        {
-            var (source, document) = documents[i];
-            // The newest of a document comes first.
-            var isLive = i == 0 || documents[i - 1].Document.Key != document.Key;
-            if (isLive) revision.AppendData(BitConverter.GetBytes(document.Hash));
-            tables.Add(source, document.Advisory, document.Hash, isLive ? DocumentState.Live : DocumentState.Shadowed);
-        }
-
-        foreach (var (source, feed, id, modified) in withdrawn)
-            tables.Add(source, new Advisory { Feed = feed, Id = id, Modified = modified }, 0, DocumentState.Withdrawn);
-
-        number = 0;
-        foreach (var content in _sources.Values)
-        {
-            foreach (var prediction in content.Predictions) tables.Add(number, prediction);
-            foreach (var entry in content.KnownExploited) tables.Add(number, entry);
-            foreach (var decision in content.Decisions) tables.Add(number, decision);
-            number++;
-        }
-
-        return tables.ToFile(revision.GetHashAndReset());
-    }
-
-    static int Compare((int Source, StoredDocument Document) a, (int Source, StoredDocument Document) b)
-    {
-        var order = string.CompareOrdinal(a.Document.Advisory.Feed, b.Document.Advisory.Feed);
-        if (order == 0) order = string.CompareOrdinal(a.Document.Advisory.Id, b.Document.Advisory.Id);
-        if (order == 0) order = string.CompareOrdinal(a.Document.Advisory.Part, b.Document.Advisory.Part);
-        if (order == 0) order = -a.Document.CompareVersionTo(b.Document);
-        return order != 0 ? order : a.Source - b.Source;
-    }
+    DatabaseWriter NewWriter() => new(_previous, _store, [.. _sources.Values], _spillPrefix);
 }
+
+/// <summary>A source of the database to be made.</summary>
+/// <param name="Previous">Its number in the previous database, when nothing of it has changed.</param>
+/// <param name="Content">Null: as it is there.</param>
+readonly record struct BuilderSource(AdvisorySource Source, int Previous, SourceContent? Content);
 
 public enum ImportMode
 {

@@ -1,31 +1,43 @@
+using System.Runtime.CompilerServices;
+
 namespace Guestmark.Vulnerabilities;
 
 /// <summary>
 /// Checks every index of a database once, when it is opened, so that reading it needs no checks of its own: a file with a good checksum may
-/// still have been made by someone else.
+/// still have been made by someone else, and an index that points outside would end the process. Orders are checked as well, on which
+/// searches and merges rely.
 /// </summary>
-static class DatabaseCheck
+readonly ref struct DatabaseCheck
 {
-    /// <exception cref="AdvisoryDatabaseException">A row points outside.</exception>
+    readonly AdvisoryDatabase _database;
+    readonly ReadOnlySpan<int> _lists;
+    // A bit for each place at which a list starts: elsewhere a length would be taken for a text.
+    readonly Span<ulong> _listStarts;
+    readonly int _texts;
+    readonly int _sources;
+
+    DatabaseCheck(AdvisoryDatabase database)
+    {
+        _database = database;
+        _lists = database.Lists;
+        _listStarts = new ulong[(_lists.Length / 64) + 1];
+        _texts = database.TextCount;
+        _sources = database.SourceRows.Length;
+    }
+
+    /// <exception cref="AdvisoryDatabaseException">A row points outside, or something is out of order.</exception>
     public static void Run(AdvisoryDatabase database)
     {
         Sizes(database);
         Texts(database);
-        Lists(database);
-        foreach (ref readonly var row in database.SourceRows)
-        {
-            Text(database, row.Name);
-            Text(database, row.Format);
-            Text(database, row.Uri);
-            Text(database, row.Version);
-            Time(row.Imported);
-            Time(row.Newest);
-        }
-
-        Documents(database);
-        Statements(database);
-        Names(database);
-        Others(database);
+        var check = new DatabaseCheck(database);
+        check.Lists();
+        check.Sources();
+        check.Documents();
+        check.Statements();
+        check.Names();
+        check.Entries();
+        check.Decisions();
     }
 
     static void Sizes(AdvisoryDatabase database)
@@ -44,14 +56,12 @@ static class DatabaseCheck
         Size<PredictionRow>(DatabaseSection.Predictions, 0);
         Size<KnownExploitedRow>(DatabaseSection.KnownExploited, 0);
         Size<DecisionRow>(DatabaseSection.Decisions, 0);
-        if (database.SectionBytes(DatabaseSection.Revision) != 32) throw Malformed("the revision");
-        // Half of the table is free: a search always ends.
-        if (!int.IsPow2(database.NameTable.Length) || database.NameTable.Length < 2 * database.Names.Length) throw Malformed("the table of names");
+        Require(database.SectionBytes(DatabaseSection.Revision) == 32, "the revision");
 
         void Size<T>(DatabaseSection section, int least) where T : unmanaged
         {
-            var (bytes, size) = (database.SectionBytes(section), DatabaseFile.SizeOf<T>());
-            if (bytes % size != 0 || bytes / size < least || bytes / size > Array.MaxLength) throw Malformed($"the size of {section}");
+            var (bytes, size) = (database.SectionBytes(section), Unsafe.SizeOf<T>());
+            if (bytes % size != 0 || bytes / size < least || bytes / size > Array.MaxLength) Throw($"the size of {section}");
         }
     }
 
@@ -61,159 +71,198 @@ static class DatabaseCheck
         var last = 0u;
         foreach (var start in starts)
         {
-            if (start < last) throw Malformed("a text");
+            Require(start >= last && start - last <= TextTable.BytesMax, "the length of a text");
             last = start;
         }
 
-        if (starts[0] != 0 || starts[1] != 0 || last != database.SectionBytes(DatabaseSection.TextBytes)) throw Malformed("the texts");
+        Require(starts[0] == 0 && starts[1] == 0 && last == database.SectionBytes(DatabaseSection.TextBytes), "the size of the texts");
+        for (var text = 1; text < database.TextCount; text++)
+            Require(database.Text(text - 1).SequenceCompareTo(database.Text(text)) < 0, "the order of texts");
     }
 
-    static void Lists(AdvisoryDatabase database)
+    void Lists()
     {
-        var lists = database.Lists;
-        if (lists[0] != 0) throw Malformed("the empty list");
-        for (var at = 0; at < lists.Length;)
+        Require(_lists[0] == 0, "the empty list");
+        for (var at = 0; at < _lists.Length;)
         {
-            var length = lists[at++];
-            if (length < 0 || length > lists.Length - at) throw Malformed("a list");
-            for (var end = at + length; at < end; at++) Text(database, lists[at]);
+            _listStarts[at / 64] |= 1UL << (at % 64);
+            var length = _lists[at++];
+            Require((uint)length <= (uint)(_lists.Length - at), "the length of a list");
+            for (var end = at + length; at < end; at++) Text(_lists[at]);
         }
     }
 
-    static void Documents(AdvisoryDatabase database)
+    void Sources()
+    {
+        foreach (ref readonly var row in _database.SourceRows)
+        {
+            Text(row.Name);
+            Text(row.Format);
+            Text(row.Uri);
+            Text(row.Version);
+            Time(row.Imported);
+            Time(row.Newest);
+        }
+    }
+
+    void Documents()
     {
         var statements = 0L;
-        foreach (ref readonly var row in database.Documents)
+        var last = (Feed: 0, Id: 0, Part: 0);
+        foreach (ref readonly var row in _database.Documents)
         {
-            if ((uint)row.Source >= (uint)database.SourceRows.Length) throw Malformed("a source");
-            Text(database, row.Feed);
-            Text(database, row.Id);
-            Text(database, row.Part);
-            Text(database, row.Summary);
-            Text(database, row.Vector);
-            Text(database, row.Url);
-            List(database, row.Cves);
+            Source(row.Source);
+            Text(row.Feed);
+            Text(row.Id);
+            Text(row.Part);
+            Text(row.Summary);
+            Text(row.Vector);
+            Text(row.Url);
+            List(row.Cves);
             Time(row.Published);
             Time(row.Modified);
-            if (row.Severity > (byte)Severity.Critical || row.State > DocumentState.Withdrawn) throw Malformed("a document");
-            if (row.StatementStart != statements || row.StatementCount < 0) throw Malformed("the statements of a document");
+            Require(row.Severity <= (byte)Severity.Critical && row.State <= DocumentState.Withdrawn, "the kind of a document");
+            Require(row.StatementStart == statements && row.StatementCount >= 0, "the statements of a document");
             statements += row.StatementCount;
+            var key = (row.Feed, row.Id, row.Part);
+            Require(last.CompareTo(key) <= 0, "the order of documents");
+            last = key;
         }
 
-        if (statements != database.DocumentStatements.Length) throw Malformed("the statements of documents");
-        foreach (var statement in database.DocumentStatements)
-        {
-            if ((uint)statement >= (uint)database.AllStatements.Length) throw Malformed("a statement of a document");
-        }
+        var count = _database.AllStatements.Length;
+        Require(statements == _database.DocumentStatements.Length, "the statements of documents");
+        foreach (var statement in _database.DocumentStatements) Require((uint)statement < (uint)count, "a statement of a document");
     }
 
-    static void Statements(AdvisoryDatabase database)
+    void Statements()
     {
-        foreach (ref readonly var row in database.AllStatements)
+        var (documents, details, intervals) = (_database.Documents.Length, _database.Details.Length, _database.AllIntervals.Length);
+        foreach (ref readonly var row in _database.AllStatements)
         {
-            if ((uint)row.Document >= (uint)database.Documents.Length || (uint)row.Detail >= (uint)database.Details.Length
-                || row.IntervalStart < 0 || row.IntervalStart > database.AllIntervals.Length - row.IntervalCount
-                || row.Naming > (byte)PackageNaming.Module || row.Status is < (byte)ProductStatus.Fixed or > (byte)ProductStatus.NotAffected)
-                throw Malformed("a statement");
-            Text(database, row.Product);
-            Text(database, row.Name);
-            Text(database, row.Cpe);
-            List(database, row.Architectures);
-            List(database, row.Modules);
+            Require((uint)row.Document < (uint)documents && (uint)row.Detail < (uint)details, "a statement");
+            Require(row.IntervalStart >= 0 && row.IntervalStart <= intervals - row.IntervalCount, "the intervals of a statement");
+            Require(
+                row.Naming <= (byte)PackageNaming.Module && row.Status is >= (byte)ProductStatus.Fixed and <= (byte)ProductStatus.NotAffected,
+                "the kind of a statement");
+            Text(row.Product);
+            Text(row.Name);
+            Text(row.Cpe);
+            List(row.Architectures);
+            List(row.Modules);
         }
 
-        foreach (ref readonly var row in database.Details)
+        foreach (ref readonly var row in _database.Details)
         {
-            Text(database, row.Cve);
-            Text(database, row.Vector);
-            Text(database, row.Erratum);
-            Text(database, row.ErratumUrl);
-            Text(database, row.Remark);
-            Text(database, row.Justification);
-            if (row.Severity > (byte)Severity.Critical) throw Malformed("a severity");
+            Text(row.Cve);
+            Text(row.Vector);
+            Text(row.Erratum);
+            Text(row.ErratumUrl);
+            Text(row.Remark);
+            Text(row.Justification);
+            Require(row.Severity <= (byte)Severity.Critical, "a severity");
         }
 
-        foreach (ref readonly var row in database.AllIntervals)
+        foreach (ref readonly var row in _database.AllIntervals)
         {
-            Text(database, row.Introduced);
-            Text(database, row.End);
-            if (row.Kind is < (int)IntervalEnd.None or > (int)IntervalEnd.LastAffected) throw Malformed("an interval");
+            Text(row.Introduced);
+            Text(row.End);
+            Require(row.Kind is >= (int)IntervalEnd.None and <= (int)IntervalEnd.LastAffected, "the kind of an interval");
         }
     }
 
-    static void Names(AdvisoryDatabase database)
+    void Names()
     {
         var statements = 0L;
-        foreach (ref readonly var row in database.Names)
+        var last = (Product: -1, Name: -1);
+        var names = _database.Names;
+        foreach (ref readonly var row in names)
         {
-            Text(database, row.Product);
-            Text(database, row.Name);
-            if (row.StatementStart != statements || row.StatementCount <= 0) throw Malformed("the statements of a name");
+            Text(row.Product);
+            Text(row.Name);
+            Require(row.StatementStart == statements && row.StatementCount > 0, "the statements of a name");
             statements += row.StatementCount;
+            var key = (row.Product, row.Name);
+            Require(last.CompareTo(key) < 0, "the order of names");
+            last = key;
         }
 
-        if (statements > database.AllStatements.Length) throw Malformed("the statements of names");
-        foreach (var entry in database.NameTable)
+        Require(statements <= _database.AllStatements.Length, "the statements of names");
+
+        // A search ends at a free place: at least half of them are.
+        var table = _database.NameTable;
+        var taken = 0;
+        foreach (var entry in table)
         {
-            if ((uint)entry > (uint)database.Names.Length) throw Malformed("the table of names");
+            Require((uint)entry <= (uint)names.Length, "a place in the table of names");
+            taken += entry != 0 ? 1 : 0;
         }
 
-        foreach (var product in database.ProductTexts) Text(database, product);
+        Require(int.IsPow2(table.Length) && taken == names.Length && taken <= table.Length / 2, "the table of names");
+
+        var lastProduct = -1;
+        foreach (var product in _database.ProductTexts)
+        {
+            Text(product);
+            Require(product > lastProduct, "the order of products");
+            lastProduct = product;
+        }
     }
 
-    static void Others(AdvisoryDatabase database)
+    void Entries()
     {
-        foreach (ref readonly var row in database.Predictions)
+        var last = 0;
+        foreach (ref readonly var row in _database.Predictions)
         {
-            Text(database, row.Cve);
-            Source(database, row.Source);
+            Text(row.Cve);
+            Source(row.Source);
+            Require(row.Cve >= last, "the order of predictions");
+            last = row.Cve;
         }
 
-        foreach (ref readonly var row in database.KnownExploitedRows)
+        last = 0;
+        foreach (ref readonly var row in _database.KnownExploitedRows)
         {
-            Text(database, row.Cve);
-            Text(database, row.Action);
-            Source(database, row.Source);
-            if (!IsDay(row.Added) || !IsDay(row.Due)) throw Malformed("a day");
+            Text(row.Cve);
+            Text(row.Action);
+            Source(row.Source);
+            Require(row.Cve >= last, "the order of known exploited CVEs");
+            Require((uint)row.Added <= (uint)DateOnly.MaxValue.DayNumber && (uint)row.Due <= (uint)DateOnly.MaxValue.DayNumber, "a day");
+            last = row.Cve;
         }
+    }
 
-        foreach (ref readonly var row in database.DecisionRows)
+    void Decisions()
+    {
+        foreach (ref readonly var row in _database.DecisionRows)
         {
-            Text(database, row.Id);
-            Text(database, row.Vulnerability);
-            Text(database, row.Justification);
-            Text(database, row.Reason);
-            Text(database, row.Author);
-            List(database, row.Products);
-            List(database, row.Scope);
-            Source(database, row.Source);
+            Text(row.Id);
+            Text(row.Vulnerability);
+            Text(row.Justification);
+            Text(row.Reason);
+            Text(row.Author);
+            List(row.Products);
+            List(row.Scope);
+            Source(row.Source);
             Time(row.Decided);
             Time(row.Expires);
-            if (row.Status is < (int)DecisionStatus.NotAffected or > (int)DecisionStatus.UnderInvestigation) throw Malformed("a decision");
+            Require(row.Status is >= (int)DecisionStatus.NotAffected and <= (int)DecisionStatus.UnderInvestigation, "the kind of a decision");
         }
-
-        static bool IsDay(int number) => (uint)number <= (uint)DateOnly.MaxValue.DayNumber;
     }
 
-    static void Text(AdvisoryDatabase database, int text)
+    void Text(int text) => Require((uint)text < (uint)_texts, "the number of a text");
+
+    void List(int list) =>
+        Require((uint)list < (uint)_lists.Length && (_listStarts[list / 64] & (1UL << (list % 64))) != 0, "the place of a list");
+
+    void Source(int source) => Require((uint)source < (uint)_sources, "the number of a source");
+
+    static void Time(long ticks) => Require((ulong)ticks <= (ulong)DateTimeOffset.MaxValue.UtcTicks, "a time");
+
+    static void Require(bool isGood, string what)
     {
-        if ((uint)text >= (uint)database.TextCount) throw Malformed("a text's number");
+        if (!isGood) Throw(what);
     }
 
-    static void List(AdvisoryDatabase database, int list)
-    {
-        if ((uint)list >= (uint)database.Lists.Length || (uint)database.Lists[list] > (uint)(database.Lists.Length - list - 1)) throw Malformed("a list's place");
-    }
-
-    static void Source(AdvisoryDatabase database, int source)
-    {
-        if ((uint)source >= (uint)database.SourceRows.Length) throw Malformed("a source's number");
-    }
-
-    static void Time(long ticks)
-    {
-        if (ticks < 0 || ticks > DateTimeOffset.MaxValue.UtcTicks) throw Malformed("a time");
-    }
-
-    static AdvisoryDatabaseException Malformed(string what) => new($"is malformed: {what} is out of range");
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    static void Throw(string what) => throw new AdvisoryDatabaseException($"is malformed, {what} is wrong: {DatabaseFile.Remedy}");
 }

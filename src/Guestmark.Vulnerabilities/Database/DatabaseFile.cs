@@ -1,6 +1,4 @@
 using System.Buffers.Binary;
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
 namespace Guestmark.Vulnerabilities;
@@ -8,7 +6,7 @@ namespace Guestmark.Vulnerabilities;
 /// <summary>The parts of a database file, by their place in its table.</summary>
 enum DatabaseSection
 {
-    /// <summary>u32 where each text starts in <see cref="TextBytes"/>, and one more where the last ends.</summary>
+    /// <summary>u32 where each text starts in <see cref="TextBytes"/>, and one more where the last ends. Texts are sorted, each is there once.</summary>
     TextStarts,
 
     /// <summary>UTF-8.</summary>
@@ -18,7 +16,7 @@ enum DatabaseSection
     Lists,
     Sources,
 
-    /// <summary>Sorted by feed, id, part, source.</summary>
+    /// <summary>Sorted by feed, id and part; of one key the live one comes first, then older ones, then withdrawals.</summary>
     Documents,
 
     /// <summary>Those in the index, sorted by product, name, document; then those of documents that do not count.</summary>
@@ -61,6 +59,8 @@ static class DatabaseFile
     /// <summary>Where the first section starts.</summary>
     public const int HeaderBytes = (TableStart + (SectionCount * 16) + 7) & ~7;
 
+    public const string Remedy = "remove it and import the feeds again";
+
     public static ReadOnlySpan<byte> Magic => "GMADVDB\n"u8;
 
     /// <summary>The place of a name in <see cref="DatabaseSection.NameTable"/> before its size is applied: FNV-1a over the name, started with the product.</summary>
@@ -93,10 +93,10 @@ static class DatabaseFile
         var header = new ReadOnlySpan<byte>(file, HeaderBytes);
         var version = BinaryPrimitives.ReadUInt32LittleEndian(header[8..]);
         if (version != Version)
-            throw new AdvisoryDatabaseException($"has format version {version}, this program reads version {Version}: import the feeds again");
+            throw new AdvisoryDatabaseException($"has format version {version}, this program reads version {Version}: {Remedy}");
         var said = BinaryPrimitives.ReadUInt64LittleEndian(header[16..]);
         if (said != (ulong)length || BinaryPrimitives.ReadUInt32LittleEndian(header[12..]) != SectionCount)
-            throw new AdvisoryDatabaseException($"is cut or has grown: it has {length} bytes and its header says {said}: import the feeds again");
+            throw new AdvisoryDatabaseException($"is cut or has grown: it has {length} bytes and its header says {said}: {Remedy}");
 
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         const int part = 1 << 24;
@@ -105,13 +105,13 @@ static class DatabaseFile
         Span<byte> actual = stackalloc byte[SHA256.HashSizeInBytes];
         hash.GetHashAndReset(actual);
         if (!actual.SequenceEqual(header.Slice(HashStart, SHA256.HashSizeInBytes)))
-            throw new AdvisoryDatabaseException("is damaged, its checksum does not fit: import the feeds again");
+            throw new AdvisoryDatabaseException($"is damaged, its checksum does not fit: {Remedy}");
 
         for (var i = 0; i < SectionCount; i++)
         {
             var (offset, bytes) = Section(header, (DatabaseSection)i);
             if (offset < HeaderBytes || bytes < 0 || offset > length - bytes || offset % 8 != 0)
-                throw new AdvisoryDatabaseException($"is malformed: section {(DatabaseSection)i} lies outside");
+                throw new AdvisoryDatabaseException($"is malformed: section {(DatabaseSection)i} lies outside: {Remedy}");
         }
     }
 
@@ -120,8 +120,4 @@ static class DatabaseFile
         var entry = header[(TableStart + ((int)section * 16))..];
         return ((long)BinaryPrimitives.ReadUInt64LittleEndian(entry), (long)BinaryPrimitives.ReadUInt64LittleEndian(entry[8..]));
     }
-
-    public static ReadOnlySpan<byte> BytesOf<T>(ReadOnlySpan<T> rows) where T : unmanaged => MemoryMarshal.AsBytes(rows);
-
-    public static int SizeOf<T>() where T : unmanaged => Unsafe.SizeOf<T>();
 }

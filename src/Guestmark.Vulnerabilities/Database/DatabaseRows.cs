@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace Guestmark.Vulnerabilities;
 
 // The rows of the database file, little-endian, as they lie in the mapping. "text" is an index of the texts, 0 the empty one;
-// "list" is an index of the lists, 0 the empty one. Times are UTC ticks, 0: none. A change of any of them raises DatabaseFile.Version.
+// "list" is a place in the lists, 0 the empty one. Times are UTC ticks, 0: none. A change of any of them raises DatabaseFile.Version.
 
 /// <summary>A document: where it came from, and what it says for all its packages.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 4)]

@@ -1,83 +1,153 @@
+using System.Runtime.InteropServices;
+
 namespace Guestmark.Vulnerabilities;
 
-/// <summary>Everything that one source has.</summary>
-sealed class SourceContent
+/// <summary>Everything that one source has: of each document the version that counts within the source. Numbers are those of the store.</summary>
+sealed class SourceContent(DocumentStore store)
 {
     readonly Dictionary<DocumentKey, StoredDocument> _documents = [];
-    readonly Dictionary<(string Feed, string Id), DateTimeOffset?> _withdrawn = [];
-    readonly Dictionary<string, ExploitPrediction> _predictions = [];
-    readonly Dictionary<string, KnownExploited> _knownExploited = [];
-    readonly Dictionary<string, VexDecision> _decisions = [];
+    readonly Dictionary<(int Feed, int Id), long> _withdrawn = [];
+    readonly Dictionary<int, PredictionRow> _predictions = [];
+    readonly Dictionary<int, KnownExploitedRow> _knownExploited = [];
+    readonly Dictionary<int, DecisionRow> _decisions = [];
 
-    public AdvisorySource Source { get; set; } = new("", "", "", "", 0, 0, default, null);
-
-    /// <summary>Those that are not withdrawn.</summary>
-    public IEnumerable<StoredDocument> Documents => _documents.Values.Where(document => !IsWithdrawn(document));
-
-    public IReadOnlyDictionary<(string Feed, string Id), DateTimeOffset?> Withdrawn => _withdrawn;
-
-    public IEnumerable<ExploitPrediction> Predictions => _predictions.Values;
-
-    public IEnumerable<KnownExploited> KnownExploited => _knownExploited.Values;
-
-    public IEnumerable<VexDecision> Decisions => _decisions.Values;
-
-    public int Count => Documents.Count() + _predictions.Count + _knownExploited.Count + _decisions.Count;
-
-    /// <summary>The newest time of a document.</summary>
-    public DateTimeOffset? Newest => Documents.Select(document => document.Advisory.Modified).Concat(_decisions.Values.Select(decision => (DateTimeOffset?)decision.Decided)).Max();
-
-    public SourceContent Copy()
+    SourceContent(SourceContent other)
+        : this(other.Store)
     {
-        var copy = new SourceContent { Source = Source };
-        foreach (var (key, value) in _documents) copy._documents[key] = value;
-        foreach (var (key, value) in _withdrawn) copy._withdrawn[key] = value;
-        foreach (var (key, value) in _predictions) copy._predictions[key] = value;
-        foreach (var (key, value) in _knownExploited) copy._knownExploited[key] = value;
-        foreach (var (key, value) in _decisions) copy._decisions[key] = value;
-        return copy;
+        _documents = new(other._documents);
+        _withdrawn = new(other._withdrawn);
+        _predictions = new(other._predictions);
+        _knownExploited = new(other._knownExploited);
+        _decisions = new(other._decisions);
     }
 
-    public void Add(Advisory advisory)
+    /// <summary>Those that are not withdrawn.</summary>
+    public IEnumerable<(DocumentKey Key, StoredDocument Document)> Documents
     {
-        var document = StoredDocument.Of(advisory);
-        if (!_documents.TryGetValue(document.Key, out var known) || document.CompareVersionTo(known) > 0) _documents[document.Key] = document;
+        get
+        {
+            foreach (var (key, document) in _documents)
+            {
+                if (!IsWithdrawn(key, document.Modified)) yield return (key, document);
+            }
+        }
+    }
+
+    public IReadOnlyDictionary<(int Feed, int Id), long> Withdrawn => _withdrawn;
+
+    public IReadOnlyCollection<PredictionRow> Predictions => _predictions.Values;
+
+    public IReadOnlyCollection<KnownExploitedRow> KnownExploited => _knownExploited.Values;
+
+    public IReadOnlyCollection<DecisionRow> Decisions => _decisions.Values;
+
+    public int Count => (_withdrawn.Count == 0 ? _documents.Count : Documents.Count()) + _predictions.Count + _knownExploited.Count + _decisions.Count;
+
+    /// <summary>The newest time of a document or decision, in ticks; 0 when there is none.</summary>
+    public long Newest
+    {
+        get
+        {
+            var newest = 0L;
+            foreach (var (_, document) in Documents) newest = Math.Max(newest, document.Modified);
+            foreach (var decision in _decisions.Values) newest = Math.Max(newest, decision.Decided);
+            return newest;
+        }
+    }
+
+    DocumentStore Store => store;
+
+    public SourceContent Copy() => new(this);
+
+    /// <summary>What a source has in a database: only keys and versions are read.</summary>
+    public static SourceContent Of(AdvisoryDatabase previous, int source, DocumentStore store)
+    {
+        var content = new SourceContent(store);
+        var number = 0;
+        foreach (ref readonly var row in previous.Documents)
+        {
+            if (row.Source == source)
+            {
+                var (feed, id) = (Text(row.Feed), Text(row.Id));
+                if (row.State == DocumentState.Withdrawn) content._withdrawn[(feed, id)] = row.Modified;
+                else content._documents[new DocumentKey(feed, id, Text(row.Part))] = new StoredDocument(row.Modified, row.Hash, ~(long)number, row.StatementCount);
+            }
+
+            number++;
+        }
+
+        foreach (ref readonly var row in previous.Predictions)
+        {
+            if (row.Source != source) continue;
+            var cve = Text(row.Cve);
+            content._predictions[cve] = row with { Cve = cve };
+        }
+
+        foreach (ref readonly var row in previous.KnownExploitedRows)
+        {
+            if (row.Source == source) content.Add(previous.ToKnownExploited(row));
+        }
+
+        foreach (ref readonly var row in previous.DecisionRows)
+        {
+            if (row.Source == source) content.Add(previous.ToDecision(row));
+        }
+
+        return content;
+
+        int Text(int text) => store.Texts.Intern(previous.Text(text));
+    }
+
+    /// <returns>Null, or why it cannot be stored.</returns>
+    public string? Add(Advisory advisory)
+    {
+        if (store.Encode(advisory, out var row) is { } refusal) return refusal;
+        ref var known = ref CollectionsMarshal.GetValueRefOrAddDefault(_documents, new DocumentKey(row.Feed, row.Id, row.Part), out var exists);
+        // Of two versions with one time the same one must win in any order, whichever it is.
+        if (!exists || row.Modified > known.Modified || (row.Modified == known.Modified && row.Hash > known.Hash))
+            known = new StoredDocument(row.Modified, row.Hash, store.Append(row), row.StatementCount);
+        return null;
     }
 
     public void Withdraw(string feed, string id, DateTimeOffset? modified)
     {
-        if (!_withdrawn.TryGetValue((feed, id), out var known) || Nullable.Compare(modified, known) > 0) _withdrawn[(feed, id)] = modified;
+        var time = modified?.UtcTicks ?? 0;
+        ref var known = ref CollectionsMarshal.GetValueRefOrAddDefault(_withdrawn, (store.Key(feed), store.Key(id)), out _);
+        known = Math.Max(known, time);
     }
 
-    public void Add(ExploitPrediction prediction) => _predictions[prediction.Cve] = prediction;
-
-    public void Add(KnownExploited entry) => _knownExploited[entry.Cve] = entry;
-
-    public void Add(VexDecision decision)
+    /// <inheritdoc cref="Add(Advisory)"/>
+    public string? Add(in ExploitPrediction prediction)
     {
-        if (!_decisions.TryGetValue(decision.Id, out var known) || decision.Decided >= known.Decided) _decisions[decision.Id] = decision;
+        if (store.Encode(prediction, out var row) is { } refusal) return refusal;
+        _predictions[row.Cve] = row;
+        return null;
     }
 
-    bool IsWithdrawn(StoredDocument document) =>
-        _withdrawn.TryGetValue((document.Key.Feed, document.Key.Id), out var withdrawn) && Nullable.Compare(document.Advisory.Modified, withdrawn) <= 0;
+    /// <inheritdoc cref="Add(Advisory)"/>
+    public string? Add(KnownExploited entry)
+    {
+        if (store.Encode(entry, out var row) is { } refusal) return refusal;
+        _knownExploited[row.Cve] = row;
+        return null;
+    }
+
+    /// <inheritdoc cref="Add(Advisory)"/>
+    public string? Add(VexDecision decision)
+    {
+        if (store.Encode(decision, out var row) is { } refusal) return refusal;
+        if (!_decisions.TryGetValue(row.Id, out var known) || row.Decided >= known.Decided) _decisions[row.Id] = row;
+        return null;
+    }
+
+    bool IsWithdrawn(in DocumentKey key, long modified) =>
+        _withdrawn.Count > 0 && _withdrawn.TryGetValue((key.Feed, key.Id), out var withdrawn) && modified <= withdrawn;
 }
 
-readonly record struct DocumentKey(string Feed, string Id, string Part);
+readonly record struct DocumentKey(int Feed, int Id, int Part);
 
-/// <summary>A document with what tells its versions apart.</summary>
-sealed record StoredDocument(DocumentKey Key, Advisory Advisory, ulong Hash)
-{
-    public static StoredDocument Of(Advisory advisory)
-    {
-        var normalized = DocumentEncoding.Normalize(advisory);
-        return new StoredDocument(
-            new DocumentKey(advisory.Feed, advisory.Id, advisory.Part), normalized, DocumentEncoding.Hash(DocumentEncoding.Encode(normalized)));
-    }
-
-    /// <summary>By time; of two with one time the same one must win in any order, whichever it is.</summary>
-    public int CompareVersionTo(StoredDocument other)
-    {
-        var order = Nullable.Compare(Advisory.Modified, other.Advisory.Modified);
-        return order != 0 ? order : Hash.CompareTo(other.Hash);
-    }
-}
+/// <summary>A version of a document.</summary>
+/// <param name="Modified">UTC ticks; 0: not said.</param>
+/// <param name="Place">In the store; negative: the complement of its number in the previous database.</param>
+/// <param name="Statements">How many.</param>
+readonly record struct StoredDocument(long Modified, ulong Hash, long Place, int Statements);

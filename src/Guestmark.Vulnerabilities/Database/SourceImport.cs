@@ -46,8 +46,7 @@ public sealed class SourceImport : IFeedSink
     public void Add(Advisory advisory)
     {
         ArgumentNullException.ThrowIfNull(advisory);
-        Added++;
-        _content.Add(advisory);
+        Take(advisory.Id, _content.Add(advisory));
     }
 
     public void Withdraw(string feed, string id, DateTimeOffset? modified)
@@ -58,22 +57,19 @@ public sealed class SourceImport : IFeedSink
 
     public void Add(ExploitPrediction prediction)
     {
-        Added++;
-        _content.Add(prediction);
+        Take(prediction.Cve, _content.Add(prediction));
     }
 
     public void Add(KnownExploited entry)
     {
         ArgumentNullException.ThrowIfNull(entry);
-        Added++;
-        _content.Add(entry);
+        Take(entry.Cve, _content.Add(entry));
     }
 
     public void Add(VexDecision decision)
     {
         ArgumentNullException.ThrowIfNull(decision);
-        Added++;
-        _content.Add(decision);
+        Take(decision.Id, _content.Add(decision));
     }
 
     public void Skip(string document, string path, string reason)
@@ -93,9 +89,15 @@ public sealed class SourceImport : IFeedSink
     /// <param name="imported">When.</param>
     public AdvisorySource Complete(string version, DateTimeOffset imported)
     {
-        _content.Source = new AdvisorySource(Name, Format, Uri, version, Count, Skipped, imported, _content.Newest);
-        _builder.Complete(Name, _content);
-        return _content.Source;
+        var source = new AdvisorySource(Name, Format, Uri, version, Count, Skipped, imported, AdvisoryDatabase.Time(_content.Newest));
+        _builder.Complete(source, _content);
+        return source;
+    }
+
+    void Take(string document, string? refusal)
+    {
+        if (refusal is null) Added++;
+        else Skip(document, "", refusal);
     }
 }
 

@@ -1,0 +1,123 @@
+using System.Text;
+
+namespace Guestmark.Vulnerabilities;
+
+/// <summary>Every text of a database that is being made, once, as UTF-8. Texts are known by numbers in the order in which they came; 0 is the empty one.</summary>
+sealed class TextTable
+{
+    const int ChunkBits = 20;
+    const int ChunkBytes = 1 << ChunkBits;
+
+    // In chunks, so that growing neither copies nor leaves garbage.
+    readonly List<byte[]> _chunks = [new byte[64 * 1024]];
+    byte[] _scratch = new byte[1024];
+    int _chunkUsed;
+    // Chunk and place in it. Texts never straddle chunks.
+    uint[] _starts = new uint[1024];
+    int[] _lengths = new int[1024];
+    ulong[] _hashes = new ulong[1024];
+    // Open addressing: number plus one, 0 is free. At most two thirds are taken.
+    int[] _table = new int[2048];
+
+    public TextTable()
+    {
+        _hashes[0] = ContentHash.Of([]);
+        Count = 1;
+    }
+
+    /// <summary>The most bytes of a text. No vendor's comes near; what is longer is refused by whoever asked.</summary>
+    public static int BytesMax => ChunkBytes;
+
+    public int Count { get; private set; }
+
+    /// <returns>The text's number; -1 when it is longer than <see cref="BytesMax"/>.</returns>
+    public int Intern(string? text)
+    {
+        if (string.IsNullOrEmpty(text)) return 0;
+        if (text.Length > BytesMax) return -1;
+        var most = text.Length * 3;
+        if (most > _scratch.Length) _scratch = new byte[most];
+        return Intern(_scratch.AsSpan(0, Encoding.UTF8.GetBytes(text, _scratch)));
+    }
+
+    /// <inheritdoc cref="Intern(string?)"/>
+    public int Intern(ReadOnlySpan<byte> text)
+    {
+        if (text.IsEmpty) return 0;
+        if (text.Length > BytesMax) return -1;
+        var hash = ContentHash.Of(text);
+        var mask = _table.Length - 1;
+        var place = (int)hash & mask;
+        for (; _table[place] != 0; place = (place + 1) & mask)
+        {
+            var known = _table[place] - 1;
+            if (_hashes[known] == hash && this[known].SequenceEqual(text)) return known;
+        }
+
+        var number = Append(text, hash);
+        _table[place] = number + 1;
+        if (Count * 3L > _table.Length * 2L) Grow();
+        return number;
+    }
+
+    public ReadOnlySpan<byte> this[int number]
+    {
+        get
+        {
+            var start = _starts[number];
+            return _chunks[(int)(start >> ChunkBits)].AsSpan((int)(start & (ChunkBytes - 1)), _lengths[number]);
+        }
+    }
+
+    public ulong HashOf(int number) => _hashes[number];
+
+    public int Compare(int a, int b) => a == b ? 0 : this[a].SequenceCompareTo(this[b]);
+
+    /// <summary>All numbers, in the order of their texts' bytes.</summary>
+    public int[] InOrder()
+    {
+        var order = new int[Count];
+        for (var i = 0; i < order.Length; i++) order[i] = i;
+        order.AsSpan(1).Sort(Compare);
+        return order;
+    }
+
+    int Append(ReadOnlySpan<byte> text, ulong hash)
+    {
+        var chunk = _chunks[^1];
+        if (text.Length > chunk.Length - _chunkUsed)
+        {
+            if (_chunks.Count == 1 << (32 - ChunkBits)) throw new AdvisoryDatabaseException("the feeds have more than 4 GB of text: import fewer of them");
+            chunk = new byte[ChunkBytes];
+            _chunks.Add(chunk);
+            _chunkUsed = 0;
+        }
+
+        text.CopyTo(chunk.AsSpan(_chunkUsed));
+        if (Count == _starts.Length)
+        {
+            Array.Resize(ref _starts, Count * 2);
+            Array.Resize(ref _lengths, Count * 2);
+            Array.Resize(ref _hashes, Count * 2);
+        }
+
+        _starts[Count] = ((uint)(_chunks.Count - 1) << ChunkBits) | (uint)_chunkUsed;
+        _lengths[Count] = text.Length;
+        _hashes[Count] = hash;
+        _chunkUsed += text.Length;
+        return Count++;
+    }
+
+    void Grow()
+    {
+        var table = new int[_table.Length * 2];
+        for (var number = 1; number < Count; number++)
+        {
+            var place = (int)_hashes[number] & (table.Length - 1);
+            while (table[place] != 0) place = (place + 1) & (table.Length - 1);
+            table[place] = number + 1;
+        }
+
+        _table = table;
+    }
+}
