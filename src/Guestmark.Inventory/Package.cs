@@ -71,7 +71,7 @@ public sealed record Package
     public RpmDetails? Rpm { get; init; }
 
     /// <summary>The repository that the package came from. Null where nobody has looked: only rpm packages have one.</summary>
-    public PackageRepository? Repository { get; internal set; }
+    public PackageRepository? Repository { get; set; }
 
     /// <summary>Files of the package, in the order of its database. Null unless the scan was asked for them.</summary>
     public IReadOnlyList<PackageFile>? Files { get; internal set; }
