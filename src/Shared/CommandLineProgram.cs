@@ -26,12 +26,21 @@ sealed class UsageException(string message) : Exception(message);
 static class CommandLineProgram
 {
     static readonly Dictionary<Command, string> Examples = [];
+    static readonly Dictionary<Command, string> FoundWords = [];
 
     /// <summary>Adds examples, a command a line, to the command's help.</summary>
     public static TCommand WithExamples<TCommand>(this TCommand command, string examples)
         where TCommand : Command
     {
         Examples[command] = examples;
+        return command;
+    }
+
+    /// <summary>Says in the command's help when it ends with <see cref="ExitCode.Found"/>.</summary>
+    public static TCommand WithFound<TCommand>(this TCommand command, string what)
+        where TCommand : Command
+    {
+        FoundWords[command] = what;
         return command;
     }
 
@@ -101,7 +110,8 @@ static class CommandLineProgram
                 output.WriteLine();
             }
 
-            output.WriteLine("Exit codes: 0 done, 1 failed, 2 usage.");
+            var found = FoundWords.TryGetValue(parseResult.CommandResult.Command, out var what) ? $" {ExitCode.Found} {what}." : "";
+            output.WriteLine($"Exit codes: {ExitCode.Done} done, {ExitCode.Failed} failed, {ExitCode.Usage} usage.{found}");
             return ExitCode.Done;
         }
     }

@@ -48,7 +48,7 @@ static class MatchCommand
             guestmark match --sbom bom.cdx.json -o sarif >findings.sarif
             guestmark-agent scan -o json | guestmark match --inventory - -o csv
             guestmark match --root / --explain CVE-2023-38545
-            """);
+            """).WithFound("a finding that --fail-on names");
         command.SetAction((parsed, cancellationToken) =>
         {
             var fail = FailOn.Parse(parsed.GetValue(failOn) ?? []);

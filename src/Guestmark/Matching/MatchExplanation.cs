@@ -28,7 +28,7 @@ static class MatchExplanation
         {
             var package = packageRows.Key;
             output.WriteLine(TerminalText.Printable($"{package.Name} {package.FullVersion} {package.Architecture}{(package.Repository is { Id.Length: > 0 } repository ? $" from {repository.Id}" : "")}"));
-            foreach (var row in packageRows)
+            foreach (var row in packageRows.OrderBy(row => row.Decision))
             {
                 var facts = new List<string> { $"{row.Feed} {row.AdvisoryId}", row.Cpe ?? row.Product, row.Naming == PackageNaming.Binary ? row.Name : $"{row.Name} ({MatchNaming(row.Naming)})" };
                 if (row.Status is { } status) facts.Add(MatchWords.Of(status).Replace('-', ' '));

@@ -101,8 +101,8 @@ sealed class MatchReport
         var os = input.Inventory.Os;
         if (summary.Count(MatchOutcome.SystemNotCovered) > 0)
         {
-            yield return os.IsUnknown
-                ? $"nothing says which operating system {input.Name} is of: name it with --distro ID:VERSION"
+            yield return os.IsUnknown ? $"nothing says which operating system {input.Name} is of: name it with --distro ID:VERSION"
+                : os.VersionId.Length == 0 ? $"nothing says which version of {os.Id} {input.Name} is of: name it with --distro {os.Id}:VERSION, or {FeedFor(os)}"
                 : $"the database has nothing about {os} ({os.Id}:{os.VersionId}): {FeedFor(os)}; or name another system with --distro ID:VERSION";
         }
 

@@ -82,7 +82,7 @@ static class MatchTable
 
         foreach (var row in report.Input.LeftOut) Line($"not compared: {Words.Number(row.Count)} {row.Reason}, {Names(row)}");
         if (report.Database.Sources.Count > 0) Line($"data: {string.Join("; ", report.Database.Sources.Select(source => Age(source, report.Now)))}");
-        if (report.FailOn is { } failOn) Line($"--fail-on {failOn.Text}: {(report.FailOnMet > 0 ? Words.Count(report.FailOnMet, "finding") : "nothing found")}");
+        if (report.FailOn is { } failOn) Line($"--fail-on {failOn.Text}: {(report.FailOnMet > 0 ? Words.Count(report.FailOnMet, "finding") : summary.Matched > 0 ? "nothing found" : "nothing was compared")}");
         foreach (var hint in report.Hints) Line($"note: {hint}");
 
         void Line(string text) => output.WriteLine(TerminalText.Printable(text));
