@@ -6,11 +6,29 @@ return args switch
     ["rpc-server"] => await RpcEcho.ServeAsync(),
     ["rpc-client", var port, var warmup, var calls, var inFlight] =>
         await RpcEcho.CallAsync(int.Parse(port), int.Parse(warmup), int.Parse(calls), int.Parse(inFlight)),
+    ["import-rate", var format, var folder, var database, var times, var rounds] =>
+        FeedImportRate.Compare(format, folder, database, int.Parse(times), int.Parse(rounds)),
+    ["import-feed", var what, var folder, var database, var megabytes] => RepeatedFeed.Run(what, folder, database, int.Parse(megabytes)),
+    ["import-change", var database] => RepeatedFeed.Change(database),
+    ["match-prepare", var feed, var packages, var folder] => MatchData.Prepare(feed, packages, folder),
+    ["match-machines", var folder, var texts] => MatchRun.Machines(folder, texts == "texts"),
+    ["match-together", var folder] => MatchRun.Together(folder),
+    ["match-fleet", var folder] => MatchRun.Fleet(folder),
     _ => Usage(),
 };
 
 static int Usage()
 {
-    Console.Error.WriteLine("usage: Guestmark.Benchmarks rpc-server | rpc-client PORT WARMUP CALLS IN_FLIGHT");
+    Console.Error.WriteLine("""
+        usage: Guestmark.Benchmarks rpc-server
+               Guestmark.Benchmarks rpc-client PORT WARMUP CALLS IN_FLIGHT
+               Guestmark.Benchmarks import-rate osv|csaf FOLDER DATABASE TIMES ROUNDS
+               Guestmark.Benchmarks import-feed bare|new|same FOLDER DATABASE MEGABYTES
+               Guestmark.Benchmarks import-change DATABASE
+               Guestmark.Benchmarks match-prepare OSV_ZIP PACKAGES_TSV FOLDER
+               Guestmark.Benchmarks match-machines FOLDER bytes|texts
+               Guestmark.Benchmarks match-together FOLDER
+               Guestmark.Benchmarks match-fleet FOLDER
+        """);
     return 64;
 }

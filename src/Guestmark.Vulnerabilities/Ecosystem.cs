@@ -206,7 +206,8 @@ public sealed class Ecosystem
     }
 
     /// <summary>
-    /// 12 is <c>Debian:12</c>. Testing and unstable have no VERSION_ID, and "trixie/sid" for a name: <c>Debian:13</c> as testing, and <c>Debian:sid</c>.
+    /// 12 is <c>Debian:12</c>. Testing and unstable have no VERSION_ID, and "trixie/sid" for a name: <c>Debian:sid</c>, and <c>Debian:13</c> as
+    /// testing.
     /// </summary>
     static string[] Debian(OsRelease os)
     {
@@ -229,8 +230,8 @@ public sealed class Ecosystem
     }
 
     /// <summary>
-    /// 22.04 is <c>Ubuntu:22.04:LTS</c>, 23.10 is <c>Ubuntu:23.10</c>: April of even years is long-term support. What only Ubuntu Pro fixes concerns a
-    /// machine whether it is subscribed or not: subscribed, it has the fixed version; else it is affected.
+    /// 22.04 is <c>Ubuntu:22.04:LTS</c>, 23.10 is <c>Ubuntu:23.10</c>: April of even years is long-term support. What only Ubuntu Pro fixes
+    /// concerns a machine whether it is subscribed or not: subscribed, it has the fixed version; else it is affected.
     /// </summary>
     static string[] Ubuntu(string version)
     {
@@ -256,7 +257,8 @@ public sealed class Ecosystem
 
     /// <summary>
     /// 15.5 is <c>SUSE:Linux Enterprise Server 15 SP5</c>, and its packages come from modules too, each of which has advisories under its own
-    /// name: <c>SUSE:Linux Enterprise Module for Basesystem 15 SP5</c>. Which modules are enabled does not matter: what is not installed is not looked up.
+    /// name: <c>SUSE:Linux Enterprise Module for Basesystem 15 SP5</c>. Which modules are enabled does not matter: what is not installed is not
+    /// looked up.
     /// </summary>
     static IReadOnlyList<string> Suse(OsRelease os)
     {
@@ -299,12 +301,16 @@ public sealed class Ecosystem
     }
 
     static readonly string[] SuseModules12 =
-        ["Advanced Systems Management", "Certifications", "Containers", "High Performance Computing", "Legacy", "Public Cloud", "Toolchain", "Web and Scripting"];
+    [
+        "Advanced Systems Management", "Certifications", "Containers", "High Performance Computing", "Legacy", "Public Cloud", "Toolchain",
+        "Web and Scripting",
+    ];
 
     static readonly string[] SuseModules15 =
     [
-        "Basesystem", "Certifications", "Confidential Computing", "Containers", "Desktop Applications", "Development Tools", "High Performance Computing",
-        "Legacy", "Public Cloud", "Python 2", "Python 3", "SAP Applications", "SAP Business One", "Server Applications", "Systems Management",
+        "Basesystem", "Certifications", "Confidential Computing", "Containers", "Desktop Applications", "Development Tools",
+        "High Performance Computing", "Legacy", "Public Cloud", "Python 2", "Python 3", "SAP Applications", "SAP Business One",
+        "Server Applications", "Systems Management",
         "Transactional Server", "Web and Scripting",
     ];
 

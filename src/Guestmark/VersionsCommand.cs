@@ -10,22 +10,30 @@ static class VersionsCommand
 {
     public static Command Create() => new("versions", "Compares versions as package managers do") { CreateCompare(), CreateSchemes() };
 
+    static string Names => string.Join(", ", VersionScheme.All.Select(scheme => scheme.Name));
+
     static Command CreateCompare()
     {
         var schemeName = new Option<string>("--scheme")
         {
-            Description = $"Whose order: {string.Join(", ", VersionScheme.All.Select(scheme => scheme.Name))}",
+            Description = $"Whose order: {Names}",
             HelpName = "NAME",
             Required = true,
         };
-        var strict = new Option<bool>("--strict") { Description = "A text that is no version of the scheme is an error. Without it, it is compared all the same" };
+        var strict = new Option<bool>("--strict")
+        {
+            Description = "A text that is no version of the scheme is an error. Without it, it is compared all the same",
+        };
         var versions = new Argument<string[]>("versions")
         {
             Description = "Two versions. Without them, tab-separated pairs are read from standard input, one a line",
             HelpName = "A B",
             Arity = new ArgumentArity(0, 2),
         };
-        var compare = new Command("compare", "Prints -1, 0 or 1 as A is older than, the same as or newer than B") { schemeName, strict, versions }.WithExamples(
+        var compare = new Command("compare", "Prints -1, 0 or 1 as A is older than, the same as or newer than B")
+        {
+            schemeName, strict, versions,
+        }.WithExamples(
             """
             guestmark versions compare --scheme rpm 1.0~rc1-1.el9 1.0-1.el9
             guestmark versions compare --scheme dpkg -- 1:2.3-1 2.4-1+deb12u1
@@ -35,9 +43,10 @@ static class VersionsCommand
         {
             var name = parsed.GetRequiredValue(schemeName);
             var scheme = VersionScheme.Find(name)
-                ?? throw new UsageException($"--scheme {name}: there is no such scheme; use one of {string.Join(", ", VersionScheme.All.Select(known => known.Name))}");
+                ?? throw new UsageException($"--scheme {name}: there is no such scheme; use one of {Names}");
             var given = parsed.GetValue(versions) ?? [];
-            if (given.Length == 1) throw new UsageException($"'{given[0]}' has nothing to be compared with: give two versions, or none to read pairs from standard input");
+            if (given.Length == 1)
+                throw new UsageException($"'{given[0]}' has nothing to be compared with: give two versions, or none and pairs on standard input");
             var isStrict = parsed.GetValue(strict);
             if (given.Length == 2) ComparePair(given[0], given[1], scheme, isStrict);
             else ComparePairs(scheme, isStrict, cancellationToken);
@@ -60,10 +69,12 @@ static class VersionsCommand
 
     static void ComparePairs(VersionScheme scheme, bool strict, CancellationToken cancellationToken)
     {
-        if (!Console.IsInputRedirected) Console.Error.WriteLine("Reading pairs of versions from the terminal, a tab between the two; end with Ctrl+D.");
+        if (!Console.IsInputRedirected)
+            Console.Error.WriteLine("Reading pairs of versions from the terminal, a tab between the two; end with Ctrl+D.");
         using var input = Console.OpenStandardInput();
         using var output = Console.OpenStandardOutput();
-        if (VersionPairs.Compare(input, output, scheme, strict, cancellationToken) is { } problem) throw new CommandException($"standard input, {problem}");
+        if (VersionPairs.Compare(input, output, scheme, strict, cancellationToken) is { } problem)
+            throw new CommandException($"standard input, {problem}");
     }
 
     static Command CreateSchemes()

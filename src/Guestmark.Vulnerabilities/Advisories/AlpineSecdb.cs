@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using System.Text.Json;
 
@@ -111,7 +112,10 @@ sealed class AlpineSecdb
         _product = Product();
         if (_product is null)
         {
-            _sink.Skip(_document, "$.distroversion", "is absent or no release of Alpine (v3.19, edge), and urlprefix and reponame are not Wolfi's or Chainguard's");
+            _sink.Skip(
+                _document,
+                "$.distroversion",
+                "is absent or no release of Alpine (v3.19, edge), and urlprefix and reponame are not Wolfi's or Chainguard's");
             return;
         }
 
@@ -241,7 +245,7 @@ sealed class AlpineSecdb
         {
             var word = item.AsSpan()[range].Trim().Trim(',');
             if (word.IsEmpty) continue;
-            var fits = Ascii.FromUtf16(word, bytes, out var length) == System.Buffers.OperationStatus.Done;
+            var fits = Ascii.FromUtf16(word, bytes, out var length) == OperationStatus.Done;
             var isCve = fits && JsonText.IsCve(bytes[..length]);
             if (onlyCves != isCve) continue;
             if (!fits || bytes[..length].ContainsAnyExcept(IdBytes))
@@ -250,16 +254,16 @@ sealed class AlpineSecdb
         }
     }
 
-    static readonly System.Buffers.SearchValues<byte> IdBytes =
-        System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:"u8);
+    static readonly SearchValues<byte> IdBytes =
+        SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:"u8);
 
     void Give(string name, Fix[] fixes)
     {
-        var cves = new List<string>();
+        var cves = new OrderedDictionary<string, bool>(StringComparer.Ordinal);
         var statements = new List<PackageStatement>(fixes.Length);
         foreach (var fix in fixes)
         {
-            if (!cves.Contains(fix.Id)) cves.Add(fix.Id);
+            cves[fix.Id] = true;
             statements.Add(new PackageStatement
             {
                 Product = _product!,
@@ -276,7 +280,7 @@ sealed class AlpineSecdb
             Feed = FeedName.AlpineSecdb,
             Id = name,
             Part = $"{_release ?? _product}/{_repository}",
-            Cves = cves,
+            Cves = [.. cves.Keys],
             Summary = $"{name}: security fixes",
             Statements = statements,
         });
@@ -285,7 +289,8 @@ sealed class AlpineSecdb
     string? Text(ref JsonStream json, string path)
     {
         json.Read();
-        if (json.Json.TokenType == JsonTokenType.String && !json.IsCut && _text.Of(ref json.Json) is { Length: > 0 and <= NameCharsMax } text) return text;
+        var text = json.Json.TokenType == JsonTokenType.String && !json.IsCut ? _text.Of(ref json.Json) : null;
+        if (text is { Length: > 0 and <= NameCharsMax }) return text;
         var reason = json.Json.TokenType == JsonTokenType.String
             ? $"is empty, no text, or has more than {NameCharsMax} characters"
             : JsonText.Instead(ref json.Json, "a string");

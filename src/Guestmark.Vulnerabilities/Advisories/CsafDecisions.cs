@@ -55,8 +55,8 @@ static class CsafDecisions
 
         var products = new Products();
         products.Add(VexDocument.Object(root, "product_tree"));
-        var file = new CsafFile(
-            head, id, VexDocument.Text(VexDocument.Object(head, "publisher"), "name") ?? "", VexDocument.Time(tracking, "current_release_date"), products);
+        var author = VexDocument.Text(VexDocument.Object(head, "publisher"), "name") ?? "";
+        var file = new CsafFile(head, id, author, VexDocument.Time(tracking, "current_release_date"), products);
         var index = 0;
         foreach (var vulnerability in VexDocument.Items(root, "vulnerabilities")) ReadVulnerability(vex, vulnerability, file, index++);
         if (index == 0) vex.Skip("$.vulnerabilities", "there are none");
@@ -68,7 +68,8 @@ static class CsafDecisions
         var reasons = new Reasons(vulnerability, file.Products);
         if (reasons.Overflow)
         {
-            vex.Skip($"$.vulnerabilities[{index.ToString(CultureInfo.InvariantCulture)}]", $"flags, threats and remediations name more than {Reasons.NamesMax} products");
+            var path = $"$.vulnerabilities[{index.ToString(CultureInfo.InvariantCulture)}]";
+            vex.Skip(path, $"flags, threats and remediations name more than {Reasons.NamesMax} products");
             return;
         }
 
@@ -99,10 +100,10 @@ static class CsafDecisions
                     Reason = VexDocument.Join(reason.Impact, reason.Action),
                 };
                 if (reason.Justification is not null && statement.Justification is null) statement.Problem = $"unknown flag '{reason.Justification}'";
-                if (VexDocument.Text(vulnerability, "cve") is { } cve) statement.Vulnerabilities.Add(cve);
+                if (VexDocument.Text(vulnerability, "cve") is { } cve) statement.AddName(cve);
                 foreach (var name in VexDocument.Items(vulnerability, "ids"))
                 {
-                    if (VexDocument.Text(name, "text") is { } text && !statement.Vulnerabilities.Contains(text)) statement.Vulnerabilities.Add(text);
+                    if (VexDocument.Text(name, "text") is { } text) statement.AddName(text);
                 }
 
                 Extend(vulnerability, statement);
@@ -182,7 +183,8 @@ static class CsafDecisions
             foreach (var threat in VexDocument.Items(vulnerability, "threats"))
             {
                 if (VexDocument.Text(threat, "category") is not "impact") continue;
-                Add(threat, products, Reason.None with { Impact = VexDocument.Text(threat, "details") ?? "", Date = VexDocument.Time(threat, "date") });
+                var details = VexDocument.Text(threat, "details") ?? "";
+                Add(threat, products, Reason.None with { Impact = details, Date = VexDocument.Time(threat, "date") });
             }
 
             foreach (var remediation in VexDocument.Items(vulnerability, "remediations"))

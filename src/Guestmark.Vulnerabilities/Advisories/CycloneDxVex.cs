@@ -56,7 +56,8 @@ static class CycloneDxVex
         foreach (var item in VexDocument.Items(root, "vulnerabilities"))
         {
             // Vendors list vulnerabilities without an analysis, too. These decide nothing.
-            if (VexDocument.Object(item, "analysis") is { ValueKind: JsonValueKind.Object } analysis) ReadVulnerability(vex, item, analysis, bom, index);
+            var analysis = VexDocument.Object(item, "analysis");
+            if (analysis.ValueKind == JsonValueKind.Object) ReadVulnerability(vex, item, analysis, bom, index);
             index++;
         }
     }
@@ -81,24 +82,33 @@ static class CycloneDxVex
                 _ => null,
             },
             Author = bom.Author,
-            Decided = VexDocument.Time(analysis, "lastUpdated") ?? VexDocument.Time(analysis, "firstIssued") ?? VexDocument.Time(item, "updated") ?? bom.Time,
+            Decided = VexDocument.Time(analysis, "lastUpdated") ?? VexDocument.Time(analysis, "firstIssued")
+                ?? VexDocument.Time(item, "updated") ?? bom.Time,
             // A false positive is its own reason: the vulnerability was found by mistake.
             HasImpact = !string.IsNullOrWhiteSpace(detail) || state is "false_positive",
         };
 
-        if (VexDocument.Text(item, "id") is { } id) statement.Vulnerabilities.Add(id);
+        if (VexDocument.Text(item, "id") is { } id) statement.AddName(id);
         foreach (var reference in VexDocument.Items(item, "references"))
         {
-            if (VexDocument.Text(reference, "id") is { } alias && !statement.Vulnerabilities.Contains(alias)) statement.Vulnerabilities.Add(alias);
+            if (VexDocument.Text(reference, "id") is { } alias) statement.AddName(alias);
         }
 
         var word = VexDocument.Text(analysis, "justification");
-        if (!string.IsNullOrEmpty(word) && (statement.Justification = JustificationOf(word)) is null) statement.Problem = $"unknown justification '{word}'";
+        if (!string.IsNullOrEmpty(word))
+        {
+            statement.Justification = JustificationOf(word);
+            if (statement.Justification is null) statement.Problem = $"unknown justification '{word}'";
+        }
+
         foreach (var property in VexDocument.Items(item, "properties"))
         {
             var name = VexDocument.Text(property, "name") ?? "";
-            if (name.StartsWith("guestmark:", StringComparison.Ordinal) && !VexDocument.TryExtend(statement, name, VexDocument.Text(property, "value")))
+            if (name.StartsWith("guestmark:", StringComparison.Ordinal)
+                && !VexDocument.TryExtend(statement, name, VexDocument.Text(property, "value")))
+            {
                 statement.Problem = $"unknown property '{name}'";
+            }
         }
 
         var affected = 0;
@@ -159,7 +169,8 @@ static class CycloneDxVex
     {
         var end = purl.AsSpan().IndexOfAny('?', '#');
         if (end < 0) end = purl.Length;
-        return purl.LastIndexOf('@', end - 1) > purl.LastIndexOf('/', end - 1) ? purl : $"{purl.AsSpan(0, end)}@{Uri.EscapeDataString(version)}{purl.AsSpan(end)}";
+        var path = purl.AsSpan(0, end);
+        return path.LastIndexOf('@') > path.LastIndexOf('/') ? purl : $"{path}@{Uri.EscapeDataString(version)}{purl.AsSpan(end)}";
     }
 
     static string? Resolve(string reference, Bom bom)
@@ -170,8 +181,9 @@ static class CycloneDxVex
         var hash = reference.IndexOf('#');
         if (hash < 0) return null;
         var inner = Uri.UnescapeDataString(reference.AsSpan(hash + 1));
+        var target = reference.AsSpan("urn:cdx:".Length, hash - "urn:cdx:".Length);
         var isOwn = bom.Serial.StartsWith("urn:uuid:", StringComparison.Ordinal)
-            && reference.AsSpan("urn:cdx:".Length, hash - "urn:cdx:".Length).StartsWith(bom.Serial.AsSpan("urn:uuid:".Length), StringComparison.OrdinalIgnoreCase);
+            && target.StartsWith(bom.Serial.AsSpan("urn:uuid:".Length), StringComparison.OrdinalIgnoreCase);
         return isOwn && bom.Components.TryGetValue(inner, out purl) ? purl : inner.StartsWith("pkg:", StringComparison.Ordinal) ? inner : null;
     }
 
@@ -195,7 +207,8 @@ static class CycloneDxVex
             if ((VexDocument.Text(author, "name") ?? VexDocument.Text(author, "email")) is { Length: > 0 } name) return name;
         }
 
-        return VexDocument.Text(VexDocument.Object(metadata, "manufacturer"), "name") ?? VexDocument.Text(VexDocument.Object(metadata, "supplier"), "name") ?? "";
+        return VexDocument.Text(VexDocument.Object(metadata, "manufacturer"), "name")
+            ?? VexDocument.Text(VexDocument.Object(metadata, "supplier"), "name") ?? "";
     }
 
     /// <summary>The labels of VEX for those of CycloneDX.</summary>
@@ -204,7 +217,8 @@ static class CycloneDxVex
         "code_not_present" => "vulnerable_code_not_present",
         "code_not_reachable" => "vulnerable_code_not_in_execute_path",
         "requires_configuration" or "requires_dependency" or "requires_environment" => "vulnerable_code_cannot_be_controlled_by_adversary",
-        "protected_by_compiler" or "protected_at_runtime" or "protected_at_perimeter" or "protected_by_mitigating_control" => "inline_mitigations_already_exist",
+        "protected_by_compiler" or "protected_at_runtime" or "protected_at_perimeter" or "protected_by_mitigating_control" =>
+            "inline_mitigations_already_exist",
         _ => null,
     };
 

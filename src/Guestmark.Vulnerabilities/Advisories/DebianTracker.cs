@@ -296,9 +296,8 @@ sealed class DebianTracker
     {
         name = json.IsCut ? "" : _text.Of(ref json.Json) ?? "";
         if (name.Length is > 0 and <= NameCharsMax) return true;
-        _sink.Skip(
-            _document, path, json.IsCut || name.Length > NameCharsMax ? $"a name has more than {NameCharsMax} characters" : "a name is empty or not valid UTF-8");
-        json.Skip();
+        var isLong = json.IsCut || name.Length > NameCharsMax;
+        Skip(ref json, path, isLong ? $"a name has more than {NameCharsMax} characters" : "a name is empty or not valid UTF-8");
         return false;
     }
 

@@ -16,7 +16,7 @@ sealed class FeedXml : IDisposable
     /// <summary>Red Hat's OVAL is 14 deep.</summary>
     public const int DepthMax = 64;
 
-    /// <summary>Longest attribute or text that is kept; what is longer is cut. A CVSS vector has at most 300 characters, a path of a URL 2,048.</summary>
+    /// <summary>Longest attribute or text that is kept; what is longer is cut. A CVSS vector has at most 300 characters.</summary>
     public const int TextCharsMax = 2048;
 
     // The reader holds one attribute or tag as a whole. The longest in the data has 1.5 KB.
@@ -71,7 +71,11 @@ sealed class FeedXml : IDisposable
     }
 
     /// <summary>Cut after <see cref="TextCharsMax"/> characters.</summary>
-    public string? Attribute(string name) => _reader.GetAttribute(name) is { } value ? value.Length > TextCharsMax ? value[..TextCharsMax] : value : null;
+    public string? Attribute(string name)
+    {
+        var value = _reader.GetAttribute(name);
+        return value?.Length > TextCharsMax ? value[..TextCharsMax] : value;
+    }
 
     /// <summary>The text of the element, without the spaces around it, cut after <see cref="TextCharsMax"/> characters.</summary>
     public string Text()
@@ -134,7 +138,7 @@ sealed class FeedXml : IDisposable
         id.Length > 5 && id[..2] is "RH" or "AL" or "EL" or "RL" or "RX" && id[2..5] is "BA-" or "EA-";
 
     public static bool IsWebAddress(string text) =>
-        text.Length <= TextCharsMax && (text.StartsWith("https://", StringComparison.Ordinal) || text.StartsWith("http://", StringComparison.Ordinal));
+        text.StartsWith("https://", StringComparison.Ordinal) || text.StartsWith("http://", StringComparison.Ordinal);
 
     /// <summary>The first line, cut after so many characters and not between the halves of a surrogate pair.</summary>
     public static string Line(string text, int charsMax)

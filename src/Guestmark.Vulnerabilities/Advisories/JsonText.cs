@@ -46,7 +46,7 @@ sealed class JsonText
         return slot = Encoding.UTF8.GetString(utf8);
     }
 
-    /// <summary>Whether a token is the string or name <paramref name="text"/>. One with an unpaired surrogate is none, where the reader throws.</summary>
+    /// <summary>Whether a token is the string or name <paramref name="text"/>. One with an unpaired surrogate, at which the reader throws, is not.</summary>
     public static bool Is(ref readonly Utf8JsonReader json, ReadOnlySpan<byte> text)
     {
         if (!json.ValueIsEscaped) return json.ValueSpan.SequenceEqual(text);
@@ -69,7 +69,8 @@ sealed class JsonText
             JsonTokenType.StartObject => $"is an object, not {expected}",
             JsonTokenType.StartArray => $"is an array, not {expected}",
             JsonTokenType.String => $"is a string, not {expected}",
-            JsonTokenType.Number => $"is a number ({Encoding.UTF8.GetString(json.ValueSpan[..Math.Min(shown, json.ValueSpan.Length)])}), not {expected}",
+            JsonTokenType.Number => $"is a number ({Encoding.ASCII.GetString(json.ValueSpan[..Math.Min(shown, json.ValueSpan.Length)])}), "
+                + $"not {expected}",
             JsonTokenType.Null => $"is null, not {expected}",
             _ => $"is true or false, not {expected}",
         };

@@ -96,7 +96,8 @@ static class KevCatalog
                 : json.Is("requiredAction"u8) ? "requiredAction"
                 : null;
             json.Read();
-            if (field is null || (json.Json.TokenType == JsonTokenType.Null && field is "dueDate" or "knownRansomwareCampaignUse" or "requiredAction"))
+            var mayBeNull = field is "dueDate" or "knownRansomwareCampaignUse" or "requiredAction";
+            if (field is null || (mayBeNull && json.Json.TokenType == JsonTokenType.Null))
             {
                 json.Skip();
                 continue;

@@ -103,7 +103,8 @@ static class OpenVexDocument
         }
 
         if (statement.IsComponent) statement.Products.AddRange(parts);
-        statement.Reason = VexDocument.Join(impact, VexDocument.Text(item, "action_statement"), Notes(VexDocument.Text(item, "status_notes"), statement));
+        var notes = Notes(VexDocument.Text(item, "status_notes"), statement);
+        statement.Reason = VexDocument.Join(impact, VexDocument.Text(item, "action_statement"), notes);
         return statement;
     }
 
@@ -111,17 +112,14 @@ static class OpenVexDocument
     {
         if (VexDocument.Text(item, "vulnerability") is { } name)
         {
-            statement.Vulnerabilities.Add(name);
+            statement.AddName(name);
             return;
         }
 
         var vulnerability = VexDocument.Object(item, "vulnerability");
         // The name is what 0.2.0 asks for; some writers have only the id.
-        if ((VexDocument.Text(vulnerability, "name") ?? VexDocument.Text(vulnerability, "@id")) is { } named) statement.Vulnerabilities.Add(named);
-        foreach (var alias in VexDocument.Texts(vulnerability, "aliases"))
-        {
-            if (!statement.Vulnerabilities.Contains(alias)) statement.Vulnerabilities.Add(alias);
-        }
+        if ((VexDocument.Text(vulnerability, "name") ?? VexDocument.Text(vulnerability, "@id")) is { } named) statement.AddName(named);
+        foreach (var alias in VexDocument.Texts(vulnerability, "aliases")) statement.AddName(alias);
     }
 
     static string IdentifierOf(JsonElement component)
@@ -146,7 +144,8 @@ static class OpenVexDocument
 
             var space = text.IndexOf(' ');
             // A misspelt word would leave out what it restricts.
-            if (space < 0 || !VexDocument.TryExtend(statement, text[..space], text[space..])) statement.Problem = $"unknown line in status_notes: '{text}'";
+            if (space < 0 || !VexDocument.TryExtend(statement, text[..space], text[space..]))
+                statement.Problem = $"unknown line in status_notes: '{text}'";
         }
 
         return string.Join('\n', rest);

@@ -1,3 +1,7 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Json;
 using Guestmark.Inventory;
 
@@ -32,6 +36,9 @@ sealed class OsvDocument
 
     const int ProductsKeptMax = 4096;
     const int PackagesKeptMax = 1024;
+
+    // What repeats beyond this the database drops: a document of 64 MB could have a million.
+    const int IntervalsComparedMax = 64;
 
     [ThreadStatic]
     static OsvDocument? _ofThread;
@@ -232,7 +239,8 @@ sealed class OsvDocument
             var entry = _entries[i];
             if (!entry.IsHead) continue;
             IReadOnlyList<string> modules = [];
-            if (entry.Module.Length > 0) modules = entry.Module == ModularBuild.UnknownStream ? streams ??= ModularBuild.StreamsIn(summary) : [entry.Module];
+            if (entry.Module == ModularBuild.UnknownStream) modules = streams ??= ModularBuild.StreamsIn(summary);
+            else if (entry.Module.Length > 0) modules = [entry.Module];
             var severity = entry.Severity;
             var score = entry.Score;
             _merged.Clear();
@@ -243,7 +251,7 @@ sealed class OsvDocument
                 if (score.Vector is null) score = part.Score;
                 for (var k = part.First; k < part.First + part.Count; k++)
                 {
-                    if (entry.Next < 0 || !_merged.Contains(_intervals[k])) _merged.Add(_intervals[k]);
+                    if (entry.Next < 0 || _merged.Count > IntervalsComparedMax || !_merged.Contains(_intervals[k])) _merged.Add(_intervals[k]);
                 }
             }
 
@@ -291,11 +299,11 @@ sealed class OsvDocument
     {
         if (_heads.Count > PackagesKeptMax) _heads = [];
         else _heads.Clear();
-        var entries = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_entries);
+        var entries = CollectionsMarshal.AsSpan(_entries);
         for (var i = 0; i < entries.Length; i++)
         {
             ref var entry = ref entries[i];
-            ref var head = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(
+            ref var head = ref CollectionsMarshal.GetValueRefOrAddDefault(
                 _heads, new PackageKey(entry.Target, entry.Name, entry.Module), out var exists);
             entry.Next = -1;
             entry.IsHead = !exists;
@@ -476,7 +484,7 @@ sealed class OsvDocument
         var start = _id!.IndexOf("CVE-", StringComparison.Ordinal);
         if (start < 0 || (start > 0 && _id[start - 1] != '-')) return;
         Span<byte> bytes = stackalloc byte[NameCharsMax];
-        if (System.Text.Ascii.FromUtf16(_id.AsSpan(start), bytes, out var length) == System.Buffers.OperationStatus.Done
+        if (Ascii.FromUtf16(_id.AsSpan(start), bytes, out var length) == OperationStatus.Done
             && JsonText.IsCve(bytes[..length]))
         {
             AddCve(_id[start..]);
@@ -606,7 +614,7 @@ sealed class OsvDocument
 
     // ---- Entries that are like the one before
 
-    static readonly System.Buffers.SearchValues<byte> PlainCharacters = System.Buffers.SearchValues.Create(
+    static readonly SearchValues<byte> PlainCharacters = SearchValues.Create(
         " !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~"u8);
 
     enum SpotKind
@@ -631,7 +639,8 @@ sealed class OsvDocument
     bool IsPattern()
     {
         if (_spotCount is < 2 or > 3 || _package.Module is not null || _events.Count != 2) return false;
-        if (_events[0] is not { Kind: EventKind.Introduced, Version: "0" } || _events[1].Kind == EventKind.Introduced || _events[1].Range != 0) return false;
+        if (_events[0] is not { Kind: EventKind.Introduced, Version: "0" }) return false;
+        if (_events[1].Kind == EventKind.Introduced || _events[1].Range != 0) return false;
         var kinds = 0;
         for (var i = 0; i < _spotCount; i++) kinds |= 1 << (int)_spots[i].Kind;
         return kinds == (_spotCount == 2 ? 0b011 : 0b111);
@@ -679,7 +688,7 @@ sealed class OsvDocument
                 // A name that is too short or too long is told by the reader.
                 if (length is 0 or > NameCharsMax) goto Different;
                 if (spot.Kind == SpotKind.Name) name = _text.Of(value);
-                else if (!System.Text.Ascii.Equals(value, version)) version = _text.Of(value)!;
+                else if (!Ascii.Equals(value, version)) version = _text.Of(value)!;
             }
 
             var rest = pattern[(done - start)..];
@@ -807,7 +816,7 @@ sealed class OsvDocument
                 continue;
             }
 
-            if (field == "ecosystem" ? _package.Ecosystem is not null : _package.Name is not null) return FailInEntry($"package.{field}", "occurs twice");
+            if ((field == "ecosystem" ? _package.Ecosystem : _package.Name) is not null) return FailInEntry($"package.{field}", "occurs twice");
             var text = _text.Of(ref json);
             if (text is null) return FailInEntry($"package.{field}", JsonText.NotText);
             if (text.Length is 0 or > NameCharsMax) return FailInEntry($"package.{field}", Length(text));
@@ -831,13 +840,12 @@ sealed class OsvDocument
         {
             if (json.TokenType != JsonTokenType.StartObject) return FailInRange("", JsonText.Instead(ref json, "an object"));
             var firstEvent = _events.Count;
-            var isType = false;
             var hasEvents = false;
             string? type = null;
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
                 var name = NameOf(ref json, scratch);
-                isType = name.SequenceEqual("type"u8);
+                var isType = name.SequenceEqual("type"u8);
                 var isEvents = name.SequenceEqual("events"u8);
                 json.Read();
                 if (!isType && !isEvents)
@@ -1189,7 +1197,7 @@ sealed class OsvDocument
             ReferenceEquals(Target, other.Target) && string.Equals(Name, other.Name, StringComparison.Ordinal)
             && string.Equals(Module, other.Module, StringComparison.Ordinal);
 
-        public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal) ^ System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(Target);
+        public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal) ^ RuntimeHelpers.GetHashCode(Target);
     }
 
     struct Package

@@ -41,22 +41,36 @@ sealed class OvalDefinitions
     const int NameLengthMax = 512;
     const int SummaryLengthMax = 300;
 
+    // "Oracle Linux 8" is Oracle Linux:8, and so is "Oracle Linux 8.4".
+    static readonly (string Name, string Product)[] MajorReleases =
+    [
+        ("Red Hat Enterprise Linux ", "Red Hat:enterprise_linux"),
+        ("Oracle Linux ", "Oracle Linux"),
+        ("AlmaLinux ", "AlmaLinux"),
+        ("Rocky Linux ", "Rocky Linux"),
+        ("Debian GNU/Linux ", "Debian"),
+        ("Debian ", "Debian"),
+    ];
+
     readonly string _document;
     readonly IFeedSink _sink;
     readonly List<Definition> _definitions = [];
     readonly List<Node> _nodes = [];
     readonly List<Label> _labels = [];
     readonly Dictionary<Label, int> _labelIndexes = [];
-    readonly Dictionary<UInt128, int> _testIndexes = [];
     readonly List<Test> _tests = [];
     readonly List<int> _testStates = [];
-    readonly Dictionary<UInt128, int> _objectIndexes = [];
     readonly List<OvalObject> _objects = [];
-    readonly Dictionary<UInt128, int> _stateIndexes = [];
     readonly List<State> _states = [];
-    readonly Dictionary<UInt128, int> _variableIndexes = [];
     readonly List<string[]> _variables = [];
-    readonly Dictionary<string, string> _texts = new(StringComparer.Ordinal);
+
+    // For reading only: they are let go before the first advisory is made.
+    Dictionary<UInt128, int> _testIndexes = [];
+    Dictionary<UInt128, int> _objectIndexes = [];
+    Dictionary<UInt128, int> _stateIndexes = [];
+    Dictionary<UInt128, int> _variableIndexes = [];
+    Dictionary<string, string> _texts = new(StringComparer.Ordinal);
+
     DateTimeOffset? _generated;
     int _variableValues;
 
@@ -94,6 +108,8 @@ sealed class OvalDefinitions
             return;
         }
 
+        oval._testIndexes = oval._objectIndexes = oval._stateIndexes = oval._variableIndexes = [];
+        oval._texts = [];
         foreach (var definition in CollectionsMarshal.AsSpan(oval._definitions))
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -260,7 +276,8 @@ sealed class OvalDefinitions
                 "Not affected" => ProductStatus.NotAffected,
                 _ => null,
             };
-            if (status is null) _sink.Skip(_document, $"{PathOf(definition)}/metadata/advisory/affected/resolution", $"unknown state '{state}', taken as Affected");
+            if (status is null)
+                _sink.Skip(_document, $"{PathOf(definition)}/metadata/advisory/affected/resolution", $"unknown state '{state}', taken as Affected");
             var components = new List<string>();
             var resolution = xml.Enter();
             while (xml.NextChild(resolution))
@@ -437,11 +454,12 @@ sealed class OvalDefinitions
 
         if (definition.FirstNode < definition.EndNode) Walk(definition.FirstNode, Constraints.None);
         if (_missing.Count > 0)
-            _sink.Skip(_document, PathOf(definition), $"{_missing.Count} of its criteria refer to tests, objects or states that are not in the document");
+            _sink.Skip(_document, PathOf(definition), $"{_missing.Count} of its criteria refer to a test, object or state that is not in the document");
         if (_overflow) _sink.Skip(_document, PathOf(definition), $"more statements than {StatementsMax}; the rest is left out");
         if (_statements.Count == 0)
         {
-            if (_withoutProduct) _sink.Skip(_document, PathOf(definition), $"names no product that is known: platform '{string.Join("', '", definition.Platforms)}'");
+            if (_withoutProduct)
+                _sink.Skip(_document, PathOf(definition), $"names no product that is known: platform '{string.Join("', '", definition.Platforms.Take(3))}'");
             else if (_missing.Count == 0) _sink.LeaveOut("OVAL definition without packages");
             return;
         }
@@ -676,7 +694,7 @@ sealed class OvalDefinitions
     {
         if (name.Length is 0 or > NameLengthMax || range.End?.Length > NameLengthMax || range.Introduced?.Length > NameLengthMax)
         {
-            _sink.Skip(_document, PathOf(_current), $"a package's name has {name.Length} characters or its version more than {NameLengthMax}, limit {NameLengthMax}");
+            _sink.Skip(_document, PathOf(_current), $"the package's name '{FeedXml.Line(name, 64)}' or its version is not 1 to {NameLengthMax} characters long");
             return true;
         }
 
@@ -714,7 +732,14 @@ sealed class OvalDefinitions
     }
 
     bool AddStatement(
-        string product, string? cpe, string name, Test test, EvrRange range, bool isFixed, IReadOnlyList<string> architectures, IReadOnlyList<string> modules)
+        string product,
+        string? cpe,
+        string name,
+        Test test,
+        EvrRange range,
+        bool isFixed,
+        IReadOnlyList<string> architectures,
+        IReadOnlyList<string> modules)
     {
         if (_statements.Count >= StatementsMax || ++_allStatements > AllStatementsMax)
         {
@@ -786,7 +811,9 @@ sealed class OvalDefinitions
             if (_components.TryGetValue($"{module}/{name}", out var status)) return status;
         }
 
-        return _components.TryGetValue(name, out var plain) ? plain : _current.Resolutions.Count == 1 ? _current.Resolutions[0].Status : ProductStatus.Affected;
+        return _components.TryGetValue(name, out var plain) ? plain
+            : _current.Resolutions.Count == 1 ? _current.Resolutions[0].Status
+            : ProductStatus.Affected;
     }
 
     /// <summary>"Unaffected components for: CVE-…". Its criteria ask for a package that is installed and is not, which never holds.</summary>
@@ -855,18 +882,24 @@ sealed class OvalDefinitions
             : null;
     }
 
-    /// <summary>The product of a name for people: <c>Photon OS:3.0</c> of "Photon OS 3", <c>Ubuntu:22.04:LTS</c> of "Ubuntu 22.04 LTS (jammy)".</summary>
+    /// <summary>
+    /// The product of a name for people: <c>Photon OS:3.0</c> of "Photon OS 3", <c>Ubuntu:22.04:LTS</c> of "Ubuntu 22.04 LTS (jammy)".
+    /// </summary>
     static string? ProductNamed(ReadOnlySpan<char> text)
     {
-        if (After(text, "Red Hat Enterprise Linux ") is { IsEmpty: false } rhel) return Major(rhel) is { } major ? $"Red Hat:enterprise_linux:{major}" : null;
-        if (After(text, "Oracle Linux ") is { IsEmpty: false } oracle) return Major(oracle) is { } major ? $"Oracle Linux:{major}" : null;
-        if (After(text, "AlmaLinux ") is { IsEmpty: false } alma) return Major(alma) is { } major ? $"AlmaLinux:{major}" : null;
-        if (After(text, "Rocky Linux ") is { IsEmpty: false } rocky) return Major(rocky) is { } major ? $"Rocky Linux:{major}" : null;
-        if (After(text, "Debian GNU/Linux ") is { IsEmpty: false } gnu) return Major(gnu) is { } major ? $"Debian:{major}" : null;
-        if (After(text, "Debian ") is { IsEmpty: false } debian) return Major(debian) is { } major ? $"Debian:{major}" : null;
+        foreach (var (name, product) in MajorReleases)
+        {
+            if (After(text, name) is { IsEmpty: false } rest) return Major(rest) is { } major ? $"{product}:{major}" : null;
+        }
+
         var photon = After(text, "Photon OS ");
         if (photon.IsEmpty) photon = After(text, "Photon ");
-        if (!photon.IsEmpty) return Version(photon) is { IsEmpty: false } release ? $"Photon OS:{release}{(release.Contains('.') ? "" : ".0")}" : null;
+        if (!photon.IsEmpty)
+        {
+            var release = Version(photon);
+            return release.IsEmpty ? null : release.Contains('.') ? $"Photon OS:{release}" : $"Photon OS:{release}.0";
+        }
+
         if (After(text, "Ubuntu ") is { IsEmpty: false } ubuntu)
         {
             var release = Version(ubuntu);
@@ -874,11 +907,13 @@ sealed class OvalDefinitions
             return release.Length != 5 ? null : release[2..] is ".04" && (release[1] - '0') % 2 == 0 ? $"Ubuntu:{release}:LTS" : $"Ubuntu:{release}";
         }
 
-        if (After(text, "SUSE Linux Enterprise ") is { IsEmpty: false } suse) return suse.ContainsAnyInRange('0', '9') ? $"SUSE:Linux Enterprise {suse}" : null;
-        if (After(text, "openSUSE Leap ") is { IsEmpty: false } leap) return Version(leap) is { IsEmpty: false } release ? $"openSUSE:Leap {release}" : null;
+        var suse = After(text, "SUSE ");
+        if (suse.StartsWith("Linux Enterprise ", StringComparison.Ordinal)) return suse.ContainsAnyInRange('0', '9') ? $"SUSE:{suse}" : null;
+        if (After(text, "openSUSE Leap ") is { IsEmpty: false } leap) return Version(leap).IsEmpty ? null : $"openSUSE:Leap {Version(leap)}";
         return text is "openSUSE Tumbleweed" ? "openSUSE:Tumbleweed" : null;
 
-        static ReadOnlySpan<char> After(ReadOnlySpan<char> text, string prefix) => text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : default;
+        static ReadOnlySpan<char> After(ReadOnlySpan<char> text, string prefix) =>
+            text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : default;
 
         static ReadOnlySpan<char> Version(ReadOnlySpan<char> text)
         {

@@ -212,14 +212,19 @@ sealed class UpdateInfo
         var architecture = xml.Attribute("arch") ?? "";
         // Nobody installs a source rpm.
         if (architecture is "src" or "nosrc") return;
-        if (name.Length is 0 or > NameLengthMax || version.Length is 0 or > NameLengthMax || release.Length > NameLengthMax || architecture.Length > 64)
+        if (name.Length is 0 or > NameLengthMax || version.Length is 0 or > NameLengthMax || release.Length > NameLengthMax
+            || architecture.Length > 64)
         {
-            _sink.Skip(_document, "/updates/update/pkglist/collection/package", $"its name or version is absent or longer than {NameLengthMax}: '{FeedXml.Line(name, 64)}'");
+            _sink.Skip(
+                _document,
+                "/updates/update/pkglist/collection/package",
+                $"its name or version is absent or longer than {NameLengthMax}: '{FeedXml.Line(name, 64)}'");
             return;
         }
 
         var evr = release.Length > 0 ? $"{version}-{release}" : version;
-        if (uint.TryParse(xml.Attribute("epoch"), NumberStyles.None, CultureInfo.InvariantCulture, out var epoch) && epoch > 0) evr = $"{epoch}:{evr}";
+        if (uint.TryParse(xml.Attribute("epoch"), NumberStyles.None, CultureInfo.InvariantCulture, out var epoch) && epoch > 0)
+            evr = $"{epoch}:{evr}";
         if (!_buildIndexes.TryGetValue((name, evr, module), out var index))
         {
             index = _builds.Count;

@@ -36,7 +36,7 @@ sealed class DatabaseWriter : IDisposable
     readonly RunTable<int> _lists = new();
     readonly RunTable<DetailRow> _details = new();
     readonly RunTable<IntervalRow> _intervals = new();
-    readonly Candidate[] _candidates;
+    readonly List<Candidate> _candidates;
     // By statement in the order of documents: first its name's number among _names, then its place in the order of names.
     readonly int[] _places;
     readonly Dictionary<ulong, int> _nameNumbers = [];
@@ -81,7 +81,7 @@ sealed class DatabaseWriter : IDisposable
             _sourceRows = SourceRows();
             var total = 0L;
             _candidates = Candidates();
-            foreach (ref readonly var candidate in _candidates.AsSpan()) total += candidate.Statements;
+            foreach (ref readonly var candidate in CollectionsMarshal.AsSpan(_candidates)) total += candidate.Statements;
             if (total > Array.MaxLength) throw new AdvisoryDatabaseException($"the feeds have {total} statements, more than {Array.MaxLength}: import fewer of them");
             _places = new int[(int)total];
             _revision = CopyDocuments();
@@ -173,9 +173,11 @@ sealed class DatabaseWriter : IDisposable
     }
 
     // 2.
-    Candidate[] Candidates()
+    List<Candidate> Candidates()
     {
-        var candidates = new List<Candidate>();
+        var most = _previous?.Documents.Length ?? 0;
+        foreach (var source in _sources) most += source.Content?.KeyCount ?? 0;
+        var candidates = new List<Candidate>(most);
         var previousSources = new int[_previous?.SourceRows.Length ?? 0];
         Array.Fill(previousSources, -1);
         for (var source = 0; source < _sources.Length; source++)
@@ -213,9 +215,8 @@ sealed class DatabaseWriter : IDisposable
             }
         }
 
-        var array = candidates.ToArray();
-        array.AsSpan().Sort(Candidate.Compare);
-        return array;
+        CollectionsMarshal.AsSpan(candidates).Sort(Candidate.Compare);
+        return candidates;
     }
 
     // 3.
@@ -223,16 +224,17 @@ sealed class DatabaseWriter : IDisposable
     {
         using var revision = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Span<byte> hash = stackalloc byte[sizeof(ulong)];
-        for (var i = 0; i < _candidates.Length; i++)
+        var candidates = CollectionsMarshal.AsSpan(_candidates);
+        for (var i = 0; i < candidates.Length; i++)
         {
-            ref readonly var candidate = ref _candidates[i];
+            ref readonly var candidate = ref candidates[i];
             if (candidate.IsWithdrawn)
             {
                 Append(WithdrawnRow(candidate));
                 continue;
             }
 
-            var isLive = i == 0 || !candidate.HasKeyOf(_candidates[i - 1]);
+            var isLive = i == 0 || !candidate.HasKeyOf(candidates[i - 1]);
             if (isLive)
             {
                 BinaryPrimitives.WriteUInt64LittleEndian(hash, candidate.Hash);
@@ -527,7 +529,7 @@ sealed class DatabaseWriter : IDisposable
         Put(DatabaseSection.TextBytes, textBytes);
         Put(DatabaseSection.Lists, Of<int>(_lists.Rows.Length));
         Put(DatabaseSection.Sources, Of<SourceRow>(_sourceRows.Length));
-        Put(DatabaseSection.Documents, Of<DocumentRow>(_candidates.Length));
+        Put(DatabaseSection.Documents, Of<DocumentRow>(_candidates.Count));
         Put(DatabaseSection.Statements, Of<StatementRow>(_places.Length));
         Put(DatabaseSection.DocumentStatements, Of<int>(_places.Length));
         Put(DatabaseSection.Details, Of<DetailRow>(_details.Rows.Length));
@@ -661,9 +663,9 @@ sealed class DatabaseWriter : IDisposable
     void WriteDocuments(Output output)
     {
         var rows = new DocumentRow[SpillRows];
-        for (var at = 0; at < _candidates.Length; at += rows.Length)
+        for (var at = 0; at < _candidates.Count; at += rows.Length)
         {
-            var part = rows.AsSpan(0, Math.Min(rows.Length, _candidates.Length - at));
+            var part = rows.AsSpan(0, Math.Min(rows.Length, _candidates.Count - at));
             _documents.Read((long)at * Unsafe.SizeOf<DocumentRow>(), MemoryMarshal.AsBytes(part));
             foreach (ref readonly var row in part)
             {

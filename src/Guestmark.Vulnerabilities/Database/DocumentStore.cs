@@ -23,6 +23,7 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     ulong[] _hashes = new ulong[64];
     int[] _order = new int[64];
     byte[] _document = [];
+    Comparison<int>? _byText;
     // Neighbouring statements name the same things with the same string objects.
     Memo _feed;
     Memo _product;
@@ -312,7 +313,7 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
         var list = _list.AsSpan(1, count);
         if (count > 1)
         {
-            list.Sort(Texts.Compare);
+            list.Sort(_byText ??= Texts.Compare);
             list = list[..Distinct(list)];
         }
 

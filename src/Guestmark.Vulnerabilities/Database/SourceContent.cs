@@ -33,6 +33,9 @@ sealed class SourceContent(DocumentStore store)
         }
     }
 
+    /// <summary>Documents and withdrawals, those included that are withdrawn.</summary>
+    public int KeyCount => _documents.Count + _withdrawn.Count;
+
     public IReadOnlyDictionary<(int Feed, int Id), long> Withdrawn => _withdrawn;
 
     public IReadOnlyCollection<PredictionRow> Predictions => _predictions.Values;

@@ -103,8 +103,8 @@ public sealed class DecisionSet
         public VexDecision Decision { get; }
 
         /// <summary>
-        /// Above 0 when <paramref name="a"/> is the later one. At one time the id decides: the longer, then the greater one, so that statement 10 of a
-        /// document is later than statement 9.
+        /// Above 0 when <paramref name="a"/> is the later one. At one time the id decides: the longer, then the greater one, so that statement 10
+        /// of a document is later than statement 9.
         /// </summary>
         public static int Later(VexDecision a, VexDecision b)
         {

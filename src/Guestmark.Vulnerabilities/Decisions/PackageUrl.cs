@@ -26,7 +26,8 @@ sealed class PackageUrl
     readonly string? _module;
     readonly uint? _epoch;
 
-    PackageUrl(PackageManager manager, string nameSpace, string name, string? version, string? architecture, string? distribution, string? module, uint? epoch)
+    PackageUrl(
+        PackageManager manager, string nameSpace, string name, string? version, string? architecture, string? distribution, string? module, uint? epoch)
     {
         _manager = manager;
         _namespace = nameSpace;
@@ -111,7 +112,8 @@ sealed class PackageUrl
                     distribution = value;
                     break;
                 case "epoch":
-                    if (!uint.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number)) return Fail($"the epoch '{value}' is no number", out problem);
+                    if (!uint.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+                        return Fail($"the epoch '{value}' is no number", out problem);
                     epoch = number;
                     break;
                 case "modularitylabel" or "rpmmod":
@@ -152,14 +154,16 @@ sealed class PackageUrl
             return false;
         }
 
-        return VersionsEqual(package) && (_manager is not (PackageManager.Rpm or PackageManager.Dpkg or PackageManager.Apk) || SystemsEqual(os)) && ModulesEqual(package);
+        var isOfSystem = _manager is PackageManager.Rpm or PackageManager.Dpkg or PackageManager.Apk;
+        return VersionsEqual(package) && (!isOfSystem || SystemsEqual(os)) && ModulesEqual(package);
     }
 
     bool NamesEqual(string name) => _manager switch
     {
         PackageManager.PyPI => PythonNamesEqual(_name, name),
         // Of these the specification says that upper and lower case are the same.
-        PackageManager.Npm or PackageManager.Go or PackageManager.NuGet or PackageManager.Dpkg or PackageManager.Apk => _name.Equals(name, StringComparison.OrdinalIgnoreCase),
+        PackageManager.Npm or PackageManager.Go or PackageManager.NuGet or PackageManager.Dpkg or PackageManager.Apk =>
+            _name.Equals(name, StringComparison.OrdinalIgnoreCase),
         _ => _name.Equals(name, StringComparison.Ordinal),
     };
 
@@ -197,7 +201,8 @@ sealed class PackageUrl
         if (distribution[0] != '-') return false;
         distribution = distribution[1..];
         var version = os.VersionId.AsSpan();
-        return version.SequenceEqual(distribution) || (version.Length > distribution.Length && version.StartsWith(distribution) && version[distribution.Length] == '.');
+        return version.SequenceEqual(distribution)
+            || (version.Length > distribution.Length && version.StartsWith(distribution) && version[distribution.Length] == '.');
     }
 
     /// <summary><c>nodejs:18</c> is any build of the stream, <c>nodejs:18:8080020230718…:63b34585</c> just that.</summary>
@@ -205,7 +210,9 @@ sealed class PackageUrl
         || (package.ModularityLabel is { } label
             && (label == _module || (label.StartsWith(_module, StringComparison.Ordinal) && label[_module.Length] == ':')));
 
-    /// <summary>Upper and lower case and runs of "-", "_" and "." are the same (https://packaging.python.org/en/latest/specifications/name-normalization/).</summary>
+    /// <summary>
+    /// Upper and lower case and runs of "-", "_" and "." are the same (https://packaging.python.org/en/latest/specifications/name-normalization/).
+    /// </summary>
     static bool PythonNamesEqual(ReadOnlySpan<char> a, ReadOnlySpan<char> b)
     {
         int i = 0, j = 0;

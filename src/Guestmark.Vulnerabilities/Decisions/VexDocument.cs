@@ -35,7 +35,8 @@ sealed class VexDocument
     }
 
     /// <summary>Reads the document as a tree and gives its root to the format. Whatever is wrong with it is skipped with the reason.</summary>
-    public static void Read(string document, ReadOnlyMemory<byte> json, IFeedSink sink, DecisionDefaults? defaults, Action<VexDocument, JsonElement> read)
+    public static void Read(
+        string document, ReadOnlyMemory<byte> json, IFeedSink sink, DecisionDefaults? defaults, Action<VexDocument, JsonElement> read)
     {
         if (json.Length > LengthMax)
         {
@@ -108,9 +109,14 @@ sealed class VexDocument
         var products = new List<string>();
         foreach (var product in statement.Products)
         {
-            if (PackageUrl.Parse(product, out var why) is null) Skip(path, $"the product '{Cut(product, 256)}' is left out: {why}");
-            else if (products.Count < ProductsMax) products.Add(product);
-            else Skip(path, $"more than {ProductsMax} products");
+            if (products.Count == ProductsMax)
+            {
+                Skip(path, $"more than {ProductsMax} products; it is taken for the first of them");
+                break;
+            }
+
+            if (PackageUrl.Parse(product, out var why) is not null) products.Add(product);
+            else Skip(path, $"the product '{Cut(product, 256)}' is left out: {why}");
         }
 
         if (products.Count == 0 && !statement.IsWhole)
@@ -173,7 +179,9 @@ sealed class VexDocument
 
     /// <summary>A member's object. Undefined when there is none: it has no members then.</summary>
     public static JsonElement Object(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Object ? value : default;
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Object
+            ? value
+            : default;
 
     /// <summary>A member's items. None when there is no such list.</summary>
     public static JsonElement.ArrayEnumerator Items(JsonElement element, string name) =>
@@ -224,6 +232,8 @@ sealed class VexDocument
 /// <summary>A statement of a VEX document, whatever the format.</summary>
 sealed class VexStatement
 {
+    const int NamesMax = 100;
+
     /// <summary>Where it is, as JSON path.</summary>
     public required string Path { get; init; }
 
@@ -231,6 +241,12 @@ sealed class VexStatement
 
     /// <summary>Names of one vulnerability.</summary>
     public List<string> Vulnerabilities { get; } = [];
+
+    /// <summary>Adds a name once, no more of them than anything real has.</summary>
+    public void AddName(string name)
+    {
+        if (Vulnerabilities.Count < NamesMax && !Vulnerabilities.Contains(name)) Vulnerabilities.Add(name);
+    }
 
     /// <summary>The status as the document writes it.</summary>
     public string StatusWord { get; init; } = "";

@@ -4,7 +4,8 @@ using System.Text;
 namespace Guestmark.Vulnerabilities;
 
 /// <summary>
-/// changes.csv and deletions.csv of a CSAF provider (CSAF 2.0, 7.1.13; deletions are Red Hat's): lines <c>"2024/cve-2024-1.json","2024-05-02T10:00:00+00:00"</c>.
+/// changes.csv and deletions.csv of a CSAF provider (CSAF 2.0, 7.1.13; deletions are Red Hat's): lines
+/// <c>"2024/cve-2024-1.json","2024-05-02T10:00:00+00:00"</c>.
 /// </summary>
 static class CsafListing
 {

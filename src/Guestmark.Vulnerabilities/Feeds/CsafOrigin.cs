@@ -79,7 +79,8 @@ sealed class CsafOrigin
                     var isPublisherCategory = reader.ValueTextEquals("category"u8);
                     reader.Read();
                     if (isNamespace && reader.TokenType is JsonTokenType.String) publisher = Text(ref reader, ref _publisherText);
-                    else if (isPublisherCategory && reader.TokenType is JsonTokenType.String) PublisherCategory = Text(ref reader, ref _publisherCategory);
+                    else if (isPublisherCategory && reader.TokenType is JsonTokenType.String)
+                        PublisherCategory = Text(ref reader, ref _publisherCategory);
                     else reader.Skip();
                 }
             }

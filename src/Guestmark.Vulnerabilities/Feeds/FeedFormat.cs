@@ -63,7 +63,8 @@ static class FeedDetection
         if (text[0] == (byte)'{') return OfJson(text, isWhole, out needsMore);
         if (text[0] == (byte)'<') return OfXml(text);
         if (text.StartsWith("#model_version:"u8) || text.StartsWith("cve,epss"u8) || IsScore(text)) return new FeedKind(FeedFormat.Epss, "");
-        if (text[0] == (byte)'"' && text[..Math.Min(text.Length, 300)].IndexOf("\",\""u8) > 0) return new FeedKind(FeedFormat.Listing, "list of files");
+        if (text[0] == (byte)'"' && text[..Math.Min(text.Length, 300)].IndexOf("\",\""u8) > 0)
+            return new FeedKind(FeedFormat.Listing, "list of files");
         return Unknown(text[0] == (byte)'[' ? "a JSON array, no document of a known format" : $"it begins with {Seen(text)}");
     }
 
@@ -147,7 +148,7 @@ static class FeedDetection
         return Unknown($"JSON with {string.Join(", ", keys.Select(key => $"\"{key}\""))}, no document of a known format");
     }
 
-    /// <summary>What the name of a top-level property tells. The reader is on the name, and may be on its value afterwards only when it tells.</summary>
+    /// <summary>What the name of a top-level property tells. The reader is on the name, and stays there when it does not tell.</summary>
     static FeedKind? Key(ref Utf8JsonReader reader)
     {
         if (reader.ValueTextEquals("document"u8) || reader.ValueTextEquals("product_tree"u8)) return new FeedKind(FeedFormat.Csaf, "");
@@ -165,7 +166,8 @@ static class FeedDetection
         if (reader.ValueTextEquals("canonical_url"u8) || reader.ValueTextEquals("distributions"u8) || reader.ValueTextEquals("metadata_version"u8))
         {
             return new FeedKind(
-                FeedFormat.ProviderMetadata, "the metadata of a CSAF provider: give its URL to `guestmark vulndb update`, which fetches the documents");
+                FeedFormat.ProviderMetadata,
+                "the metadata of a CSAF provider: give its URL to `guestmark vulndb update`, which fetches the documents");
         }
 
         if (reader.ValueTextEquals("spdxVersion"u8)) return Unknown("an SPDX document: it lists packages and says nothing about vulnerabilities");
@@ -173,7 +175,7 @@ static class FeedDetection
         return null;
     }
 
-    /// <summary><c>v3.19/main</c> of Alpine's, <c>packages.wolfi.dev/os</c> of those that have no release. The reader is on a top-level name.</summary>
+    /// <summary><c>v3.19/main</c> of Alpine's, <c>packages.wolfi.dev/os</c> of those that have no release.</summary>
     static string SecdbName(Utf8JsonReader reader)
     {
         var (release, repository, host) = ("", "", "");

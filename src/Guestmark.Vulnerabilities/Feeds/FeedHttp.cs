@@ -7,7 +7,7 @@ namespace Guestmark.Vulnerabilities;
 /// <summary>What a server gave.</summary>
 /// <param name="Found">False for 404 and 410.</param>
 /// <param name="Changed">False when the server says that it still has what the validator stands for.</param>
-/// <param name="Validator">To ask later whether there is something newer: <c>E</c> and an ETag, or <c>M</c> and a Last-Modified. Empty: cannot be asked.</param>
+/// <param name="Validator">To ask later whether there is something newer: an ETag after <c>E</c>, or a Last-Modified after <c>M</c>.</param>
 /// <param name="Sha256">Of the bytes, hexadecimal in lower case.</param>
 sealed record FeedResponse(bool Found, bool Changed, string Validator, string Sha256);
 
@@ -42,7 +42,8 @@ sealed class FeedHttp : IDisposable
 
     /// <summary>Fetches a small file.</summary>
     /// <returns>Bytes only when it was found and has changed.</returns>
-    public async Task<(FeedResponse Response, byte[] Bytes)> GetBytesAsync(Uri uri, string validator, int bytesMax, CancellationToken cancellationToken)
+    public async Task<(FeedResponse Response, byte[] Bytes)> GetBytesAsync(
+        Uri uri, string validator, int bytesMax, CancellationToken cancellationToken)
     {
         MemoryStream? bytes = null;
         var response = await GetAsync(uri, validator, () => bytes = new MemoryStream(), bytesMax, meter: null, cancellationToken);
@@ -70,7 +71,8 @@ sealed class FeedHttp : IDisposable
             {
                 using var response = await SendAsync(uri, validator, any.Token);
                 if (response.StatusCode is HttpStatusCode.NotModified) return new FeedResponse(Found: true, Changed: false, validator, "");
-                if (response.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone) return new FeedResponse(Found: false, Changed: true, "", "");
+                if (response.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone)
+                    return new FeedResponse(Found: false, Changed: true, "", "");
                 if (response.StatusCode is HttpStatusCode.OK) return await ReceiveAsync(uri, response, open, bytesMax, meter, idle, any.Token);
                 problem = $"the server answers {(int)response.StatusCode} {response.ReasonPhrase}";
                 if (!IsPassing(response.StatusCode)) throw new FeedException($"{uri}: {problem}");
@@ -103,8 +105,8 @@ sealed class FeedHttp : IDisposable
             if (validator.StartsWith('E')) request.Headers.TryAddWithoutValidation("If-None-Match", validator[1..]);
             else if (validator.StartsWith('M')) request.Headers.TryAddWithoutValidation("If-Modified-Since", validator[1..]);
             var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-            if (response.StatusCode is not (HttpStatusCode.Moved or HttpStatusCode.Found or HttpStatusCode.SeeOther or HttpStatusCode.TemporaryRedirect
-                or HttpStatusCode.PermanentRedirect))
+            if (response.StatusCode is not (HttpStatusCode.Moved or HttpStatusCode.Found or HttpStatusCode.SeeOther
+                or HttpStatusCode.TemporaryRedirect or HttpStatusCode.PermanentRedirect))
             {
                 return response;
             }
@@ -151,7 +153,8 @@ sealed class FeedHttp : IDisposable
         if (uri.UserInfo.Length > 0) throw new FeedException($"{uri.GetLeftPart(UriPartial.Path)}: a URL with a user name is not taken");
         if (uri.Scheme is not ("https" or "http")) throw new FeedException($"{uri}: not an https URL");
         // A server elsewhere has no business with what listens on this machine.
-        if (uri.IsLoopback && !asked.IsLoopback) throw new FeedException($"{asked}: the server redirects to {uri}, on this machine, which is not followed");
+        if (uri.IsLoopback && !asked.IsLoopback)
+            throw new FeedException($"{asked}: the server redirects to {uri}, on this machine, which is not followed");
         if (uri.Scheme is "http" && !uri.IsLoopback && !_options.InsecureHttp)
             throw new FeedException($"{uri}: http lets anybody on the way change what arrives: use https, or --insecure-http");
     }

@@ -15,13 +15,13 @@ public sealed record FeedImportOptions
     /// <summary>The source that everything belongs to. Null: each document's own (see docs/operating/vulnerability-data.md).</summary>
     public string? Source { get; init; }
 
-    /// <summary>Adds to what a source has. Default: archives, folders and files that are a whole feed replace it, single documents are added.</summary>
+    /// <summary>Adds to what a source has. Default: a single document does, all else replaces it.</summary>
     public bool Add { get; init; }
 
     /// <summary>Takes a feed with half as many documents as before, or fewer.</summary>
     public bool AllowShrink { get; init; }
 
-    /// <summary>Takes CSAF documents for decisions of the operator, whoever published them. Default: those of publishers of category <c>user</c>.</summary>
+    /// <summary>Takes CSAF documents for the operator's decisions. Default: those of publishers of category <c>user</c>.</summary>
     public bool CsafDecisions { get; init; }
 
     /// <summary>What the operator's decisions have that their documents do not say.</summary>
@@ -58,7 +58,8 @@ public static class FeedImport
     /// <summary>Reads everything, and then makes it the content of its sources: of all or, when it throws, of none.</summary>
     /// <exception cref="FeedException">The path cannot be read, is damaged, has no document, or has far fewer than before.</exception>
     public static FeedImportResult Run(
-        FeedImportOptions options, AdvisoryDatabaseBuilder builder, TimeProvider time, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
+        FeedImportOptions options, AdvisoryDatabaseBuilder builder, TimeProvider time, IProgress<FeedProgress>? progress,
+        CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(builder);
@@ -71,7 +72,8 @@ public static class FeedImport
 }
 
 /// <summary>One import while it runs. Documents come one after another; nothing counts before <see cref="Complete"/>.</summary>
-sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder builder, TimeProvider time, CancellationToken cancellationToken) : IFeedReader
+sealed class FeedImportRun(
+    FeedImportOptions options, AdvisoryDatabaseBuilder builder, TimeProvider time, CancellationToken cancellationToken) : IFeedReader
 {
     const int SkippedNamedMax = 1000;
     const string NoSource = "";
@@ -136,12 +138,13 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
                 _csaf.Read(document.Content.Span);
                 if (options.CsafDecisions || _csaf.PublisherCategory is "user")
                 {
-                    CsafDecisions.Read(document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex), options.Decisions);
+                    CsafDecisions.Read(
+                        document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex), options.Decisions);
                 }
                 else
                 {
                     var name = options.Source ?? CsafSource(document);
-                    CsafDocument.Read(document.Name, document.Content, Import(document, name, FormatOf(name)));
+                    CsafDocument.Read(document.Name, document.Content, Import(document, name, CsafFormat(name)));
                 }
 
                 break;
@@ -168,14 +171,15 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
                 AlpineSecdb.Read(document.Name, document.Stream!, Import(document, secdb, FeedName.AlpineSecdb), cancellationToken);
                 break;
             case FeedFormat.Oval:
-                OvalDefinitions.Read(document.Name, document.Stream!, Import(document, Named("oval", document.Name), FeedName.Oval), cancellationToken);
+                OvalDefinitions.Read(
+                    document.Name, document.Stream!, Import(document, Named("oval", document.Name), FeedName.Oval), cancellationToken);
                 break;
             case FeedFormat.UpdateInfo when options.Product is { } product:
                 UpdateInfo.Read(
                     document.Name, document.Stream!, product, Import(document, $"updateinfo/{product}", FeedName.UpdateInfo), cancellationToken);
                 break;
             case FeedFormat.UpdateInfo:
-                Skip(document.Name, "an updateinfo.xml does not say which product it is for: import it with --product, such as --product AlmaLinux:9");
+                Skip(document.Name, "an updateinfo.xml does not say which product it is for: import it with --product, as in --product AlmaLinux:9");
                 break;
             default:
                 Skip(document.Name, document.Kind.Detail);
@@ -224,7 +228,8 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
         if (before == 0 && import.LeftOut.Count > 0) return;
         if (before == 0) throw new FeedException($"{Uri}: no document for {import.Name} in it{Skipped(import)}");
         throw new FeedException(
-            $"{Uri}: {import.Name} would have {documents} documents and has {before} now: a feed that loses half or more of them is likely cut or damaged. "
+            $"{Uri}: {import.Name} would have {documents} documents and has {before} now: "
+            + "a feed that loses half or more of them is likely cut or damaged. "
             + $"What was imported before stays. If the feed is right, import it with --allow-shrink{Skipped(import)}");
     }
 
@@ -246,7 +251,8 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
         if (_imports.TryGetValue(name, out var import))
         {
             if (import.Format == format) return import;
-            throw new FeedException($"{Uri}: {document.Name} is {format} and others are {import.Format}: give them without --source {name}, or one by one");
+            throw new FeedException(
+                $"{Uri}: {document.Name} is {format} and others are {import.Format}: give them without --source {name}, or one by one");
         }
 
         if (builder.Source(name) is { } known && known.Format != format)
@@ -277,8 +283,12 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
         return _lastCsaf.Name;
     }
 
-    string FormatOf(string source) =>
-        source is RedHatVex or RedHatVexFeed || _csaf.IsRedHatVex ? FeedName.RedHatVex : FeedName.Csaf;
+    string CsafFormat(string source)
+    {
+        // A document that does not say whose it is, because it was deleted, is of the kind of those around it.
+        if (_csaf.Host.Length == 0 && (_imports.GetValueOrDefault(source)?.Format ?? builder.Source(source)?.Format) is { } format) return format;
+        return source is RedHatVex or RedHatVexFeed || _csaf.IsRedHatVex ? FeedName.RedHatVex : FeedName.Csaf;
+    }
 
     /// <summary>The name of a source that is named after a file or folder.</summary>
     string Named(string family, string path)
@@ -295,7 +305,8 @@ sealed class FeedImportRun(FeedImportOptions options, AdvisoryDatabaseBuilder bu
 /// <summary>Names sources after files.</summary>
 static class FeedSourceName
 {
-    static readonly string[] Extensions = [".json", ".xml", ".csv", ".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".oval", ".openvex", ".vex", ".cdx"];
+    static readonly string[] Extensions =
+        [".json", ".xml", ".csv", ".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".oval", ".openvex", ".vex", ".cdx"];
 
     /// <summary>Names that say nothing, so that their folder's is taken: the bucket of OSV has AlmaLinux/all.zip.</summary>
     static readonly string[] Unspecific = ["all", "data", "osv", "main", "master", "latest", "feed", "advisories"];
@@ -332,7 +343,8 @@ static class FeedSourceName
         foreach (var format in (ReadOnlySpan<string>)["yyyy-MM-dd", "yyyyMMdd"])
         {
             var start = name.Length - format.Length;
-            if (start > 1 && name[start - 1] is '-' or '_' or '.' && DateOnly.TryParseExact(name.AsSpan(start), format, out _)) return name[..(start - 1)];
+            if (start > 1 && name[start - 1] is '-' or '_' or '.' && DateOnly.TryParseExact(name.AsSpan(start), format, out _))
+                return name[..(start - 1)];
         }
 
         return name;

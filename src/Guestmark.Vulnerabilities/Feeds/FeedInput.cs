@@ -102,7 +102,8 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
             }
             else if (entry is DirectoryInfo directory)
             {
-                if (directory.LinkTarget is not null) reader.Skip(entry.FullName, "a link to a folder, which is not followed: name that folder itself");
+                if (directory.LinkTarget is not null)
+                    reader.Skip(entry.FullName, "a link to a folder, which is not followed: name that folder itself");
                 else if (depth == FolderDepthMax) reader.Skip(entry.FullName, $"a folder more than {FolderDepthMax} deep");
                 else Folder(root, entry.FullName, $"{relative}{entry.Name}/", depth + 1);
             }
@@ -190,7 +191,8 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
     void Zip(string path, FileStream file)
     {
         using var archive = OpenZip(file);
-        var budget = new OutputBudget(() => file.Length, limits);
+        var length = file.Length;
+        var budget = new OutputBudget(() => length, limits);
         foreach (var entry in archive.Entries)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -255,14 +257,17 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
         }
 
         var kind = FeedDetection.Of(prefix, length < FeedDetection.PrefixBytes, out var needsMore);
+        // No reader of JSON takes it, and some feeds have it.
+        var mark = prefix.StartsWith("\uFEFF"u8) ? 3 : 0;
         if (kind.IsStream)
         {
-            Whole(name, origin, isSingle, kind, new PeekStream(content, prefix.ToArray()));
+            Whole(name, origin, isSingle, kind, new PeekStream(content, prefix[mark..].ToArray()));
             return;
         }
 
         // Also what is unknown: it may be damaged, which only its end tells.
-        if (length == FeedDetection.PrefixBytes) length = declared > limits.DocumentBytes ? int.MaxValue : Fill(content, length, limits.DocumentBytes + 1);
+        if (length == FeedDetection.PrefixBytes)
+            length = declared > limits.DocumentBytes ? int.MaxValue : Fill(content, length, limits.DocumentBytes + 1);
         if (length > limits.DocumentBytes)
         {
             var bytes = declared > limits.DocumentBytes ? declared : length;
@@ -273,9 +278,9 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
 
         if (needsMore) kind = FeedDetection.Of(_buffer.AsSpan(0, length), isWhole: true, out _);
         meter.Document();
-        if (kind.IsStream) Whole(name, origin, isSingle, kind, new MemoryStream(_buffer, 0, length, writable: false));
+        if (kind.IsStream) Whole(name, origin, isSingle, kind, new MemoryStream(_buffer, mark, length - mark, writable: false));
         else if (kind.Format is FeedFormat.Csaf or FeedFormat.Osv or FeedFormat.OpenVex or FeedFormat.CycloneDx)
-            reader.Read(new FeedDocument(name, origin, isSingle, kind, _buffer.AsMemory(0, length), null));
+            reader.Read(new FeedDocument(name, origin, isSingle, kind, _buffer.AsMemory(mark, length - mark), null));
         else Useless(name, isSingle, kind);
     }
 

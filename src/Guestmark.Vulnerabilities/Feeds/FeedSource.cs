@@ -25,20 +25,26 @@ public sealed record FeedSource(string? Name, FeedSourceKind Kind, Uri Url, stri
 {
     static readonly (string Name, FeedSourceKind Kind, string Url, string What)[] Known =
     [
-        ("redhat-vex", FeedSourceKind.CsafDirectory, "https://security.access.redhat.com/data/csaf/v2/vex/", "Red Hat's VEX, one document for each CVE"),
-        ("redhat-vex-feed", FeedSourceKind.CsafDirectory, "https://security.access.redhat.com/data/csaf/v2/vex-feed/", "Red Hat's new VEX feed, which takes the place of the former"),
-        ("csaf/www.redhat.com", FeedSourceKind.CsafDirectory, "https://security.access.redhat.com/data/csaf/v2/advisories/", "Red Hat's advisories (RHSA)"),
+        ("redhat-vex", FeedSourceKind.CsafDirectory, "https://security.access.redhat.com/data/csaf/v2/vex/",
+            "Red Hat's VEX, one document for each CVE"),
+        ("redhat-vex-feed", FeedSourceKind.CsafDirectory, "https://security.access.redhat.com/data/csaf/v2/vex-feed/",
+            "Red Hat's new VEX feed, which takes the place of the former"),
+        ("csaf/www.redhat.com", FeedSourceKind.CsafDirectory, "https://security.access.redhat.com/data/csaf/v2/advisories/",
+            "Red Hat's advisories (RHSA)"),
         ("csaf/www.suse.com", FeedSourceKind.CsafProvider, "https://www.suse.com/.well-known/csaf/provider-metadata.json", "SUSE's advisories"),
         ("debian-tracker", FeedSourceKind.File, "https://security-tracker.debian.org/tracker/data/json", "Debian's security tracker"),
         ("epss", FeedSourceKind.File, "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz", "how likely each CVE is exploited"),
-        ("kev", FeedSourceKind.File, "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json", "CISA's known exploited vulnerabilities"),
+        ("kev", FeedSourceKind.File, "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json",
+            "CISA's known exploited vulnerabilities"),
     ];
 
-    /// <summary>Ecosystems of https://osv.dev, each with an archive of its own. The name of the source is <c>osv/</c> and the ecosystem in lower case.</summary>
+    const string OsvBucket = "https://osv-vulnerabilities.storage.googleapis.com/";
+
+    /// <summary>Ecosystems of https://osv.dev, each with an archive of its own. Their sources are called <c>osv/almalinux</c>.</summary>
     static readonly string[] OsvEcosystems =
     [
-        "AlmaLinux", "Alpine", "Azure Linux", "Bitnami", "Chainguard", "crates.io", "Debian", "Go", "Hackage", "Hex", "Mageia", "Maven", "npm", "NuGet",
-        "openEuler", "openSUSE", "Packagist", "Pub", "PyPI", "Red Hat", "Rocky Linux", "RubyGems", "SUSE", "SwiftURL", "Ubuntu", "Wolfi",
+        "AlmaLinux", "Alpine", "Azure Linux", "Bitnami", "Chainguard", "crates.io", "Debian", "Go", "Hex", "Mageia", "Maven", "npm",
+        "NuGet", "openEuler", "openSUSE", "Packagist", "Pub", "PyPI", "Red Hat", "Rocky Linux", "RubyGems", "SUSE", "SwiftURL", "Ubuntu", "Wolfi",
     ];
 
     /// <summary>The sources that are known by name, with what they are, for people.</summary>
@@ -61,12 +67,13 @@ public sealed record FeedSource(string? Name, FeedSourceKind Kind, Uri Url, stri
         {
             // The spaces of names are written as they are in the bucket's paths, which a URL escapes.
             if (name == $"osv/{Slug(ecosystem)}")
-                return new FeedSource(name, FeedSourceKind.File, new Uri($"https://osv-vulnerabilities.storage.googleapis.com/{Uri.EscapeDataString(ecosystem)}/all.zip"));
+                return new FeedSource(name, FeedSourceKind.File, new Uri($"{OsvBucket}{Uri.EscapeDataString(ecosystem)}/all.zip"));
         }
 
         const string secdb = "alpine-secdb/";
         var parts = name.StartsWith(secdb, StringComparison.Ordinal) ? name[secdb.Length..].Split('/') : [];
-        return parts.Length == 2 && parts.All(part => part.Length is > 0 and < 30 && part[0] != '.' && part.All(c => char.IsAsciiLetterOrDigit(c) || c is '.'))
+        return parts.Length == 2
+            && parts.All(part => part.Length is > 0 and < 30 && part[0] != '.' && part.All(c => char.IsAsciiLetterOrDigit(c) || c is '.'))
             ? new FeedSource(name, FeedSourceKind.File, new Uri($"https://secdb.alpinelinux.org/{parts[0]}/{parts[1]}.json"))
             : null;
     }
@@ -83,7 +90,8 @@ public sealed record FeedSource(string? Name, FeedSourceKind Kind, Uri Url, stri
     static string Slug(string ecosystem) => ecosystem.ToLowerInvariant().Replace(' ', '-');
 
     /// <summary>
-    /// Reads the list of sources to update: <c>{"sources": ["epss", {"name": "acme", "url": "https://acme.example/csaf/provider-metadata.json"}]}</c>.
+    /// Reads the list of sources to update:
+    /// <c>{"sources": ["epss", {"name": "acme", "url": "https://acme.example/csaf/provider-metadata.json"}]}</c>.
     /// An entry is a known name, or an object with name and url, and for an updateinfo.xml product.
     /// </summary>
     /// <exception cref="FeedException">It is not there, or an entry is wrong. The message names the file and the entry.</exception>
@@ -105,7 +113,8 @@ public sealed record FeedSource(string? Name, FeedSourceKind Kind, Uri Url, stri
             foreach (var entry in list.EnumerateArray())
             {
                 var source = OfEntry(entry, $"{path}: $.sources[{sources.Count}]");
-                if (sources.Exists(other => other.Name == source.Name)) throw new FeedException($"{path}: $.sources[{sources.Count}]: {source.Name} is named twice");
+                if (sources.Exists(other => other.Name == source.Name))
+                    throw new FeedException($"{path}: $.sources[{sources.Count}]: {source.Name} is named twice");
                 sources.Add(source);
             }
 
@@ -152,6 +161,8 @@ public sealed record FeedSource(string? Name, FeedSourceKind Kind, Uri Url, stri
         if (url is not null) return OfUrl(url, name, product);
         return Find(name) is { } known ? known with { Product = product } : throw Unknown(name);
 
-        FeedException Unknown(string unknown) => new($"{where}: '{unknown}' is no known source: give its url too, or one of {string.Join(", ", Known.Select(source => source.Name))}, osv/<ecosystem>, alpine-secdb/<release>/<repository>");
+        FeedException Unknown(string unknown) => new(
+            $"{where}: '{unknown}' is no known source: give its url too, or one of {string.Join(", ", Known.Select(source => source.Name))}, "
+            + "osv/<ecosystem>, alpine-secdb/<release>/<repository>");
     }
 }

@@ -22,7 +22,7 @@ public sealed record FeedUpdateOptions
 
     public FeedLimits Limits { get; init; } = new();
 
-    /// <summary>Of one file as it is sent. Red Hat's VEX archive has 300 MB, the largest of OSV 1 GB.</summary>
+    /// <summary>Of one file as it is sent.</summary>
     public long DownloadBytes { get; init; } = 16L << 30;
 
     /// <summary>For one file, attempts included.</summary>
@@ -49,12 +49,12 @@ public sealed record FeedUpdateResult(FeedSource Source, FeedImportResult? Impor
     public bool IsUnchanged => Import is null && Error is null;
 }
 
-/// <summary>Fetches what is new from the servers of vendors. Incremental updates give the database that a full import of the same state gives.</summary>
+/// <summary>Fetches what is new from vendors. Incremental updates give the database that a full import of the same state gives.</summary>
 public sealed class FeedUpdate : IDisposable
 {
     const int ListBytesMax = 256 << 20;
     const int RemarksMax = 100;
-    // Rather the archive than so many documents one by one, which take about 10 ms each.
+    // Rather the archive than so many documents one by one.
     const int ChangesMax = 20_000;
     const int Parallel = 8;
 
@@ -83,22 +83,49 @@ public sealed class FeedUpdate : IDisposable
     }
 
     /// <inheritdoc cref="RunAsync(IReadOnlyList{FeedSource}, AdvisoryDatabaseBuilder, IProgress{FeedProgress}?, CancellationToken)"/>
-    public async Task<FeedUpdateResult> RunAsync(
+    public Task<FeedUpdateResult> RunAsync(
         FeedSource source, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(source);
+        var import = new FeedImportOptions
+        {
+            Path = source.Url.ToString(),
+            Source = source.Name,
+            Product = source.Product,
+            AllowShrink = _options.AllowShrink,
+            Limits = _options.Limits,
+        };
+        return RunAsync(source, import, _options.Full, builder, progress, cancellationToken);
+    }
+
+    /// <summary>Fetches and imports what is at a URL that the operator names, whatever was fetched before.</summary>
+    /// <param name="url">See <see cref="FeedSource.OfUrl"/>.</param>
+    /// <param name="import">How; <see cref="FeedImportOptions.Path"/> is not looked at.</param>
+    /// <param name="builder">Made of the present database.</param>
+    public Task<FeedUpdateResult> ImportAsync(
+        Uri url, FeedImportOptions import, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(import);
+        return RunAsync(FeedSource.OfUrl(url, import.Source, import.Product), import, isFull: true, builder, progress, cancellationToken);
+    }
+
+    async Task<FeedUpdateResult> RunAsync(
+        FeedSource source, FeedImportOptions import, bool isFull, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress,
+        CancellationToken cancellationToken)
+    {
         ArgumentNullException.ThrowIfNull(builder);
-        var update = new SourceUpdate(this, source, builder, progress, cancellationToken);
+        var update = new SourceUpdate(this, source, import with { Uri = source.Url.ToString() }, isFull, builder, progress, cancellationToken);
         try
         {
             Directory.CreateDirectory(_options.WorkFolder);
-            var import = source.Kind switch
+            Download.RemoveLeft(_options.WorkFolder, _time.GetUtcNow());
+            var result = source.Kind switch
             {
                 FeedSourceKind.CsafDirectory => await update.DirectoryAsync(),
                 FeedSourceKind.CsafProvider => await update.ProviderAsync(),
                 _ => await update.FileAsync(),
             };
-            return new FeedUpdateResult(source, import, null, update.Remarks);
+            return new FeedUpdateResult(source, result, null, update.Remarks);
         }
         catch (FeedException e)
         {
@@ -111,7 +138,8 @@ public sealed class FeedUpdate : IDisposable
     }
 
     sealed class SourceUpdate(
-        FeedUpdate owner, FeedSource source, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
+        FeedUpdate owner, FeedSource source, FeedImportOptions import, bool isFull, AdvisoryDatabaseBuilder builder,
+        IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
     {
         readonly FeedUpdateOptions _options = owner._options;
         readonly FeedHttp _http = owner._http;
@@ -120,7 +148,7 @@ public sealed class FeedUpdate : IDisposable
         public IReadOnlyList<string> Remarks => _remarks;
 
         /// <summary>What was fetched of the source before, from the same place. Empty: everything is to be fetched.</summary>
-        string Version => !_options.Full && source.Name is { } name && builder.Source(name) is { } known && known.Uri == source.Url.ToString()
+        string Version => !isFull && source.Name is { } name && builder.Source(name) is { } known && known.Uri == source.Url.ToString()
             ? known.Version
             : "";
 
@@ -130,18 +158,7 @@ public sealed class FeedUpdate : IDisposable
             var response = await FetchAsync(source.Url, Version, file);
             if (!response.Changed) return null;
             if (!response.Found) throw new FeedException($"{source.Url}: not found");
-            return FeedImport.Run(
-                new FeedImportOptions
-                {
-                    Path = file.Path,
-                    Uri = source.Url.ToString(),
-                    Version = response.Validator,
-                    Source = source.Name,
-                    Product = source.Product,
-                    AllowShrink = _options.AllowShrink,
-                    Limits = _options.Limits,
-                },
-                builder, owner._time, progress, cancellationToken);
+            return FeedImport.Run(import with { Path = file.Path, Version = response.Validator }, builder, owner._time, progress, cancellationToken);
         }
 
         /// <summary>A folder with changes.csv; Red Hat's also have an archive of everything and deletions.csv.</summary>
@@ -210,21 +227,22 @@ public sealed class FeedUpdate : IDisposable
             var isBack = recent.Any(entry => entry.Value > state.Changes.Time && deletions.TryGetValue(entry.Key, out var at) && entry.Value >= at);
             if (state.Changes.Time is not null && !isBack && recent.Count <= ChangesMax)
             {
-                var run = Run(add: true, folder);
+                var run = Run(add: true);
                 run.Continue();
                 run.Delete(gone.Where(entry => state.Deletions.Time is not { } read || entry.Value >= read).ToDictionary());
                 await FetchDocumentsAsync(run, recent, path => new Uri(folder, path));
                 return run.Complete(version);
             }
 
-            var whole = Run(add: false, folder);
+            var whole = Run(add: false);
             whole.Delete(gone);
             if (await ArchiveAsync(folder) is var (archive, since))
             {
                 using (archive)
                 {
                     var meter = new FeedMeter(progress, owner._time, folder.ToString());
-                    new FeedInput(whole, _options.Limits, meter, cancellationToken) { Deleted = gone.Keys.ToHashSet(StringComparer.Ordinal) }.Read(archive.Path);
+                    var input = new FeedInput(whole, _options.Limits, meter, cancellationToken) { Deleted = gone.Keys.ToHashSet() };
+                    input.Read(archive.Path);
                 }
 
                 documents = documents.Where(entry => since is null || entry.Value >= since).ToDictionary();
@@ -235,11 +253,12 @@ public sealed class FeedUpdate : IDisposable
         }
 
         /// <summary>Every document that is listed, or those that changed when none is gone since.</summary>
-        async Task<FeedImportResult?> ListedAsync(ListState state, ListState next, Dictionary<string, DateTimeOffset> documents, Func<string, Uri?> address)
+        async Task<FeedImportResult?> ListedAsync(
+            ListState state, ListState next, Dictionary<string, DateTimeOffset> documents, Func<string, Uri?> address)
         {
             var before = ReadListed(state.Listed);
             var isIncrement = before is not null && state.Changes.Time is not null && before.All(documents.ContainsKey);
-            var run = Run(add: isIncrement, source.Url);
+            var run = Run(add: isIncrement);
             if (isIncrement) run.Continue();
             await FetchDocumentsAsync(
                 run,
@@ -273,8 +292,8 @@ public sealed class FeedUpdate : IDisposable
                 if (archive.Sha256 != expected)
                 {
                     throw new FeedException(
-                        $"{url}: its SHA-256 is {archive.Sha256}, {name}.sha256 says {(expected.Length == 64 ? expected : "something else")}: it is damaged or "
-                        + "was replaced meanwhile; update again later");
+                        $"{url}: its SHA-256 is {archive.Sha256}, {name}.sha256 says {(expected.Length == 64 ? expected : "something else")}: "
+                        + "it is damaged or was replaced meanwhile; update again later");
                 }
 
                 return (file, Since(name));
@@ -298,17 +317,7 @@ public sealed class FeedUpdate : IDisposable
             return null;
         }
 
-        FeedImportRun Run(bool add, Uri url) => new(
-            new FeedImportOptions
-            {
-                Path = url.ToString(),
-                Uri = source.Url.ToString(),
-                Source = source.Name,
-                Add = add,
-                AllowShrink = _options.AllowShrink,
-                Limits = _options.Limits,
-            },
-            builder, owner._time, cancellationToken);
+        FeedImportRun Run(bool add) => new(import with { Add = add || import.Add }, builder, owner._time, cancellationToken);
 
         async Task<FeedResponse> FetchAsync(Uri url, string validator, Download file) => await _http.GetAsync(
             url, validator, file.Open, _options.DownloadBytes, new FeedMeter(progress, owner._time, url.ToString()), cancellationToken);
@@ -339,7 +348,7 @@ public sealed class FeedUpdate : IDisposable
             finally
             {
                 await abandon.CancelAsync();
-                foreach (var (_, fetch) in underway) await fetch.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+                foreach (var (_, fetch) in underway) await ((Task)fetch).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
 
@@ -357,8 +366,10 @@ public sealed class FeedUpdate : IDisposable
             }
 
             var kind = FeedDetection.Of(fetched.Bytes, isWhole: true, out _);
-            if (kind.Format is FeedFormat.Csaf) run.Read(new FeedDocument(url.ToString(), source.Url.ToString(), IsSingle: false, kind, fetched.Bytes, null));
-            else run.Skip(url.ToString(), kind.Format is FeedFormat.Unknown ? kind.Detail : $"no CSAF document but {kind.Format}");
+            if (kind.Format is FeedFormat.Csaf)
+                run.Read(new FeedDocument(url.ToString(), source.Url.ToString(), IsSingle: false, kind, fetched.Bytes, null));
+            else
+                run.Skip(url.ToString(), kind.Format is FeedFormat.Unknown ? kind.Detail : $"no CSAF document but {kind.Format}");
         }
 
         (List<Uri> Feeds, List<Uri> Folders) Distributions(Uri url, byte[] json)
@@ -370,7 +381,7 @@ public sealed class FeedUpdate : IDisposable
                 using var document = JsonDocument.Parse(json);
                 foreach (var distribution in Items(document.RootElement, "distributions"))
                 {
-                    if (Text(distribution, "directory_url") is { } folder && Allowed(url, folder.EndsWith('/') ? folder : $"{folder}/") is { } uri) folders.Add(uri);
+                    if (Text(distribution, "directory_url") is { } folder && Allowed(url, $"{folder.TrimEnd('/')}/") is { } uri) folders.Add(uri);
                     if (distribution.ValueKind is not JsonValueKind.Object || !distribution.TryGetProperty("rolie", out var rolie)) continue;
                     foreach (var feed in Items(rolie, "feeds"))
                     {
@@ -401,7 +412,9 @@ public sealed class FeedUpdate : IDisposable
                     throw new FeedException($"{feed}: no ROLIE feed: it has no \"feed\"");
                 foreach (var entry in Items(root, "entry"))
                 {
-                    var address = entry.ValueKind is JsonValueKind.Object && entry.TryGetProperty("content", out var content) ? Text(content, "src") : null;
+                    JsonElement content = default;
+                    if (entry.ValueKind is JsonValueKind.Object) entry.TryGetProperty("content", out content);
+                    var address = Text(content, "src");
                     foreach (var link in address is null ? Items(entry, "link") : [])
                     {
                         if (Text(link, "rel") is "self") address = Text(link, "href");
@@ -411,7 +424,8 @@ public sealed class FeedUpdate : IDisposable
                         Remark($"{feed}: an entry without the address of a document");
                     else if (url.Host != feed.Host)
                         Remark($"{feed}: {url} is on another server, which is not asked");
-                    else if (!DateTimeOffset.TryParse(Text(entry, "updated"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var updated))
+                    else if (!DateTimeOffset.TryParse(
+                        Text(entry, "updated"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var updated))
                         Remark($"{feed}: {url} has no time");
                     else if (documents.Count >= _options.Limits.Documents)
                         throw new FeedException($"{feed}: more than {_options.Limits.Documents} documents, the limit");
@@ -443,12 +457,21 @@ public sealed class FeedUpdate : IDisposable
                 : default;
 
         static string? Text(JsonElement element, string name) =>
-            element.ValueKind is JsonValueKind.Object && element.TryGetProperty(name, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString() : null;
+            element.ValueKind is JsonValueKind.Object && element.TryGetProperty(name, out var text) && text.ValueKind is JsonValueKind.String
+                ? text.GetString()
+                : null;
 
         static DateTimeOffset? Newest(Dictionary<string, DateTimeOffset> entries) => entries.Count == 0 ? null : entries.Values.Max();
 
         /// <summary>Beside the database, because it is only needed to see what a provider no longer lists: the paths that it listed.</summary>
-        string ListedFile => Path.Combine(_options.WorkFolder, $"listed-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(source.Url.ToString())))[..16]}.txt");
+        string ListedFile
+        {
+            get
+            {
+                var hash = SHA256.HashData(Encoding.UTF8.GetBytes(source.Url.ToString()));
+                return Path.Combine(_options.WorkFolder, $"listed-{Convert.ToHexStringLower(hash)[..16]}.txt");
+            }
+        }
 
         static string Digest(Dictionary<string, DateTimeOffset> documents) => Convert.ToHexStringLower(
             SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', documents.Keys.Order(StringComparer.Ordinal)))))[..32];
@@ -461,13 +484,23 @@ public sealed class FeedUpdate : IDisposable
             return Digest(paths) == digest ? paths.Keys.ToHashSet(StringComparer.Ordinal) : null;
         }
 
-        void WriteListed(Dictionary<string, DateTimeOffset> documents) => File.WriteAllLines(ListedFile, documents.Keys.Order(StringComparer.Ordinal));
+        void WriteListed(Dictionary<string, DateTimeOffset> documents) =>
+            File.WriteAllLines(ListedFile, documents.Keys.Order(StringComparer.Ordinal));
     }
 
     /// <summary>A file that goes when it was read.</summary>
     sealed class Download(string folder) : IDisposable
     {
         public string Path { get; } = System.IO.Path.Combine(folder, $"download-{Guid.NewGuid():N}.tmp");
+
+        /// <summary>Removes what a process that was killed left a day ago or earlier.</summary>
+        public static void RemoveLeft(string folder, DateTimeOffset now)
+        {
+            foreach (var file in Directory.EnumerateFiles(folder, "download-*.tmp"))
+            {
+                if (now - new DateTimeOffset(File.GetLastWriteTimeUtc(file), TimeSpan.Zero) > TimeSpan.FromDays(1)) File.Delete(file);
+            }
+        }
 
         public Stream Open() => new FileStream(Path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
 
@@ -483,7 +516,8 @@ public sealed class FeedUpdate : IDisposable
 
         public override string ToString() => string.Join(
             Separator,
-            ((string?[])[$"{Changes.Time:O}", Changes.Validator, $"{Deletions.Time:O}", Deletions.Validator, Listed]).Select(text => Uri.EscapeDataString(text ?? "")));
+            ((string?[])[$"{Changes.Time:O}", Changes.Validator, $"{Deletions.Time:O}", Deletions.Validator, Listed])
+                .Select(text => Uri.EscapeDataString(text ?? "")));
 
         public static ListState Parse(string text)
         {

@@ -216,54 +216,77 @@ public sealed class Finding
 /// <summary>What a finding says and why, as UTF-8 of the database. Valid as long as the finding is referenced.</summary>
 public readonly ref struct FindingBytes
 {
+    static readonly IntervalRow AllVersions = new() { Introduced = 0, End = 0, Kind = (int)IntervalEnd.None };
+
     readonly Finding _finding;
+    readonly AdvisoryDatabase _database;
+    readonly ref readonly StatementRow _row;
+    readonly ref readonly DocumentRow _document;
+    readonly ref readonly DetailRow _detail;
+    readonly ref readonly IntervalRow _interval;
 
-    internal FindingBytes(Finding finding) => _finding = finding;
+    internal FindingBytes(Finding finding)
+    {
+        _finding = finding;
+        _database = finding.Database;
+        _row = ref _database.AllStatements[finding.StatementIndex];
+        _document = ref _database.Documents[_row.Document];
+        _detail = ref _database.Details[_row.Detail];
+        _interval = ref AllVersions;
+        if (finding.IntervalIndex >= 0) _interval = ref _database.AllIntervals[finding.IntervalIndex];
+    }
 
-    public ReadOnlySpan<byte> Feed => Text(_finding.Document.Feed);
+    public ReadOnlySpan<byte> Feed => _database.Text(_document.Feed);
 
-    public ReadOnlySpan<byte> AdvisoryId => Text(_finding.Document.Id);
+    public ReadOnlySpan<byte> AdvisoryId => _database.Text(_document.Id);
 
-    public ReadOnlySpan<byte> Summary => Text(_finding.Document.Summary);
+    public ReadOnlySpan<byte> Summary => _database.Text(_document.Summary);
 
-    public ReadOnlySpan<byte> Url => Text(_finding.Document.Url);
+    public ReadOnlySpan<byte> Url => _database.Text(_document.Url);
 
-    public DateTimeOffset? Published => AdvisoryDatabase.Time(_finding.Document.Published);
+    public DateTimeOffset? Published => AdvisoryDatabase.Time(_document.Published);
 
-    public DateTimeOffset? Modified => AdvisoryDatabase.Time(_finding.Document.Modified);
+    public DateTimeOffset? Modified => AdvisoryDatabase.Time(_document.Modified);
 
-    public ReadOnlySpan<byte> CvssVector => Text(_finding.HasOwnScore ? _finding.Detail.Vector : _finding.Document.Vector);
+    /// <summary>As <see cref="Finding.Severity"/>.</summary>
+    public Severity Severity => (Severity)(_detail.Severity != 0 ? _detail.Severity : _document.Severity);
 
-    public ReadOnlySpan<byte> Product => Text(_finding.Row.Product);
+    /// <summary>As <see cref="Finding.CvssScore"/>.</summary>
+    public double? CvssScore => AdvisoryDatabase.Score(HasOwnScore ? _detail.ScoreTenths : _document.ScoreTenths);
+
+    public ReadOnlySpan<byte> CvssVector => _database.Text(HasOwnScore ? _detail.Vector : _document.Vector);
+
+    /// <summary>What the statement says; <see cref="Finding.Status"/> also tells where only the main stream has the fix.</summary>
+    public ProductStatus StatementStatus => (ProductStatus)_row.Status;
+
+    public ReadOnlySpan<byte> Product => _database.Text(_row.Product);
 
     /// <summary>The name in the advisory.</summary>
-    public ReadOnlySpan<byte> Name => Text(_finding.Row.Name);
+    public ReadOnlySpan<byte> Name => _database.Text(_row.Name);
 
-    public PackageNaming Naming => (PackageNaming)_finding.Row.Naming;
+    public PackageNaming Naming => (PackageNaming)_row.Naming;
 
-    public ReadOnlySpan<byte> Cpe => Text(_finding.Row.Cpe);
+    public ReadOnlySpan<byte> Cpe => _database.Text(_row.Cpe);
 
-    public ReadOnlySpan<byte> Erratum => Text(_finding.Detail.Erratum);
+    public ReadOnlySpan<byte> Erratum => _database.Text(_detail.Erratum);
 
-    public ReadOnlySpan<byte> Remark => Text(_finding.Detail.Remark);
+    public ReadOnlySpan<byte> ErratumUrl => _database.Text(_detail.ErratumUrl);
+
+    public ReadOnlySpan<byte> Remark => _database.Text(_detail.Remark);
+
+    public ReadOnlySpan<byte> Justification => _database.Text(_detail.Justification);
 
     /// <summary>The start of the range; empty: from the beginning.</summary>
-    public ReadOnlySpan<byte> Introduced => _finding.IntervalIndex < 0 ? default : Text(_finding.Database.AllIntervals[_finding.IntervalIndex].Introduced);
+    public ReadOnlySpan<byte> Introduced => _database.Text(_interval.Introduced);
 
     /// <summary>The end of the range, which is the version that the package's was compared with; empty: none.</summary>
-    public ReadOnlySpan<byte> End => _finding.IntervalIndex < 0 ? default : Text(_finding.Database.AllIntervals[_finding.IntervalIndex].End);
+    public ReadOnlySpan<byte> End => _database.Text(_interval.End);
 
-    public IntervalEnd EndKind =>
-        _finding.IntervalIndex < 0 ? IntervalEnd.None : (IntervalEnd)_finding.Database.AllIntervals[_finding.IntervalIndex].Kind;
+    public IntervalEnd EndKind => (IntervalEnd)_interval.Kind;
 
-    public int CveCount => _finding.Detail.Cve != 0 ? 1 : _finding.Database.List(_finding.Document.Cves).Length;
+    public int CveCount => _detail.Cve != 0 ? 1 : _database.List(_document.Cves).Length;
 
-    public ReadOnlySpan<byte> Cve(int index) =>
-        Text(_finding.Detail.Cve != 0 ? _finding.Detail.Cve : _finding.Database.List(_finding.Document.Cves)[index]);
-
-    public int ModuleCount => _finding.Database.List(_finding.Row.Modules).Length;
-
-    public ReadOnlySpan<byte> Module(int index) => Text(_finding.Database.List(_finding.Row.Modules)[index]);
+    public int ModuleCount => _database.List(_row.Modules).Length;
 
     /// <summary>The rules by which versions were compared.</summary>
     public string Rules => _finding.Match.Product.Rules(_finding.Match.Order);
@@ -274,7 +297,14 @@ public readonly ref struct FindingBytes
     /// <summary>The CPE of the package's repository that led to the product. Null when none did.</summary>
     public string? RepositoryCpe => _finding.Match.Cpe;
 
-    ReadOnlySpan<byte> Text(int text) => _finding.Database.Text(text);
+    /// <summary>As <see cref="FindingEvidence.IsGuess"/>.</summary>
+    public bool IsGuess => _finding.Match.IsGuess;
+
+    bool HasOwnScore => _detail.ScoreTenths != byte.MaxValue;
+
+    public ReadOnlySpan<byte> Cve(int index) => _database.Text(_detail.Cve != 0 ? _detail.Cve : _database.List(_document.Cves)[index]);
+
+    public ReadOnlySpan<byte> Module(int index) => _database.Text(_database.List(_row.Modules)[index]);
 }
 
 /// <summary>Why a finding is one: enough to check it by hand against the vendor's document.</summary>

@@ -51,16 +51,15 @@ public sealed class Matcher
     }
 
     /// <summary>Adds one finding for each advisory that applies, in ascending order of advisory ids.</summary>
-    /// <remarks>For many packages of one machine <see cref="For"/> is the better form: it knows which kernel runs, and counts.</remarks>
-    public MatchOutcome Match(OsRelease os, Package package, ICollection<Finding> findings)
+    /// <remarks>For many packages of one machine <see cref="For"/> is the better form: it knows which kernel runs, and says what became of each.</remarks>
+    public void Match(OsRelease os, Package package, ICollection<Finding> findings)
     {
         ArgumentNullException.ThrowIfNull(os);
         // Packages mostly come one after the other from machines with the same system; another thread may have taken the last one.
         var machine = Interlocked.Exchange(ref _last, null);
         if (machine is null || machine.Os != os) machine = For(os);
-        var outcome = machine.Match(package, findings);
+        machine.Match(package, findings);
         _last = machine;
-        return outcome;
     }
 
     /// <summary>Every statement about a CVE that was looked at for the packages, with what decided.</summary>

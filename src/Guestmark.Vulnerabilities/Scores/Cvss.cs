@@ -14,7 +14,8 @@ public enum CvssVersion
 
 /// <summary>
 /// A CVSS vector and its score. Sources: https://www.first.org/cvss/v2/guide (section 3.2), https://www.first.org/cvss/v3.0/specification-document
-/// (section 8), https://www.first.org/cvss/v3.1/specification-document (section 7), https://www.first.org/cvss/v4.0/specification-document (section 8).
+/// (section 8), https://www.first.org/cvss/v3.1/specification-document (section 7), https://www.first.org/cvss/v4.0/specification-document
+/// (section 8).
 /// </summary>
 public readonly struct Cvss
 {

@@ -51,9 +51,9 @@ static class CvssV3Score
         var exploitability = 8.22 * AttackVector[metrics[0]] * AttackComplexity[metrics[1]]
             * (changed ? PrivilegesChangedScope : Privileges)[metrics[2]] * Interaction[metrics[3]];
         var score = RoundUp(Math.Min(changed ? 1.08 * (impact + exploitability) : impact + exploitability, 10));
-        return baseOnly
-            ? score
-            : RoundUp(score * Weight(ExploitMaturity, values[Exploit]) * Weight(Remediation, values[Exploit + 1]) * Weight(Confidence, values[Exploit + 2]));
+        if (baseOnly) return score;
+        score *= Weight(ExploitMaturity, values[Exploit]) * Weight(Remediation, values[Exploit + 1]) * Weight(Confidence, values[Exploit + 2]);
+        return RoundUp(score);
     }
 
     // A metric that is not there is as if not defined (X).

@@ -114,7 +114,7 @@ static class CvssV4Score
             : 2;
         // Exploit maturity that is not given counts as the worst.
         var eq5 = baseOnly ? 0 : Math.Max(0, values[Threat] - 2);
-        var eq6 = (severities[Cr] == 0 && severities[Vc] == 0) || (severities[Ir] == 0 && severities[Vi] == 0) || (severities[Ar] == 0 && severities[Va] == 0) ? 0 : 1;
+        var eq6 = severities[Cr] + severities[Vc] == 0 || severities[Ir] + severities[Vi] == 0 || severities[Ar] + severities[Va] == 0 ? 0 : 1;
 
         var score = ScoreOf(eq1, eq2, eq3, eq4, eq5, eq6);
         var way = new Way(score);
@@ -173,7 +173,9 @@ static class CvssV4Score
     }
 
     static int ScoreOf(int eq1, int eq2, int eq3, int eq4, int eq5, int eq6) =>
-        eq1 > 2 || eq2 > 1 || eq3 > 2 || eq4 > 2 || eq5 > 2 || eq6 > 1 ? 0 : Scores[(((((((((eq1 * 2) + eq2) * 3) + eq3) * 3) + eq4) * 3) + eq5) * 2) + eq6];
+        eq1 > 2 || eq2 > 1 || eq3 > 2 || eq4 > 2 || eq5 > 2 || eq6 > 1
+            ? 0
+            : Scores[(((((((((eq1 * 2) + eq2) * 3) + eq3) * 3) + eq4) * 3) + eq5) * 2) + eq6];
 
     /// <summary>The mean of the ways to the next lower macrovectors, in tenths times the least common multiple of all depths.</summary>
     struct Way(int score)

@@ -21,7 +21,10 @@ static class ApkVersion
         Invalid,
     }
 
-    /// <summary>Less than, equal to or greater than zero. Texts that apk does not take for versions compare up to the wrong character by its rules, then byte by byte.</summary>
+    /// <summary>
+    /// Less than, equal to or greater than zero. Texts that apk does not take for versions compare by its rules up to the wrong character, then byte
+    /// by byte.
+    /// </summary>
     public static int Compare(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b)
     {
         var x = new Reader(a);

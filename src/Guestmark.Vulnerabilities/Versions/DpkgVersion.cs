@@ -8,7 +8,9 @@ public static class DpkgVersion
     const byte EndKey = 2;
     static readonly byte[] CharacterKeys = MakeCharacterKeys();
 
-    /// <summary>Less than, equal to or greater than zero as <paramref name="a"/> is older than, the same as or newer than <paramref name="b"/>.</summary>
+    /// <summary>
+    /// Less than, equal to or greater than zero as <paramref name="a"/> is older than, the same as or newer than <paramref name="b"/>.
+    /// </summary>
     /// <remarks>A missing epoch is 0 and a missing revision equals <c>0</c>.</remarks>
     public static int Compare(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b)
     {
@@ -82,8 +84,10 @@ public static class DpkgVersion
     // verrevcmp: a run of other characters, then a number, in turn until both end.
     internal static int ComparePart(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b)
     {
-        var i = 0;
-        var j = 0;
+        // What both begin with needs no look, up to where a number begins that they may not share.
+        var i = a.CommonPrefixLength(b);
+        while (i > 0 && VersionText.IsDigit(a[i - 1])) i--;
+        var j = i;
         while (i < a.Length || j < b.Length)
         {
             while ((i < a.Length && !VersionText.IsDigit(a[i])) || (j < b.Length && !VersionText.IsDigit(b[j])))
@@ -94,11 +98,7 @@ public static class DpkgVersion
                 if (x != y) return x - y;
             }
 
-            var startA = i;
-            var startB = j;
-            while (i < a.Length && VersionText.IsDigit(a[i])) i++;
-            while (j < b.Length && VersionText.IsDigit(b[j])) j++;
-            var numbers = VersionText.CompareNumbers(a[startA..i], b[startB..j]);
+            var numbers = VersionText.CompareDigits(a, ref i, b, ref j);
             if (numbers != 0) return numbers;
         }
 

@@ -6,7 +6,9 @@ namespace Guestmark.Vulnerabilities;
 /// </summary>
 static class PypiVersion
 {
-    /// <summary>Less than, equal to or greater than zero. What is no version is older than every version, as pip had it, and compares byte by byte.</summary>
+    /// <summary>
+    /// Less than, equal to or greater than zero. What is no version is older than every version, as pip had it, and compares byte by byte.
+    /// </summary>
     public static int Compare(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b)
     {
         var aIsVersion = Parts.TryRead(a, out var x);
@@ -103,7 +105,8 @@ static class PypiVersion
 
             var end = VersionText.DigitsLength(rest, 0);
             if (end == 0) return parts;
-            while (end + 1 < rest.Length && rest[end] == '.' && VersionText.IsDigit(rest[end + 1])) end += 1 + VersionText.DigitsLength(rest, end + 1);
+            while (end + 1 < rest.Length && rest[end] == '.' && VersionText.IsDigit(rest[end + 1]))
+                end += 1 + VersionText.DigitsLength(rest, end + 1);
             parts.Release = rest[..end];
             rest = rest[end..];
 
@@ -126,7 +129,8 @@ static class PypiVersion
             // The longer spellings first: "a" is the beginning of "alpha".
             var kind = TakeWord(ref rest, "alpha"u8) || TakeWord(ref rest, "a"u8) ? Alpha
                 : TakeWord(ref rest, "beta"u8) || TakeWord(ref rest, "b"u8) ? Beta
-                : TakeWord(ref rest, "rc"u8) || TakeWord(ref rest, "c"u8) || TakeWord(ref rest, "preview"u8) || TakeWord(ref rest, "pre"u8) ? Candidate
+                : TakeWord(ref rest, "rc"u8) || TakeWord(ref rest, "c"u8) ? Candidate
+                : TakeWord(ref rest, "preview"u8) || TakeWord(ref rest, "pre"u8) ? Candidate
                 : Final;
             if (kind != Final) number = TakeNumber(ref rest);
             return kind;

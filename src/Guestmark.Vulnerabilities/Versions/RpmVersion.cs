@@ -13,7 +13,9 @@ public static class RpmVersion
     const byte NoReleaseKey = 0;
     const byte ReleaseKey = 1;
 
-    /// <summary>Less than, equal to or greater than zero as <paramref name="a"/> is older than, the same as or newer than <paramref name="b"/>.</summary>
+    /// <summary>
+    /// Less than, equal to or greater than zero as <paramref name="a"/> is older than, the same as or newer than <paramref name="b"/>.
+    /// </summary>
     /// <remarks>A missing epoch is 0. A missing release is older than any release, as when rpm compares packages, not dependencies.</remarks>
     public static int Compare(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b)
     {
@@ -31,7 +33,10 @@ public static class RpmVersion
     /// <inheritdoc cref="Compare(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>
     public static int Compare(ReadOnlySpan<char> a, ReadOnlySpan<char> b) => VersionText.Compare(a, b, Compare);
 
-    /// <summary>As <see cref="Compare(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>, for versions from a place that records no epoch: the file name of a source package.</summary>
+    /// <summary>
+    /// As <see cref="Compare(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>, for versions from a place that records no epoch: the file name of a source
+    /// package.
+    /// </summary>
     public static int CompareWithoutEpoch(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b) =>
         CompareVersionAndRelease(a[VersionText.EpochLength(a)..], b[VersionText.EpochLength(b)..]);
 
@@ -114,8 +119,10 @@ public static class RpmVersion
     /// </remarks>
     internal static int CompareSegments(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b)
     {
-        var i = 0;
-        var j = 0;
+        // What both begin with needs no look, up to where a token begins that they may not share.
+        var i = a.CommonPrefixLength(b);
+        while (i > 0 && VersionText.IsLetterOrDigit(a[i - 1])) i--;
+        var j = i;
         while (i < a.Length || j < b.Length)
         {
             while (i < a.Length && IsSeparator(a[i])) i++;
@@ -145,18 +152,16 @@ public static class RpmVersion
 
             if (i == a.Length || j == b.Length) break;
 
-            var startA = i;
-            var startB = j;
             if (VersionText.IsDigit(x))
             {
-                while (i < a.Length && VersionText.IsDigit(a[i])) i++;
-                while (j < b.Length && VersionText.IsDigit(b[j])) j++;
-                if (startB == j) return 1;
-                var order = VersionText.CompareNumbers(a[startA..i], b[startB..j]);
+                if (!VersionText.IsDigit(y)) return 1;
+                var order = VersionText.CompareDigits(a, ref i, b, ref j);
                 if (order != 0) return order;
             }
             else
             {
+                var startA = i;
+                var startB = j;
                 while (i < a.Length && VersionText.IsLetter(a[i])) i++;
                 while (j < b.Length && VersionText.IsLetter(b[j])) j++;
                 if (startB == j) return -1;

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 
 namespace Guestmark.Vulnerabilities;
 
@@ -72,7 +73,8 @@ public static class VersionPairs
         {
             const int shownMax = 100;
             var wrong = scheme.IsValid(a) ? b : a;
-            return $"'{System.Text.Encoding.UTF8.GetString(wrong[..Math.Min(wrong.Length, shownMax)])}' is no {scheme.Name} version; without --strict it is compared all the same";
+            var shown = Encoding.UTF8.GetString(wrong[..Math.Min(wrong.Length, shownMax)]);
+            return $"'{shown}' is no {scheme.Name} version; without --strict it is compared all the same";
         }
 
         var order = scheme.Compare(a, b);

@@ -32,7 +32,8 @@ public sealed class VersionScheme
     public static VersionScheme Crates { get; } =
         new("crates", ["cargo", "crates.io"], "Rust crates: SemVer 2.0.0", SemanticVersion.Compare, SemanticVersion.IsValid);
 
-    public static VersionScheme Hex { get; } = new("hex", [], "Erlang and Elixir packages: SemVer 2.0.0", SemanticVersion.Compare, SemanticVersion.IsValid);
+    public static VersionScheme Hex { get; } =
+        new("hex", [], "Erlang and Elixir packages: SemVer 2.0.0", SemanticVersion.Compare, SemanticVersion.IsValid);
 
     public static VersionScheme Pub { get; } = new("pub", [], "Dart packages: SemVer 2.0.0", SemanticVersion.Compare, SemanticVersion.IsValid);
 
@@ -41,7 +42,8 @@ public sealed class VersionScheme
 
     public static VersionScheme Pypi { get; } = new("pypi", ["pep440"], "Python packages: PEP 440", PypiVersion.Compare, PypiVersion.IsValid);
 
-    public static VersionScheme Maven { get; } = new("maven", [], "Java artifacts: Maven's ComparableVersion", MavenVersion.Compare, MavenVersion.IsValid);
+    public static VersionScheme Maven { get; } =
+        new("maven", [], "Java artifacts: Maven's ComparableVersion", MavenVersion.Compare, MavenVersion.IsValid);
 
     public static VersionScheme NuGet { get; } =
         new("nuget", [], ".NET packages: SemVer with up to four numbers", SemanticVersion.CompareNuGet, SemanticVersion.IsValidNuGet);
@@ -87,13 +89,17 @@ public sealed class VersionScheme
         return null;
     }
 
-    /// <summary>Less than, equal to or greater than zero as <paramref name="a"/> is older than, the same as or newer than <paramref name="b"/>.</summary>
+    /// <summary>
+    /// Less than, equal to or greater than zero as <paramref name="a"/> is older than, the same as or newer than <paramref name="b"/>.
+    /// </summary>
     public int Compare(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b) => _compare(a, b);
 
     /// <inheritdoc cref="Compare(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>
     public int Compare(ReadOnlySpan<char> a, ReadOnlySpan<char> b) => VersionText.Compare(a, b, _compare);
 
-    /// <summary>Whether the text is what those who define the scheme take for a version. Others have an order too, which docs/reference/versions.md gives.</summary>
+    /// <summary>
+    /// Whether the text is what those who define the scheme take for a version. Others have an order too, which docs/reference/versions.md gives.
+    /// </summary>
     public bool IsValid(ReadOnlySpan<byte> version) => _isValid(version);
 
     public override string ToString() => Name;

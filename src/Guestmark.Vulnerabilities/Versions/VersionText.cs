@@ -44,9 +44,31 @@ static class VersionText
     /// <summary>Order of two runs of ASCII digits of any length by their value. An empty run is 0.</summary>
     public static int CompareNumbers(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b)
     {
-        a = WithoutLeadingZeros(a);
-        b = WithoutLeadingZeros(b);
-        return a.Length != b.Length ? a.Length - b.Length : a.SequenceCompareTo(b);
+        var i = 0;
+        var j = 0;
+        return CompareDigits(a, ref i, b, ref j);
+    }
+
+    /// <summary>
+    /// Order by value of the digits from <paramref name="i"/> and from <paramref name="j"/> on, which come to lie behind the digits when they
+    /// are equal.
+    /// </summary>
+    public static int CompareDigits(ReadOnlySpan<byte> a, ref int i, ReadOnlySpan<byte> b, ref int j)
+    {
+        while (i < a.Length && a[i] == '0') i++;
+        while (j < b.Length && b[j] == '0') j++;
+
+        // The longer number is greater; of two of one length the first difference decides.
+        var difference = 0;
+        while (true)
+        {
+            var hasA = i < a.Length && IsDigit(a[i]);
+            var hasB = j < b.Length && IsDigit(b[j]);
+            if (!hasA || !hasB) return hasA ? 1 : hasB ? -1 : difference;
+            if (difference == 0) difference = a[i] - b[j];
+            i++;
+            j++;
+        }
     }
 
     public static bool IsNumber(ReadOnlySpan<byte> text) => !text.IsEmpty && DigitsLength(text, 0) == text.Length;

@@ -31,12 +31,21 @@ public class CsafDocumentTests
     [InlineData("pkg:rpm/redhat/dotnet6.0@6.0.126-1.el9_3?epoch=0", Fixed, "dotnet6.0 Either Fixed ..6.0.126-1.el9_3 Fixed - -")]
     [InlineData("pkg:rpm/redhat/gcc-c%2B%2B@1%2B2-3", Fixed, "gcc-c++ Either Fixed ..1+2-3 Fixed - -")]
     // Modules: the rpmmod of a package, and builds of a module by themselves.
-    [InlineData("pkg:rpm/redhat/hivex@1-2?arch=x86_64&rpmmod=virt:rhel:8100020240704072441:489197e6", Fixed, "hivex Binary Fixed ..1-2 Fixed x86_64 virt:rhel")]
+    [InlineData(
+        "pkg:rpm/redhat/hivex@1-2?arch=x86_64&rpmmod=virt:rhel:8100020240704072441:489197e6",
+        Fixed,
+        "hivex Binary Fixed ..1-2 Fixed x86_64 virt:rhel")]
     [InlineData("pkg:rpm/redhat/hivex@1-2?arch=x86_64&rpmmod=virt%3Arhel", Fixed, "hivex Binary Fixed ..1-2 Fixed x86_64 virt:rhel")]
-    [InlineData("pkg:rpm/redhat/python39@3.9-8100020240826142629.d47b87a4?epoch=0", Fixed, "python39:3.9 Module Fixed ..3.9-8100020240826142629.d47b87a4 Fixed - -")]
+    [InlineData(
+        "pkg:rpm/redhat/python39@3.9-8100020240826142629.d47b87a4?epoch=0",
+        Fixed,
+        "python39:3.9 Module Fixed ..3.9-8100020240826142629.d47b87a4 Fixed - -")]
     [InlineData(
         "pkg:rpm/redhat/python39@3.9-8040020240902080505.63cd9eba?arch=src&epoch=0&rpmmod=python39:3.9", Fixed, "python39:3.9 Module Fixed ..3.9-8040020240902080505.63cd9eba Fixed - -")]
-    [InlineData("pkg:rpmmod/redhat/python39@3.9:8060020240801142753:6a631399", Fixed, "python39:3.9 Module Fixed ..3.9-8060020240801142753.6a631399 Fixed - -")]
+    [InlineData(
+        "pkg:rpmmod/redhat/python39@3.9:8060020240801142753:6a631399",
+        Fixed,
+        "python39:3.9 Module Fixed ..3.9-8060020240801142753.6a631399 Fixed - -")]
     // RHEL 10 builds for Flatpak are marked with a word that is no module; a stream in the place of a version is none.
     [InlineData("pkg:rpm/redhat/firefox-flatpak?arch=src&rpmmod=rhel10", Affected, "firefox-flatpak Source Affected all - -")]
     [InlineData("pkg:rpm/redhat/go-toolset@rhel8?arch=src&rpmmod=go-toolset:rhel8", Affected, "go-toolset Source Affected all - go-toolset:rhel8")]
@@ -81,23 +90,30 @@ public class CsafDocumentTests
             [{"cve":"CVE-2024-1","product_status":{"known_affected":["R9:a","R9:b"]},"remediations":[
               {"category":"no_fix_planned","details":"Will not fix","product_ids":["R9:a"]},
               {"category":"workaround","details":"Do not use it.","product_ids":["R9:b"]},
-              {"category":"workaround","details":"Mitigation for this issue is either not available or the currently available options do not meet","product_ids":["R9:a"]}]}]
+              {"category":"workaround","product_ids":["R9:a"],
+               "details":"Mitigation for this issue is either not available or the currently available options do not meet"}]}]
             """)).Statements;
 
-        Assert.Equal([("a", ProductStatus.WillNotFix, null), ("b", ProductStatus.Affected, "Do not use it.")], statements.Select(s => (s.Name, s.Status, s.Remark)));
+        Assert.Equal(
+            [("a", ProductStatus.WillNotFix, null), ("b", ProductStatus.Affected, "Do not use it.")],
+            statements.Select(s => (s.Name, s.Status, s.Remark)));
     }
 
     [Fact]
     public void A_fix_names_its_erratum_and_no_erratum_names_itself()
     {
-        const string Vulnerability = $$"""{{Fixed}},"remediations":[{"category":"vendor_fix","product_ids":["R9:p"],"url":"https://access.redhat.com/errata/RHSA-2023:5763"}]""";
+        const string Vulnerability = $$"""
+            {{Fixed}},"remediations":[{"category":"vendor_fix","product_ids":["R9:p"],"url":"https://access.redhat.com/errata/RHSA-2023:5763"}]
+            """;
 
         var vex = Assert.Single(CsafSamples.One("pkg:rpm/redhat/a@1-1", Vulnerability).Statements);
         Assert.Equal("RHSA-2023:5763", vex.Erratum);
         Assert.Equal("https://access.redhat.com/errata/RHSA-2023:5763", vex.ErratumUrl);
 
         var advisory = CsafResult.Of(CsafSamples.Document(
-            CsafSamples.Tree(("p", "pkg:rpm/redhat/a@1-1")), $$"""[{"cve":"CVE-2024-1",{{Vulnerability}}}]""", CsafSamples.Header("RHSA-2023:5763", "csaf_security_advisory"))).Advisory;
+            CsafSamples.Tree(("p", "pkg:rpm/redhat/a@1-1")),
+            $$"""[{"cve":"CVE-2024-1",{{Vulnerability}}}]""",
+            CsafSamples.Header("RHSA-2023:5763", "csaf_security_advisory"))).Advisory;
         Assert.Equal(FeedName.Csaf, advisory.Feed);
         Assert.Null(Assert.Single(advisory.Statements).Erratum);
         Assert.Null(Assert.Single(advisory.Statements).ErratumUrl);
@@ -110,9 +126,11 @@ public class CsafDocumentTests
             CsafSamples.Tree(("a", "pkg:rpm/redhat/a?arch=src"), ("b", "pkg:rpm/redhat/b?arch=src")),
             """
             [{"cve":"CVE-2024-1","product_status":{"known_affected":["R9:a","R9:b"]},
-              "scores":[{"cvss_v3":{"baseScore":7.5,"vectorString":"CVSS:3.1/a"},"products":["R9:a"]},{"cvss_v3":{"baseScore":3.1,"vectorString":"CVSS:3.1/b"},"products":["R9:b"]},
+              "scores":[{"cvss_v3":{"baseScore":7.5,"vectorString":"CVSS:3.1/a"},"products":["R9:a"]},
+                        {"cvss_v3":{"baseScore":3.1,"vectorString":"CVSS:3.1/b"},"products":["R9:b"]},
                         {"cvss_v2":{"baseScore":9.9,"vectorString":"AV:N"},"products":["R9:a"]}],
-              "threats":[{"category":"impact","details":"Important","product_ids":["R9:a"]},{"category":"impact","details":"low","product_ids":["R9:b"]}]}]
+              "threats":[{"category":"impact","details":"Important","product_ids":["R9:a"]},
+                         {"category":"impact","details":"low","product_ids":["R9:b"]}]}]
             """,
             CsafSamples.Header(more: """ "aggregate_severity":{"text":"Important"}, """)));
 
@@ -129,7 +147,10 @@ public class CsafDocumentTests
     {
         var advisory = CsafResult.Of(CsafSamples.Document(
             CsafSamples.Tree(("p", "pkg:rpm/redhat/a")),
-            $$"""[{"cve":"CVE-2024-1",{{Affected}},"metrics":[{"content":{"cvss_v4":{"baseScore":8.7,"vectorString":"CVSS:4.0/x"},"cvss_v3":{"baseScore":5} },"products":["R9:p"]}]}]""",
+            $$"""
+            [{"cve":"CVE-2024-1",{{Affected}},
+              "metrics":[{"content":{"cvss_v4":{"baseScore":8.7,"vectorString":"CVSS:4.0/x"},"cvss_v3":{"baseScore":5} },"products":["R9:p"]}]}]
+            """,
             CsafSamples.Header(version: "2.1"))).Advisory;
 
         Assert.Equal(8.7, advisory.CvssScore);
@@ -158,11 +179,12 @@ public class CsafDocumentTests
             {"branches":[{{CsafSamples.Rhel9}},
              {{CsafSamples.Product("A9", "cpe:/a:redhat:enterprise_linux:9::appstream")}},
              {{Version("x", Purl + "x86_64")}},{{Version("s", Purl + "s390x")}},{{Version("z", Purl + "src")}}],
-             "relationships":[{{CsafSamples.Relationship("R9:x", "x", "R9")}},{{CsafSamples.Relationship("R9:s", "s", "R9")}},{{CsafSamples.Relationship("R9:z", "z", "R9")}},
-             {{CsafSamples.Relationship("A9:x", "x", "A9")}}]}
+             "relationships":[{{CsafSamples.Relationship("R9:x", "x", "R9")}},{{CsafSamples.Relationship("R9:s", "s", "R9")}},
+             {{CsafSamples.Relationship("R9:z", "z", "R9")}},{{CsafSamples.Relationship("A9:x", "x", "A9")}}]}
             """;
 
-        var statements = CsafResult.Of(CsafSamples.Document(tree, """[{"cve":"CVE-2024-1","product_status":{"fixed":["R9:x","R9:s","R9:z","A9:x"]}}]""")).Statements;
+        var statements = CsafResult.Of(CsafSamples.Document(
+            tree, """[{"cve":"CVE-2024-1","product_status":{"fixed":["R9:x","R9:s","R9:z","A9:x"]}}]""")).Statements;
 
         Assert.Equal(["curl Binary Fixed ..1-2 Fixed s390x,x86_64 -", "curl Source Fixed ..1-2 Fixed - -"], statements.Select(Describe));
         Assert.All(statements, s => Assert.Equal("cpe:/o:redhat:enterprise_linux:9::baseos", s.Cpe));
@@ -177,7 +199,8 @@ public class CsafDocumentTests
              "relationships":[{{CsafSamples.Relationship("8", "p", "el8")}},{{CsafSamples.Relationship("9", "p", "el9")}}]}
             """;
 
-        var statements = CsafResult.Of(CsafSamples.Document(tree, """[{"cve":"CVE-2024-1","product_status":{"known_affected":["8","9"]}}]""")).Statements;
+        var statements = CsafResult.Of(CsafSamples.Document(
+            tree, """[{"cve":"CVE-2024-1","product_status":{"known_affected":["8","9"]}}]""")).Statements;
 
         Assert.Equal(
             [("Red Hat:jboss_eap:7.4", "cpe:/a:redhat:jboss_eap:7.4::el8"), ("Red Hat:jboss_eap:7.4", "cpe:/a:redhat:jboss_eap:7.4::el9")],
@@ -207,14 +230,19 @@ public class CsafDocumentTests
             {"branches":[{{CsafSamples.Rhel9}},
              {{CsafSamples.Product("E9", "cpe:/a:redhat:rhel_eus:9.0")}},
              {{Version("b", Purl)}},{{Version("s", Purl + "?arch=src")}}],
-             "relationships":[{{CsafSamples.Relationship("R9:b", "b", "R9")}},{{CsafSamples.Relationship("R9:s", "s", "R9")}},{{CsafSamples.Relationship("E9:s", "s", "E9")}}]}
+             "relationships":[{{CsafSamples.Relationship("R9:b", "b", "R9")}},{{CsafSamples.Relationship("R9:s", "s", "R9")}},
+             {{CsafSamples.Relationship("E9:s", "s", "E9")}}]}
             """;
 
-        var result = CsafResult.Of(CsafSamples.Document(tree, """[{"cve":"CVE-2024-1","product_status":{"fixed":["R9:b"],"known_affected":["R9:s","E9:s"]}}]"""));
+        var result = CsafResult.Of(CsafSamples.Document(
+            tree, """[{"cve":"CVE-2024-1","product_status":{"fixed":["R9:b"],"known_affected":["R9:s","E9:s"]}}]"""));
 
         // In the same product the affected one is dropped; in another one the versions before the fix are affected.
         Assert.Equal(
-            ["Red Hat:enterprise_linux:9 python3.9 Either Fixed ..3.9.18-3 Fixed - -", "Red Hat:rhel_eus:9.0 python3.9 Source Affected ..3.9.18-3 Fixed - -"],
+            [
+                "Red Hat:enterprise_linux:9 python3.9 Either Fixed ..3.9.18-3 Fixed - -",
+                "Red Hat:rhel_eus:9.0 python3.9 Source Affected ..3.9.18-3 Fixed - -",
+            ],
             result.Statements.Select(s => $"{s.Product} {Describe(s)}"));
         Assert.Equal(1, result.LeftOut["affected build that is the fix itself"]);
     }
@@ -223,7 +251,11 @@ public class CsafDocumentTests
     public void Beside_builds_that_are_affected_only_the_named_build_is_not()
     {
         var result = CsafResult.Of(CsafSamples.Document(
-            CsafSamples.Tree(("a1", "pkg:rpm/redhat/a@1-1?arch=x86_64"), ("a2", "pkg:rpm/redhat/a@2-1?arch=x86_64"), ("s", "pkg:rpm/redhat/lib@1-1?arch=src"), ("b", "pkg:rpm/redhat/b@9-9?arch=src")),
+            CsafSamples.Tree(
+                ("a1", "pkg:rpm/redhat/a@1-1?arch=x86_64"),
+                ("a2", "pkg:rpm/redhat/a@2-1?arch=x86_64"),
+                ("s", "pkg:rpm/redhat/lib@1-1?arch=src"),
+                ("b", "pkg:rpm/redhat/b@9-9?arch=src")),
             """[{"cve":"CVE-2024-1","product_status":{"fixed":["R9:a1"],"known_not_affected":["R9:a2","R9:s","R9:b"]}}]"""));
 
         Assert.Equal(
@@ -258,7 +290,10 @@ public class CsafDocumentTests
     public void Members_may_come_in_any_order_and_with_escapes()
     {
         var tree = CsafSamples.Tree(("p", "pkg:rpm\\/redhat\\/a@1-1?epoch=2\\u0026arch=x86_64"));
-        var json = $$"""{"vulnerabilities"  :  [{"product_status":{"fixed":["\u0052\u0039:p"]},"cve":"CVE-2024-1"}],"product_tree":{{tree}},"document":{{CsafSamples.Header()}}}""";
+        var json = $$"""
+            {"vulnerabilities"  :  [{"product_status":{"fixed":["\u0052\u0039:p"]},"cve":"CVE-2024-1"}],
+             "product_tree":{{tree}},"document":{{CsafSamples.Header()}}}
+            """;
 
         var result = CsafResult.Of(json);
 
@@ -276,13 +311,17 @@ public class CsafDocumentTests
               {{Package("samba-libs-32bit-4.19.2+git.322.7e9201cef5-1.1")}},{{Package("samba-libs-32bit")}},
               {{CsafSamples.Product("S", "cpe:/o:suse:sles:15:sp5", "SUSE Linux Enterprise Server 15 SP5")}},
               {{CsafSamples.Product("T", "cpe:/o:opensuse:tumbleweed", "openSUSE Tumbleweed")}}]}],
-             "relationships":[{{CsafSamples.Relationship("1", "bind-libs-9.9.4P2-0.6.1.x86_64", "S")}},{{CsafSamples.Relationship("2", "samba-libs-32bit-4.19.2+git.322.7e9201cef5-1.1", "T")}},
+             "relationships":[{{CsafSamples.Relationship("1", "bind-libs-9.9.4P2-0.6.1.x86_64", "S")}},
+              {{CsafSamples.Relationship("2", "samba-libs-32bit-4.19.2+git.322.7e9201cef5-1.1", "T")}},
               {{CsafSamples.Relationship("3", "samba-libs-32bit", "S")}}]}
             """;
 
         var result = CsafResult.Of(CsafSamples.Document(
             tree,
-            """[{"cve":"CVE-2024-1","product_status":{"recommended":["1","2"],"known_affected":["3"]},"threats":[{"category":"impact","details":"moderate"}]}]""",
+            """
+            [{"cve":"CVE-2024-1","product_status":{"recommended":["1","2"],"known_affected":["3"]},
+              "threats":[{"category":"impact","details":"moderate"}]}]
+            """,
             CsafSamples.Header(publisher: "https://www.suse.com/")));
 
         Assert.Empty(result.Skipped);
@@ -312,19 +351,23 @@ public class CsafDocumentTests
     {
         var tree = CsafSamples.Tree(("p", "pkg:rpm/x/a")).Replace("cpe:/o:redhat:enterprise_linux:9::baseos", cpe, StringComparison.Ordinal);
 
-        Assert.Equal(expected, Assert.Single(CsafResult.Of(CsafSamples.Document(tree, $$"""[{"cve":"CVE-2024-1",{{Affected}}}]""")).Statements).Product);
+        var statement = Assert.Single(CsafResult.Of(CsafSamples.Document(tree, $$"""[{"cve":"CVE-2024-1",{{Affected}}}]""")).Statements);
+        Assert.Equal(expected, statement.Product);
     }
 
     [Theory]
     [InlineData("pkg:npm/%40angular/core@1.2.3", "npm @angular/core Binary Affected 1.2.3..1.2.3 LastAffected - -")]
-    [InlineData("pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1", "Maven org.apache.logging.log4j:log4j-core Binary Affected 2.14.1..2.14.1 LastAffected - -")]
+    [InlineData(
+        "pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1",
+        "Maven org.apache.logging.log4j:log4j-core Binary Affected 2.14.1..2.14.1 LastAffected - -")]
     [InlineData("pkg:golang/github.com/gin-gonic/gin@v1.9.0", "Go github.com/gin-gonic/gin Binary Affected v1.9.0..v1.9.0 LastAffected - -")]
     [InlineData("pkg:pypi/django@4.2?x=y#sub", "PyPI django Binary Affected 4.2..4.2 LastAffected - -")]
     public void Packages_of_languages_are_products_by_themselves(string purl, string expected)
     {
         var tree = $$"""{"full_product_names":[{"name":"x","product_id":"p","product_identification_helper":{"purl":"{{purl}}"} }]}""";
 
-        var statement = Assert.Single(CsafResult.Of(CsafSamples.Document(tree, """[{"cve":"CVE-2024-1","product_status":{"known_affected":["p"]}}]""")).Statements);
+        var statement = Assert.Single(CsafResult.Of(CsafSamples.Document(
+            tree, """[{"cve":"CVE-2024-1","product_status":{"known_affected":["p"]}}]""")).Statements);
 
         Assert.Equal(expected, $"{statement.Product} {Describe(statement)}");
         Assert.Null(statement.Cpe);
@@ -357,11 +400,16 @@ public class CsafDocumentTests
     [Fact]
     public void An_affected_range_with_a_fix_is_fixed_after_it()
     {
-        var tree = """{"branches":[{"category":"product_version_range","name":"<2","product":{"name":"x","product_id":"p","product_identification_helper":{"purl":"pkg:pypi/a"}}},{"category":"product_version","name":"2","product":{"name":"x","product_id":"f","product_identification_helper":{"purl":"pkg:pypi/a@2"}}}]}""";
+        var tree = $$"""
+            {"branches":[{{CsafSamples.Package("p", "pkg:pypi/a", "product_version_range", "<2")}},{{Version("f", "pkg:pypi/a@2")}}]}
+            """;
 
         var statement = Assert.Single(CsafResult.Of(CsafSamples.Document(
             tree,
-            """[{"cve":"CVE-2024-1","product_status":{"known_affected":["p"],"fixed":["f"]},"remediations":[{"category":"vendor_fix","url":"https://example.com/2","product_ids":["p"]}]}]""")).Statements);
+            """
+            [{"cve":"CVE-2024-1","product_status":{"known_affected":["p"],"fixed":["f"]},
+              "remediations":[{"category":"vendor_fix","url":"https://example.com/2","product_ids":["p"]}]}]
+            """)).Statements);
 
         Assert.Equal(ProductStatus.Fixed, statement.Status);
         Assert.Equal("..2 Fixed", Intervals(statement));
@@ -459,7 +507,8 @@ public class CsafDocumentTests
               {{CsafSamples.Relationship("nowhere", "p", "R10")}},{"category":"default_component_of"}]}
             """;
 
-        var result = CsafResult.Of(CsafSamples.Document(tree, """[{"cve":"CVE-2024-1","product_status":{"known_affected":["one","nowhere","unknown","R9:p"]}}]"""));
+        var result = CsafResult.Of(CsafSamples.Document(
+            tree, """[{"cve":"CVE-2024-1","product_status":{"known_affected":["one","nowhere","unknown","R9:p"]}}]"""));
 
         Assert.Equal("a", Assert.Single(result.Statements).Name);
         Assert.Equal(
@@ -491,10 +540,22 @@ public class CsafDocumentTests
     [Theory]
     [InlineData("""[{"cve":7,"product_status":{"known_affected":["R9:p"]}}]""", "$.vulnerabilities[0].cve", "cve is a number, not a string")]
     [InlineData("""[3,{"product_status":{"known_affected":["R9:p"]}}]""", "$.vulnerabilities[0]", "vulnerability is a number, not an object")]
-    [InlineData("""[{"product_status":{"fixed":{"a":[1]},"known_affected":["R9:p"]}}]""", "$.vulnerabilities[0].product_status.fixed", "product_status is an object, not an array")]
-    [InlineData("""[{"product_status":{"known_affected":[["x"],"R9:p"]}}]""", "$.vulnerabilities[0].product_status.known_affected[0]", "product id is an array, not a string")]
-    [InlineData("""[{"product_status":{"known_affected":["R9:p"]},"scores":[{"cvss_v3":{"baseScore":77}}]}]""", "$.vulnerabilities[0].scores[0].cvss_v3", "baseScore 77 is not from 0 to 10")]
-    [InlineData("""[{"product_status":{"known_affected":["R9:p"],"known_not_affected":["R9:p"]}}]""", "$.vulnerabilities[0].product_status.known_not_affected[0]", "product 'R9:p' is affected as well, which counts")]
+    [InlineData(
+        """[{"product_status":{"fixed":{"a":[1]},"known_affected":["R9:p"]}}]""",
+        "$.vulnerabilities[0].product_status.fixed",
+        "product_status is an object, not an array")]
+    [InlineData(
+        """[{"product_status":{"known_affected":[["x"],"R9:p"]}}]""",
+        "$.vulnerabilities[0].product_status.known_affected[0]",
+        "product id is an array, not a string")]
+    [InlineData(
+        """[{"product_status":{"known_affected":["R9:p"]},"scores":[{"cvss_v3":{"baseScore":77}}]}]""",
+        "$.vulnerabilities[0].scores[0].cvss_v3",
+        "baseScore 77 is not from 0 to 10")]
+    [InlineData(
+        """[{"product_status":{"known_affected":["R9:p"],"known_not_affected":["R9:p"]}}]""",
+        "$.vulnerabilities[0].product_status.known_not_affected[0]",
+        "product 'R9:p' is affected as well, which counts")]
     public void A_fault_is_named_with_its_path_and_the_rest_counts(string vulnerabilities, string path, string reason)
     {
         var result = CsafResult.Of(CsafSamples.Document(CsafSamples.Tree(("p", "pkg:rpm/redhat/a")), vulnerabilities));
@@ -507,7 +568,8 @@ public class CsafDocumentTests
     public void A_document_that_is_wrong_throughout_names_a_hundred_faults_and_counts_the_rest()
     {
         var result = CsafResult.Of(CsafSamples.Document(
-            CsafSamples.Tree(("p", "pkg:rpm/redhat/a")), $$"""[{"product_status":{"fixed":[{{string.Join(',', Enumerable.Repeat("1", 250))}}]} }]"""));
+            CsafSamples.Tree(("p", "pkg:rpm/redhat/a")),
+            $$"""[{"product_status":{"fixed":[{{string.Join(',', Enumerable.Repeat("1", 250))}}]} }]"""));
 
         Assert.Equal(101, result.Skipped.Count);
         Assert.Equal(("", "150 more faults of this document"), result.Skipped[^1]);
@@ -516,7 +578,10 @@ public class CsafDocumentTests
     [Fact]
     public void A_product_may_be_defined_twice_but_not_as_two()
     {
-        var tree = $$"""{"branches":[{{CsafSamples.Rhel9}},{{CsafSamples.Rhel9}},{{Version("p", "pkg:rpm/redhat/a")}},{{Version("p", "pkg:rpm/redhat/b")}}],"relationships":[{{CsafSamples.Relationship("R9:p", "p", "R9")}}]}""";
+        var tree = $$"""
+            {"branches":[{{CsafSamples.Rhel9}},{{CsafSamples.Rhel9}},{{Version("p", "pkg:rpm/redhat/a")}},{{Version("p", "pkg:rpm/redhat/b")}}],
+             "relationships":[{{CsafSamples.Relationship("R9:p", "p", "R9")}}]}
+            """;
 
         var result = CsafResult.Of(CsafSamples.Document(tree, $$"""[{"cve":"CVE-2024-1",{{Affected}}}]"""));
 

@@ -54,11 +54,17 @@ static class CsafSamples
 
     /// <summary>A branch with a product.</summary>
     public static string Product(string id, string cpe, string? name = null) =>
-        $$$$"""{"category":"product_name","name":"{{{{id}}}}","product":{"name":"{{{{name ?? id}}}}","product_id":"{{{{id}}}}","product_identification_helper":{"cpe":"{{{{cpe}}}}"}}}""";
+        $$$$"""
+        {"category":"product_name","name":"{{{{id}}}}",
+         "product":{"name":"{{{{name ?? id}}}}","product_id":"{{{{id}}}}","product_identification_helper":{"cpe":"{{{{cpe}}}}"}}}
+        """;
 
     /// <summary>A branch with a package.</summary>
     public static string Package(string id, string purl, string category = "product_version", string? name = null) =>
-        $$$$"""{"category":"{{{{category}}}}","name":"{{{{name ?? id}}}}","product":{"name":"{{{{id}}}}","product_id":"{{{{id}}}}","product_identification_helper":{"purl":"{{{{purl}}}}"}}}""";
+        $$$$"""
+        {"category":"{{{{category}}}}","name":"{{{{name ?? id}}}}",
+         "product":{"name":"{{{{id}}}}","product_id":"{{{{id}}}}","product_identification_helper":{"purl":"{{{{purl}}}}"}}}
+        """;
 
     /// <summary>A header, a product tree and vulnerabilities. Each is JSON.</summary>
     public static string Document(string tree, string vulnerabilities, string? header = null) =>
@@ -73,7 +79,8 @@ static class CsafSamples
         string more = "") =>
         $$"""
         {"category":"{{category}}","csaf_version":"{{version}}","title":"a title","publisher":{"namespace":"{{publisher}}"},{{more}}
-        "tracking":{"id":"{{id}}","status":"{{status}}","initial_release_date":"2024-01-01T00:00:00+00:00","current_release_date":"2024-02-03T04:05:06+00:00"} }
+        "tracking":{"id":"{{id}}","status":"{{status}}",
+         "initial_release_date":"2024-01-01T00:00:00+00:00","current_release_date":"2024-02-03T04:05:06+00:00"} }
         """;
 
     /// <summary>RHEL 9 and packages in it, whose product ids are <c>R9:</c> and their names in the tree.</summary>
@@ -92,7 +99,10 @@ static class CsafSamples
     }
 
     public static string Relationship(string id, string component, string platform) =>
-        $$$"""{"category":"default_component_of","full_product_name":{"name":"x","product_id":"{{{id}}}"},"product_reference":"{{{component}}}","relates_to_product_reference":"{{{platform}}}"} """;
+        $$$"""
+        {"category":"default_component_of","full_product_name":{"name":"x","product_id":"{{{id}}}"},
+         "product_reference":"{{{component}}}","relates_to_product_reference":"{{{platform}}}"}
+        """;
 
     /// <summary>One package in RHEL 9 and what a vulnerability says of it, whose product id is <c>R9:p</c>.</summary>
     public static CsafResult One(string purl, string vulnerability) =>

@@ -96,7 +96,8 @@ public class CsafVendorTests
             foreach (var fix in vulnerability.GetProperty("FixedIn").EnumerateArray())
             {
                 snapshots++;
-                foreach (var advisory in fix.GetProperty("VendorAdvisory").GetProperty("AdvisorySummary").EnumerateArray())
+                if (!fix.GetProperty("VendorAdvisory").TryGetProperty("AdvisorySummary", out var advisories)) continue;
+                foreach (var advisory in advisories.EnumerateArray())
                 {
                     if (DocumentOf(advisory.GetProperty("ID").GetString()!) is not { } path) continue;
                     var module = fix.GetProperty("Module").GetString();
@@ -109,7 +110,7 @@ public class CsafVendorTests
             }
         }
 
-        Assert.Equal(170, snapshots);
+        Assert.Equal(134, snapshots);
     }
 
     [TestDataTheory]
@@ -209,7 +210,7 @@ public class CsafVendorTests
         void Collect(JsonElement branch)
         {
             if (branch.TryGetProperty("product", out var product))
-                helpers[product.GetProperty("product_id").GetString()!] = product.TryGetProperty("product_identification_helper", out var helper) ? helper : default;
+                helpers[product.GetProperty("product_id").GetString()!] = product.TryGetProperty("product_identification_helper", out var helper) ? helper : product;
             if (!branch.TryGetProperty("branches", out var branches)) return;
             foreach (var child in branches.EnumerateArray()) Collect(child);
         }

@@ -107,7 +107,7 @@ public sealed class AdvisoryDatabaseTests : IDisposable
             SHA256.HashData(bytes.AsSpan(DatabaseFile.TableStart), bytes.AsSpan(DatabaseFile.HashStart, SHA256.HashSizeInBytes));
             try
             {
-                ReadAll(AdvisoryDatabase.Read(bytes), good);
+                ReadAll(AdvisoryDatabase.Read(bytes), good, buildsOnIt: i % 8 == 0);
             }
             catch (AdvisoryDatabaseException e)
             {
@@ -262,6 +262,25 @@ public sealed class AdvisoryDatabaseTests : IDisposable
     }
 
     [Fact]
+    public void Texts_are_sorted_by_their_bytes_however_alike_they_are()
+    {
+        var random = new Random(7);
+        var texts = new TextTable();
+        var expected = new List<byte[]> { Array.Empty<byte>() };
+        for (var i = 0; i < 20_000; i++)
+        {
+            // Long common beginnings, zeros at the end, and few different bytes.
+            var text = new byte[random.Next(random.Next(10) == 0 ? 400 : 30)];
+            for (var at = random.Next(text.Length + 1); at < text.Length; at++) text[at] = (byte)(random.Next(4) * 85);
+            var known = texts.Count;
+            if (texts.Intern(text) == known) expected.Add(text);
+        }
+
+        expected.Sort((a, b) => a.AsSpan().SequenceCompareTo(b));
+        Assert.Equal(expected, texts.InOrder().Select(number => texts[number].ToArray()));
+    }
+
+    [Fact]
     public void The_layout_of_the_file_does_not_change_without_a_new_version()
     {
         Assert.Equal(2u, DatabaseFile.Version);
@@ -313,7 +332,7 @@ public sealed class AdvisoryDatabaseTests : IDisposable
         BitConverter.TryWriteBytes(bytes.AsSpan(at), content.Pick(value + 1, value - 1, value + content.Next(100), content.Next(1000), -1, int.MaxValue, int.MinValue, 0));
     }
 
-    static void ReadAll(AdvisoryDatabase database, AdvisoryDatabase other)
+    static void ReadAll(AdvisoryDatabase database, AdvisoryDatabase other, bool buildsOnIt)
     {
         foreach (var document in Databases.Live(database)) Databases.Text(document);
         Databases.Findable(database);
@@ -323,6 +342,7 @@ public sealed class AdvisoryDatabaseTests : IDisposable
         _ = (database.Sources, database.Decisions, database.PredictionOf("CVE-2024-1"), database.KnownExploitedOf("CVE-2024-1"), database.Revision);
         database.ChangedNames(other);
         other.ChangedNames(database);
+        if (!buildsOnIt) return;
         using var builder = new AdvisoryDatabaseBuilder(database);
         builder.Import("a", "osv", "a", ImportMode.Add).Complete("", DateTimeOffset.UnixEpoch);
         builder.Build();

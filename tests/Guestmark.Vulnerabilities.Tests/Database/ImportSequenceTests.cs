@@ -5,7 +5,7 @@ namespace Guestmark.Vulnerabilities.Tests;
 /// <summary>Whatever the imports were and in whatever order, the database is the one of what the sources have in the end.</summary>
 public sealed class ImportSequenceTests : IDisposable
 {
-    const int Sequences = 3000;
+    const int Sequences = 2000;
     static readonly DateTimeOffset s_imported = DateTimeOffset.UnixEpoch.AddYears(50);
 
     readonly TemporaryFolder _folder = new();

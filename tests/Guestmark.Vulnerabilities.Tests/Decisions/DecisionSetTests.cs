@@ -92,6 +92,10 @@ public sealed class DecisionSetTests
 
     static VexDecision Decision(string id, DecisionStatus status) => new()
     {
-        Id = id, Vulnerability = "CVE-2024-1111", Products = ["pkg:rpm/almalinux/curl"], Status = status, Decided = Now.AddDays(-1),
+        Id = id,
+        Vulnerability = "CVE-2024-1111",
+        Products = ["pkg:rpm/almalinux/curl"],
+        Status = status,
+        Decided = Now.AddDays(-1),
     };
 }

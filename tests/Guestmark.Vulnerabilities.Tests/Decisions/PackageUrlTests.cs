@@ -10,20 +10,38 @@ public sealed class PackageUrlTests
 
     static readonly Package Openssl = new()
     {
-        Manager = PackageManager.Rpm, Name = "openssl-libs", Epoch = 1, Version = "3.0.7", Release = "18.el9_2", Architecture = "x86_64",
-        SourceName = "openssl", SourceVersion = "3.0.7-18.el9_2", SourceRpm = "openssl-3.0.7-18.el9_2.src.rpm",
+        Manager = PackageManager.Rpm,
+        Name = "openssl-libs",
+        Epoch = 1,
+        Version = "3.0.7",
+        Release = "18.el9_2",
+        Architecture = "x86_64",
+        SourceName = "openssl",
+        SourceVersion = "3.0.7-18.el9_2",
+        SourceRpm = "openssl-3.0.7-18.el9_2.src.rpm",
     };
 
     static readonly Package Node = new()
     {
-        Manager = PackageManager.Rpm, Name = "nodejs", Epoch = 1, Version = "18.19.0", Release = "1.module_el8", Architecture = "x86_64",
+        Manager = PackageManager.Rpm,
+        Name = "nodejs",
+        Epoch = 1,
+        Version = "18.19.0",
+        Release = "1.module_el8",
+        Architecture = "x86_64",
         ModularityLabel = "nodejs:18:8090020240101:a75119d5",
     };
 
     static readonly Package Libc = new()
     {
-        Manager = PackageManager.Dpkg, Name = "libc6", Epoch = 1, Version = "2.36", Release = "9+deb12u4", Architecture = "amd64",
-        SourceName = "glibc", SourceVersion = "1:2.36-9+deb12u4",
+        Manager = PackageManager.Dpkg,
+        Name = "libc6",
+        Epoch = 1,
+        Version = "2.36",
+        Release = "9+deb12u4",
+        Architecture = "amd64",
+        SourceName = "glibc",
+        SourceVersion = "1:2.36-9+deb12u4",
     };
 
     [Theory]

@@ -10,7 +10,8 @@ public sealed class CompressionTests
 
     [Theory]
     [MemberData(nameof(Formats))]
-    public void What_a_tool_packed_is_unpacked(string format) => Assert.Equal(Packed.Sample, Encoding.ASCII.GetString(Unpack(Packed.Samples[format])));
+    public void What_a_tool_packed_is_unpacked(string format) =>
+        Assert.Equal(Packed.Sample, Encoding.ASCII.GetString(Unpack(Packed.Samples[format])));
 
     [Theory]
     [InlineData("zstd")]

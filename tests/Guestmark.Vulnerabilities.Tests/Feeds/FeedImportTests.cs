@@ -56,7 +56,20 @@ public sealed class FeedImportTests : IDisposable
         var source = Assert.Single(result.Sources);
         Assert.Empty(source.SkippedParts);
         // OSV's documents about bug fixes are read and left out.
-        Assert.Equal((name, documents), (source.Source.Name, source.Added + source.Withdrawn + source.LeftOut.Where(pair => path.StartsWith("osv")).Sum(pair => pair.Value)));
+        Assert.Equal(
+            (name, documents),
+            (source.Source.Name, source.Added + (source.Source.Format is FeedName.Osv ? source.LeftOut.Values.Sum() : 0)));
+    }
+
+    [TestDataTheory]
+    [InlineData(null, "redhat-vex")]
+    [InlineData("mine", "mine")]
+    public void A_deleted_document_that_names_no_publisher_belongs_to_those_around_it(string? source, string expected)
+    {
+        var result = Import(Repository.TestDataPath("vex/legacy"), options => options with { Source = source });
+        // The archive and seven documents, of which two have another's id; then the two deleted ones. Others are reports of packages.
+        Assert.Equal((expected, "redhat-vex"), (Assert.Single(result.Sources).Source.Name, result.Sources[0].Source.Format));
+        Assert.Equal((12, 2, 4), (result.Sources[0].Added, result.Sources[0].Withdrawn, result.Skipped));
     }
 
     [Fact]
@@ -65,8 +78,12 @@ public sealed class FeedImportTests : IDisposable
         Write("alma/1.json", Document(1));
         Write("epss_scores-2024-10-25.csv", "cve,epss,percentile\nCVE-2024-0001,0.5,0.6\n");
         Write("kev.json", Kev("CVE-2024-0001"));
-        Write("tracker", """{"openssl": {"CVE-2014-0160": {"releases": {"bookworm": {"status": "resolved", "fixed_version": "1.0.1g-1", "urgency": "high"}}}}}""");
-        Write("main.json", """{"reponame": "main", "distroversion": "v3.19", "packages": [{"pkg": {"name": "openssl", "secfixes": {"3.1.4-r1": ["CVE-2023-5363"]}}}]}""");
+        Write(
+            "tracker",
+            """{"openssl": {"CVE-2014-0160": {"releases": {"bookworm": {"status": "resolved", "fixed_version": "1.0.1g-1", "urgency": "high"}}}}}""");
+        Write(
+            "main.json",
+            """{"reponame": "main", "distroversion": "v3.19", "packages": [{"pkg": {"name": "openssl", "secfixes": {"3.1.4-r1": ["CVE-2023-5363"]}}}]}""");
         Write("README.md", "# not looked at");
         Write(".git/config", "[core]");
         Write("repo.json", """{"data": {"rhel-9-baseos-rpms": {"cpes": ["cpe:/o:redhat:enterprise_linux:9::baseos"]}}}""");
@@ -76,6 +93,41 @@ public sealed class FeedImportTests : IDisposable
             result.Sources.Select(source => source.Source.Name).Order(StringComparer.Ordinal));
         Assert.Contains("repository-to-cpe.json", Assert.Single(result.SkippedParts).Reason);
         Assert.Equal(["file of another kind", "hidden file or folder"], result.LeftOut.Keys);
+    }
+
+    [Fact]
+    public void A_byte_order_mark_before_a_document_is_no_part_of_it()
+    {
+        Write("1.json", $"\uFEFF{Document(1)}");
+        Write("kev.json", $"\uFEFF{Kev("CVE-2024-0001")}");
+        Assert.Equal([1, 1], Import(_folder.Path).Sources.Select(source => source.Added));
+    }
+
+    [Fact]
+    public void A_file_of_decisions_replaces_what_it_said_before_and_has_the_scope_that_is_given()
+    {
+        Write("ops.openvex.json", Vex("CVE-2024-0001", "CVE-2024-0002"));
+        Import(_folder.File("ops.openvex.json"));
+        Assert.Equal(2, _builder.Source("vex/ops")!.Documents);
+        Write("ops.openvex.json", Vex("CVE-2024-0001"));
+        Import(_folder.File("ops.openvex.json"), options => options with { Decisions = new DecisionDefaults { Scope = ["prod/*"] } });
+        Assert.Equal(["prod/*"], Assert.Single(_builder.Build().Decisions).Scope);
+
+        static string Vex(params ReadOnlySpan<string> cves) => new JsonObject
+        {
+            ["@context"] = "https://openvex.dev/ns/v0.2.0",
+            ["@id"] = "https://ops.example/vex/1",
+            ["author"] = "ops",
+            ["timestamp"] = "2024-01-01T00:00:00Z",
+            ["version"] = 1,
+            ["statements"] = new JsonArray([.. cves.ToArray().Select(cve => new JsonObject
+            {
+                ["vulnerability"] = new JsonObject { ["name"] = cve },
+                ["products"] = new JsonArray(new JsonObject { ["@id"] = "pkg:rpm/almalinux/p" }),
+                ["status"] = "not_affected",
+                ["justification"] = "vulnerable_code_not_present",
+            })]),
+        }.ToJsonString();
     }
 
     [Fact]
@@ -154,7 +206,8 @@ public sealed class FeedImportTests : IDisposable
         Write("changes.csv", "\"2024/cve-2024-0003.json\",\"2024-03-02T00:00:00Z\"\n");
         Write(
             "deletions.csv",
-            "\"2024/cve-2024-0002.json\",\"2024-03-01T00:00:00Z\"\n\"2024/cve-2024-0003.json\",\"2024-03-01T00:00:00Z\"\n\"../../etc/passwd.json\",\"2024-03-01T00:00:00Z\"\n");
+            "\"2024/cve-2024-0002.json\",\"2024-03-01T00:00:00Z\"\n\"2024/cve-2024-0003.json\",\"2024-03-01T00:00:00Z\"\n"
+            + "\"../../etc/passwd.json\",\"2024-03-01T00:00:00Z\"\n");
         var result = Import(_folder.Path);
         Assert.Equal(3, _builder.Source("redhat-vex")!.Documents);
         Assert.Equal(2, result.LeftOut["deleted by its provider"]);
@@ -238,9 +291,7 @@ public sealed class FeedImportTests : IDisposable
     // The content of this entry is at 3,000,039 to 3,001,331.
     [TestDataTheory]
     [InlineData(3_000_040)]
-    [InlineData(3_000_500)]
     [InlineData(3_001_000)]
-    [InlineData(3_001_330)]
     public void A_real_feed_with_one_inverted_byte_loses_that_document_and_names_it(int damaged)
     {
         var bytes = File.ReadAllBytes(Repository.TestDataPath("osv/almalinux-osv-database.zip"));
@@ -317,7 +368,9 @@ public sealed class FeedImportTests : IDisposable
     {
         var path = _folder.File("feed.zip");
         var limits = new FeedLimits { DocumentBytes = 1 << 20 };
-        File.WriteAllBytes(path, Packed.Zip(("a.json", Document(1)), ("bomb.json", $$"""{"id": "X", "modified": "{{new string(' ', 2 << 20)}}"}""")));
+        File.WriteAllBytes(
+            path,
+            Packed.Zip(("a.json", Document(1)), ("bomb.json", $$"""{"id": "X", "modified": "{{new string(' ', 2 << 20)}}"}""")));
         var result = Import(path, options => options with { Limits = limits });
         Assert.Equal(1, result.Sources[0].Added);
         Assert.Equal(new SkippedPart("bomb.json", "", "2097179 bytes or more, limit 1048576"), Assert.Single(result.SkippedParts));
@@ -451,7 +504,7 @@ public sealed class FeedImportTests : IDisposable
         })]),
     }.ToJsonString();
 
-    static string Vex(string cve) => CsafSamples.Vex(cve, "2024-02-01T00:00:00Z");
+    static string Vex(string cve) => MadeCsaf.Vex(cve, "2024-02-01T00:00:00Z");
 
     /// <summary>Lets a second pass with every report, so that each is told.</summary>
     sealed class Told(ManualTimeProvider inner) : IProgress<FeedProgress>

@@ -39,6 +39,21 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_url_that_is_named_is_imported_whatever_was_fetched_before()
+    {
+        _server.Put("almalinux/all.zip", Packed.Zip(("1.json", Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString())));
+        using var update = new FeedUpdate(Options(), _time);
+        for (var i = 0; i < 2; i++)
+        {
+            var url = new Uri(_server.Address, "almalinux/all.zip");
+            var result = await update.ImportAsync(url, new FeedImportOptions { Path = "" }, _builder, progress: null, CancellationToken.None);
+            Assert.Equal(("osv/almalinux", url.ToString()), (result.Import!.Sources[0].Source.Name, result.Import.Sources[0].Source.Uri));
+        }
+
+        Assert.Equal(["almalinux/all.zip 200", "almalinux/all.zip 200"], _server.TakeAnswers());
+    }
+
+    [Fact]
     public async Task Another_url_of_the_same_source_is_fetched_whatever_the_first_had()
     {
         foreach (var name in (string[])["a.csv", "b.csv"]) _server.Put(name, "cve,epss,percentile\nCVE-2024-0001,0.5,0.6\n");
@@ -134,14 +149,16 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         Assert.Contains("not an https URL", await Failed(File("other", "old.csv")));
         for (var i = 0; i < 6; i++) _server.Mishaps.Enqueue(("old.csv", Redirect("/old.csv")));
         Assert.Contains("redirected more than 5 times", await Failed(File("other", "old.csv")));
-        Assert.Contains("use https, or --insecure-http", await Failed(new FeedSource("x", FeedSourceKind.File, new Uri("http://feeds.example/e.csv"))));
+        Assert.Contains("use https, or --insecure-http", await Failed(new FeedSource(
+            "x", FeedSourceKind.File, new Uri("http://feeds.example/e.csv"))));
     }
 
     [Fact]
     public async Task A_provider_with_an_archive_is_fetched_whole_once_and_then_what_changed()
     {
         Archive("2024-02-10", ("CVE-2024-0001", "2024-01-05"), ("CVE-2024-0002", "2024-01-06"), ("CVE-2024-0003", "2024-01-07"));
-        Documents(("CVE-2024-0001", "2024-01-05"), ("CVE-2024-0002", "2024-02-11"), ("CVE-2024-0003", "2024-01-07"), ("CVE-2024-0004", "2024-02-12"));
+        Documents(
+            ("CVE-2024-0001", "2024-01-05"), ("CVE-2024-0002", "2024-02-11"), ("CVE-2024-0003", "2024-01-07"), ("CVE-2024-0004", "2024-02-12"));
         Deletions();
         await Updated(RedHat);
         // Of what changed a day before the archive and later, each document is fetched.
@@ -153,7 +170,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         Assert.True((await Update(RedHat)).IsUnchanged);
         Assert.Equal(["vex/changes.csv 304", "vex/deletions.csv 304"], _server.TakeAnswers());
 
-        Documents(("CVE-2024-0001", "2024-03-01"), ("CVE-2024-0002", "2024-02-11"), ("CVE-2024-0004", "2024-02-12"), ("CVE-2024-0005", "2024-03-02"));
+        Documents(
+            ("CVE-2024-0001", "2024-03-01"), ("CVE-2024-0002", "2024-02-11"), ("CVE-2024-0004", "2024-02-12"), ("CVE-2024-0005", "2024-03-02"));
         Deletions(("CVE-2024-0003", "2024-03-01"));
         await Updated(RedHat);
         var answers = _server.TakeAnswers();
@@ -179,7 +197,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         // With its old time inside, and a new one in the list.
         _server.Put(
             "vex/changes.csv",
-            "\"2024/cve-2024-0001.json\",\"2024-01-05T00:00:00Z\"\n\"2024/cve-2024-0002.json\",\"2024-03-05T00:00:00Z\"\n\"2024/cve-2024-0003.json\",\"2024-01-06T00:00:00Z\"\n");
+            "\"2024/cve-2024-0001.json\",\"2024-01-05T00:00:00Z\"\n\"2024/cve-2024-0002.json\",\"2024-03-05T00:00:00Z\"\n"
+            + "\"2024/cve-2024-0003.json\",\"2024-01-06T00:00:00Z\"\n");
         await Updated(RedHat);
         Assert.Equal(3, _builder.Source("redhat-vex")!.Documents);
         await EqualsFullImport(RedHat);
@@ -255,18 +274,20 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     [Fact]
     public async Task Paths_that_lead_out_of_the_providers_folder_are_named_and_never_fetched()
     {
-        _server.Put("secret.json", CsafSamples.Vex("CVE-2024-0666", "2024-01-05T00:00:00Z"));
+        _server.Put("secret.json", MadeCsaf.Vex("CVE-2024-0666", "2024-01-05T00:00:00Z"));
         Archive("2024-02-10", ("CVE-2024-0001", "2024-01-05"));
         Documents(("CVE-2024-0001", "2024-01-05"));
         Deletions();
         string[] hostile =
         [
-            "../secret.json", "/secret.json", "2024/../../secret.json", "https://elsewhere.example/x.json", "//elsewhere.example/x.json", "2024\\..\\secret.json",
+            "../secret.json", "/secret.json", "2024/../../secret.json", "https://elsewhere.example/x.json", "//elsewhere.example/x.json",
+            "2024\\..\\secret.json",
             "2024/%2e%2e/secret.json", "a//b.json", ".hidden.json", "2024/x.json?y", "2024/x.txt", $"{new string('a', 300)}.json", "a\u0000b.json", "",
         ];
         _server.Put(
             "vex/changes.csv",
-            $"\"2024/cve-2024-0001.json\",\"2024-01-05T00:00:00Z\"\n{string.Concat(hostile.Select(path => $"\"{path}\",\"2024-03-01T00:00:00Z\"\n"))}no comma\n\"2024/y.json\",\"soon\"\n");
+            "\"2024/cve-2024-0001.json\",\"2024-01-05T00:00:00Z\"\n"
+            + $"{string.Concat(hostile.Select(path => $"\"{path}\",\"2024-03-01T00:00:00Z\"\n"))}no comma\n\"2024/y.json\",\"soon\"\n");
         var result = await Update(RedHat);
         Assert.Null(result.Error);
         Assert.Equal(hostile.Length + 2, result.Remarks.Count);
@@ -290,7 +311,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     {
         Provider(rolie: true);
         Rolie(("a", "2024-01-05"), ("b", "2024-01-06"), ("c", "2024-01-07"));
-        var source = new FeedSource("csaf/acme.example", FeedSourceKind.CsafProvider, new Uri(_server.Address, ".well-known/csaf/provider-metadata.json"));
+        var source = new FeedSource(
+            "csaf/acme.example", FeedSourceKind.CsafProvider, new Uri(_server.Address, ".well-known/csaf/provider-metadata.json"));
         await Updated(source);
         Assert.Equal(3, _builder.Source("csaf/acme.example")!.Documents);
         _server.TakeAnswers();
@@ -312,7 +334,7 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     public async Task A_provider_is_read_by_its_folder_when_it_has_no_rolie_feed()
     {
         Provider(rolie: false);
-        _server.Put("csaf/x/a.json", CsafSamples.Vex("ACME-1", "2024-01-05T00:00:00Z", host: "acme.example"));
+        _server.Put("csaf/x/a.json", MadeCsaf.Vex("ACME-1", "2024-01-05T00:00:00Z", host: "acme.example"));
         _server.Put("csaf/x/b.json", "[]");
         _server.Put("csaf/changes.csv", "\"x/a.json\",\"2024-01-05T00:00:00Z\"\n\"x/b.json\",\"2024-01-05T00:00:00Z\"\n");
         var import = await Updated(new FeedSource("csaf/acme.example", FeedSourceKind.CsafProvider, new Uri(_server.Address, "/")));
@@ -367,7 +389,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         Assert.Equal(
             [
                 FeedSource.Find("epss")!, FeedSource.Find("osv/almalinux")!,
-                new FeedSource("csaf/acme.example", FeedSourceKind.CsafProvider, new Uri("https://acme.example/.well-known/csaf/provider-metadata.json")),
+                new FeedSource(
+                    "csaf/acme.example", FeedSourceKind.CsafProvider, new Uri("https://acme.example/.well-known/csaf/provider-metadata.json")),
                 new FeedSource("updateinfo/AlmaLinux:9", FeedSourceKind.File, new Uri("https://mirror.example/updateinfo.xml.gz"), "AlmaLinux:9"),
             ],
             FeedSource.ReadList(_folder.File("sources.json")));
@@ -441,7 +464,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
     static string List(ReadOnlySpan<(string Cve, string Date)> documents) =>
         string.Concat(documents.ToArray().Select(document => $"\"2024/{document.Cve.ToLowerInvariant()}.json\",\"{document.Date}T00:00:00+00:00\"\n"));
 
-    static string Vex((string Cve, string Date) document) => CsafSamples.Vex(document.Cve, $"{document.Date}T00:00:00Z", $"{document.Date.Replace('-', '.')}-1.el9");
+    static string Vex((string Cve, string Date) document) =>
+        MadeCsaf.Vex(document.Cve, $"{document.Date}T00:00:00Z", $"{document.Date.Replace('-', '.')}-1.el9");
 
     void Provider(bool rolie) => _server.Put(".well-known/csaf/provider-metadata.json", new JsonObject
     {
@@ -466,18 +490,27 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         var entries = new JsonArray();
         foreach (var (name, date) in documents)
         {
-            _server.Put($"csaf/{name}.json", CsafSamples.Vex($"ACME-{name}", $"{date}T00:00:00Z", host: "acme.example"));
-            entries.Add(new JsonObject { ["updated"] = $"{date}T00:00:00Z", ["content"] = new JsonObject { ["src"] = $"{_server.Address}csaf/{name}.json" } });
+            _server.Put($"csaf/{name}.json", MadeCsaf.Vex($"ACME-{name}", $"{date}T00:00:00Z", host: "acme.example"));
+            entries.Add(new JsonObject
+            {
+                ["updated"] = $"{date}T00:00:00Z",
+                ["content"] = new JsonObject { ["src"] = $"{_server.Address}csaf/{name}.json" },
+            });
         }
 
         // Links of the older form, to another server, and without any.
-        entries.Add(new JsonObject { ["updated"] = "2024-01-01T00:00:00Z", ["link"] = new JsonArray(new JsonObject { ["rel"] = "self", ["href"] = "https://elsewhere.example/x.json" }) });
+        entries.Add(new JsonObject
+        {
+            ["updated"] = "2024-01-01T00:00:00Z",
+            ["link"] = new JsonArray(new JsonObject { ["rel"] = "self", ["href"] = "https://elsewhere.example/x.json" }),
+        });
         entries.Add(new JsonObject { ["updated"] = "2024-01-01T00:00:00Z" });
         _server.Put("csaf/feed.json", new JsonObject { ["feed"] = new JsonObject { ["entry"] = entries } }.ToJsonString());
     }
 
     static IEnumerable<string> Documents(IEnumerable<string> answers) =>
-        answers.Where(answer => answer.Contains(".json") && !answer.Contains("provider-metadata") && !answer.Contains("feed.json")).Order(StringComparer.Ordinal);
+        answers.Where(answer => answer.Contains(".json") && !answer.Contains("provider-metadata") && !answer.Contains("feed.json"))
+            .Order(StringComparer.Ordinal);
 
     static Func<HttpContext, Task> Status(int status, string? retryAfter = null) => context =>
     {

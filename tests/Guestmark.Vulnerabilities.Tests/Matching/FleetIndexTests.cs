@@ -73,7 +73,7 @@ public class FleetIndexTests
             foreach (var advisory in (string[])["ALSA-1", "ALSA-2"])
             {
                 var expected = machines.Where(entry => Match(Database, AlmaLinux8, sets[entry.Value]).Exists(finding => finding.AdvisoryId == advisory));
-                Assert.Equal(expected.Select(entry => entry.Key).Order(), fleet.Affected(matcher, ["curl"], advisory).Machines.Order());
+                Assert.Equal(expected.Select(entry => entry.Key).Order(), fleet.Affected(matcher, advisory).Machines.Order());
             }
         }
     }
@@ -90,7 +90,7 @@ public class FleetIndexTests
         foreach (var name in (string[])["libcurl", "curl", "web:2"]) Assert.Empty(fleet.Concerned([name]).Packages);
     }
 
-    static IEnumerable<long> Affected(FleetIndex fleet, string advisory) => fleet.Affected(new Matcher(Database), ["curl"], advisory).Machines.Order();
+    static IEnumerable<long> Affected(FleetIndex fleet, string advisory) => fleet.Affected(new Matcher(Database), advisory).Machines.Order();
 
     static Advisory Advisory(string id, string name, string version) => new()
     {

@@ -192,9 +192,48 @@ public class MatcherTests
             }
         }
 
+        AddRedHat(findings);
+
         // When this fails and the change of the findings is meant, raise the version and write the new digest here. A change of the import
         // alone needs no new version: it changes the content of the database, and so the revision.
-        Assert.Equal((1, "7f60844b0b641752"), (Matcher.RulesVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(findings.ToString())))[..16]));
+        Assert.Equal((2, "6254fb22917bd096"), (Matcher.RulesVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(findings.ToString())))[..16]));
+    }
+
+    static void AddRedHat(StringBuilder findings)
+    {
+        const string main = "Red Hat:enterprise_linux:9";
+        var fix = new PackageStatement { Product = main, Name = "p", Intervals = [VersionInterval.FixedIn("2-1.el9_2")], Erratum = "RHSA-1" };
+        var unfixed = new PackageStatement { Product = main, Name = "p", Naming = PackageNaming.Either, Status = ProductStatus.WillNotFix, Remark = "because" };
+        PackageStatement[][] documents =
+        [
+            [fix, fix with { Intervals = [VersionInterval.FixedIn("3-1.el9_3")] }],
+            [fix with { Product = "Red Hat:rhel_eus:9.2" }, unfixed],
+            [unfixed with { Product = "Red Hat:rhel_eus:9.2", Status = ProductStatus.FixDeferred }, fix],
+            [unfixed with { Status = ProductStatus.NotAffected, Justification = "component_not_present" }, unfixed],
+            [unfixed with { Modules = ["m:1"] }, fix with { Name = "m:1", Naming = PackageNaming.Module, Intervals = [VersionInterval.FixedIn("1-9020020240101000000.a")] }],
+            [fix with { Architectures = ["aarch64"], Severity = Severity.Low, CvssScore = 1.5, CvssVector = "v" }],
+        ];
+        var database = Databases.Of(
+        [
+            .. documents.Select((statements, i) => new Advisory { Feed = FeedName.RedHatVex, Id = $"CVE-{i}", Cves = [$"CVE-{i}"], Severity = Severity.Moderate, Statements = statements }),
+            new Advisory { Feed = FeedName.Osv, Id = "RHSA-1", Cves = ["CVE-0", "CVE-9"], Statements = [fix] },
+        ]);
+        string[] cpes = ["cpe:/o:redhat:enterprise_linux:9::baseos", "cpe:/a:redhat:rhel_eus:9.2::appstream", "cpe:/a:redhat:rhel_eus:9.4::appstream", ""];
+        foreach (var cpe in cpes)
+        {
+            foreach (var version in (string[])["1-1.el9", "2-1.el9_2", "2-2.el9_3", "3-1.el9_3"])
+            {
+                foreach (var label in (string?[])[null, "m:1:9020020230101000000:a", "m:1:9020020240101000000:a", "m:2:9020020230101000000:a"])
+                {
+                    var package = Rpm("p", version, label) with
+                    {
+                        Architecture = label is null ? "aarch64" : "x86_64",
+                        Repository = cpe.Length == 0 ? null : new PackageRepository("repository", RepositoryEvidence.DnfHistory, [cpe], null),
+                    };
+                    foreach (var finding in Match(database, new OsRelease("rhel", "9.2", ""), package)) findings.Append(version).AppendLine(JsonSerializer.Serialize(finding));
+                }
+            }
+        }
     }
 
     static Package Deb(string name, string version) => Rpm(name, version) with { Manager = PackageManager.Dpkg };

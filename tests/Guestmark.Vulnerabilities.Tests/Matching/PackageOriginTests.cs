@@ -100,7 +100,7 @@ public class PackageOriginTests
     static void Says(MatchOutcome expected, OsRelease os, Package package, string? advisory = "")
     {
         var findings = new List<Finding>();
-        Assert.Equal(expected, new Matcher(Database).Match(os, package, findings));
+        Assert.Equal(expected, new Matcher(Database).For(os).Match(package, findings));
         if (advisory is "") Assert.Equal(expected == MatchOutcome.Matched ? 1 : 0, findings.Count);
         else Assert.Equal(advisory is null ? [] : [advisory], findings.Select(finding => finding.AdvisoryId));
     }

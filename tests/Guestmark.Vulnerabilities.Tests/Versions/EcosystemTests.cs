@@ -13,7 +13,8 @@ public class EcosystemTests
         foreach (var file in Directory.EnumerateFiles(Repository.TestDataPath("osv"), "*.json", SearchOption.AllDirectories))
         {
             using var document = JsonDocument.Parse(File.ReadAllBytes(file));
-            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("affected", out var affected)) continue;
+            if (document.RootElement.ValueKind != JsonValueKind.Object) continue;
+            if (!document.RootElement.TryGetProperty("affected", out var affected)) continue;
             foreach (var package in affected.EnumerateArray()) names.Add(package.GetProperty("package").GetProperty("ecosystem").GetString()!);
         }
 
@@ -25,10 +26,10 @@ public class EcosystemTests
     public void Of_the_schema_only_ecosystems_without_a_known_order_are_left_out()
     {
         using var schema = JsonDocument.Parse(File.ReadAllBytes(Repository.TestDataPath("osv/osv-schema.json")));
-        var names = schema.RootElement.GetProperty("$defs").GetProperty("ecosystemName").GetProperty("enum").EnumerateArray().Select(name => name.GetString()!);
+        var names = schema.RootElement.GetProperty("$defs").GetProperty("ecosystemName").GetProperty("enum").EnumerateArray();
         Assert.Equal(
             ["Android", "CleanStart", "Docker Hardened Images", "FreeBSD", "Linux", "OSS-Fuzz", "Root", "TuxCare"],
-            names.Where(name => Ecosystem.Find(name) is null));
+            names.Select(name => name.GetString()).Where(name => Ecosystem.Find(name) is null));
     }
 
     [Theory]
@@ -120,7 +121,8 @@ public class EcosystemTests
     [InlineData("Packagist", "Symfony/HTTP-Kernel", "symfony/http-kernel")]
     [InlineData("npm", "JSONStream", "JSONStream")]
     [InlineData("Maven", "org.Example:X", "org.Example:X")]
-    public void Names_meet_in_one_spelling(string family, string name, string expected) => Assert.Equal(expected, Ecosystem.Find(family)!.NormalizeName(name));
+    public void Names_meet_in_one_spelling(string family, string name, string expected) =>
+        Assert.Equal(expected, Ecosystem.Find(family)!.NormalizeName(name));
 
     [Fact]
     public void Packages_of_languages_are_in_one_product_wherever_they_are()

@@ -110,7 +110,8 @@ public class VersionOrderTests
     [InlineData("composer", "packagist")]
     [InlineData("cargo", "crates")]
     [InlineData("pacman", null)]
-    public void A_scheme_is_found_by_its_name_or_type_of_package_url(string name, string? expected) => Assert.Equal(expected, VersionScheme.Find(name)?.Name);
+    public void A_scheme_is_found_by_its_name_or_type_of_package_url(string name, string? expected) =>
+        Assert.Equal(expected, VersionScheme.Find(name)?.Name);
 
     static void AssertKeys(string name, byte[] a, byte[] b, int expected)
     {
@@ -127,7 +128,10 @@ public class VersionOrderTests
 
     static byte[][] RandomTexts(Random random, int count)
     {
-        string[] parts = ["0", "1", "2", "10", "01", "9", ".", ".", ".0", "-", "~", "^", "+", "_", ":", "!", "a", "b", "rc", "Rc", "dev", "post", "p", "alpha", "_rc", "-r1", "x", "é", "v"];
+        string[] parts =
+        [
+            "0", "1", "2", "10", "01", "9", ".", ".", ".0", "-", "~", "^", "+", "_", ":", "!", "a", "b", "rc", "Rc", "dev", "post", "p", "alpha", "_rc", "-r1", "x", "é", "v",
+        ];
         return [.. Enumerable.Range(0, count).Select(_ => Encoding.UTF8.GetBytes(string.Concat(random.GetItems(parts, random.Next(7)))))];
     }
 

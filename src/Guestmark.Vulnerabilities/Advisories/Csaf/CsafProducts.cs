@@ -193,7 +193,8 @@ sealed class CsafProducts
         if (!faults.Enter(ref json, JsonTokenType.StartArray, "full_product_names")) return;
         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
-            if (faults.Is(ref json, JsonTokenType.StartObject, "full product name")) Define(ReadFields(ref json, faults), ProductKind.Product, faults);
+            if (faults.Is(ref json, JsonTokenType.StartObject, "full product name"))
+                Define(ReadFields(ref json, faults), ProductKind.Product, faults);
         }
     }
 
@@ -296,11 +297,13 @@ sealed class CsafProducts
                 }
                 else if (json.Is("product_reference"u8))
                 {
-                    if (faults.Enter(ref json, JsonTokenType.String, "product_reference")) component = _lastDefined = Number(ref json, _lastDefined + 1);
+                    if (faults.Enter(ref json, JsonTokenType.String, "product_reference"))
+                        component = _lastDefined = Number(ref json, _lastDefined + 1);
                 }
                 else if (json.Is("relates_to_product_reference"u8))
                 {
-                    if (faults.Enter(ref json, JsonTokenType.String, "relates_to_product_reference")) platform = _lastPlatform = Number(ref json, _lastPlatform);
+                    if (faults.Enter(ref json, JsonTokenType.String, "relates_to_product_reference"))
+                        platform = _lastPlatform = Number(ref json, _lastPlatform);
                 }
                 else
                 {
@@ -408,7 +411,8 @@ sealed class CsafProducts
         if (purl.IsEmpty)
         {
             // Only SUSE names its packages by nothing but name, version and architecture.
-            if (product == 0 || _texts[product].IndexOf("SUSE:"u8) is not (0 or 4)) return new CsafTarget { LeftOut = "component without a package URL" };
+            if (product == 0 || _texts[product].IndexOf("SUSE:"u8) is not (0 or 4))
+                return new CsafTarget { LeftOut = "component without a package URL" };
             var architecture = component.Architecture.Escaped ? Bytes(component.Architecture).ToArray() : Bytes(component.Architecture);
             _reader.ReadName(component.Name.IsEmpty ? _ids[_leaves[0]] : Bytes(component.Name), architecture);
         }

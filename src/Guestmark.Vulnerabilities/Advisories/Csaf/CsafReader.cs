@@ -88,7 +88,7 @@ sealed class CsafReader
             }
             else if (json.Is("vulnerabilities"u8) && vulnerabilities < 0)
             {
-                vulnerabilities = json.BytesConsumed;
+                vulnerabilities = json.TokenStartIndex;
                 isRead = hasTree && accepted is true;
                 if (isRead) ReadVulnerabilities(ref json);
                 else _faults.Pass(ref json);
@@ -113,14 +113,12 @@ sealed class CsafReader
         if (vulnerabilities >= 0 && !isRead)
         {
             // Members of an object may come in any order. To these, what they refer to came after.
-            var start = (int)vulnerabilities;
-            var colon = start + bytes[start..].IndexOf((byte)':') + 1;
-            var late = new Utf8JsonReader(bytes, isFinalBlock: true, default);
-            while (late.Read() && late.TokenStartIndex < colon)
+            var late = new Utf8JsonReader(bytes);
+            while (late.Read() && late.TokenStartIndex < vulnerabilities)
             {
             }
 
-            ReadVulnerabilities(ref late, entered: true);
+            ReadVulnerabilities(ref late);
         }
 
         if (_vulnerability.Count > 0) return true;
@@ -150,7 +148,8 @@ sealed class CsafReader
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             if (!json.Is("text"u8)) _faults.Pass(ref json);
-            else if (_faults.Enter(ref json, JsonTokenType.String, "text")) _header.Severity = CsafVulnerability.SeverityOf(_products.Unescape(ref json));
+            else if (_faults.Enter(ref json, JsonTokenType.String, "text"))
+                _header.Severity = CsafVulnerability.SeverityOf(_products.Unescape(ref json));
         }
     }
 
@@ -226,7 +225,8 @@ sealed class CsafReader
     {
         if (!_faults.Enter(ref json, JsonTokenType.String, what)) return null;
         if (json.TryGetDateTimeOffset(out var time)) return time;
-        _faults.Add(json.TokenStartIndex, $"{what} is no time of RFC 3339: '{Encoding.UTF8.GetString(json.ValueSpan[..Math.Min(json.ValueSpan.Length, 40)])}'");
+        var text = json.ValueSpan[..CsafVulnerability.CutAt(json.ValueSpan, 40)];
+        _faults.Add(json.TokenStartIndex, $"{what} is no time of RFC 3339: '{Encoding.UTF8.GetString(text)}'");
         return null;
     }
 
@@ -243,7 +243,8 @@ sealed class CsafReader
         if (_header.Status == "deleted" || _header.Category is "csaf_withdrawn" or "csaf_superseded")
         {
             sink.Withdraw(_header.Feed, _header.Id, _header.Modified);
-            if (_header.Modified is null) _faults.Refuse("deleted, but it has no document.tracking.current_release_date: takes back only versions without one");
+            if (_header.Modified is null)
+                _faults.Refuse("deleted, but it has no document.tracking.current_release_date: takes back only versions without one");
             return false;
         }
 
@@ -264,10 +265,9 @@ sealed class CsafReader
         return true;
     }
 
-    void ReadVulnerabilities(ref Utf8JsonReader json, bool entered = false)
+    void ReadVulnerabilities(ref Utf8JsonReader json)
     {
-        if (!(entered ? _faults.Is(ref json, JsonTokenType.StartArray, "vulnerabilities") : _faults.Enter(ref json, JsonTokenType.StartArray, "vulnerabilities")))
-            return;
+        if (!_faults.Enter(ref json, JsonTokenType.StartArray, "vulnerabilities")) return;
         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
             if (!_faults.Is(ref json, JsonTokenType.StartObject, "vulnerability")) continue;
@@ -318,7 +318,8 @@ sealed class CsafReader
         // The stub that is left of a deleted document has no publisher; only Red Hat leaves such stubs.
         bool IsRedHat => Publisher.Length == 0 ? Status == "deleted" : Publisher.TrimEnd('/') is "https://www.redhat.com";
 
-        public string Feed => IsRedHat && Id.StartsWith("CVE-", StringComparison.Ordinal) && Category is "csaf_vex" or "" or "csaf_withdrawn" or "csaf_superseded"
+        public string Feed => IsRedHat && Id.StartsWith("CVE-", StringComparison.Ordinal)
+            && Category is "csaf_vex" or "" or "csaf_withdrawn" or "csaf_superseded"
             ? FeedName.RedHatVex
             : FeedName.Csaf;
 

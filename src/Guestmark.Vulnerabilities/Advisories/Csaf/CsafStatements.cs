@@ -379,7 +379,16 @@ sealed class CsafStatements(Utf8Table texts, CsafProducts products)
     }
 
     readonly record struct RowKey(
-        int Product, int Edition, int Package, ProductStatus Status, Extent Extent, int Fix, int Remark, int Justification, int Score, Severity Severity);
+        int Product,
+        int Edition,
+        int Package,
+        ProductStatus Status,
+        Extent Extent,
+        int Fix,
+        int Remark,
+        int Justification,
+        int Score,
+        Severity Severity);
 
     /// <param name="Cpe">Of the first product of which it is said.</param>
     /// <param name="Architectures">Bits of those named. 0: all.</param>

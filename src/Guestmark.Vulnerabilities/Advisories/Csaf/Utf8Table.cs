@@ -39,7 +39,8 @@ sealed class Utf8Table
 
     /// <summary>The number of a string; -1 when it is not in the table.</summary>
     /// <param name="guess">What it may be, which is looked at first. Any number.</param>
-    public int Find(ReadOnlySpan<byte> key, int guess = -1) => (uint)guess < (uint)Count && key.SequenceEqual(this[guess]) ? guess : FindHashed(key, Hash(key));
+    public int Find(ReadOnlySpan<byte> key, int guess = -1) =>
+        (uint)guess < (uint)Count && key.SequenceEqual(this[guess]) ? guess : FindHashed(key, Hash(key));
 
     /// <summary>The number of a string, which is added when it is new.</summary>
     /// <param name="guess">As for <see cref="Find(ReadOnlySpan{byte}, int)"/>.</param>

@@ -55,7 +55,8 @@ static class Compression
         }
 
         throw new FeedException(
-            $"{names[0]} is not on this system, which unpacks {format.ToString().ToLowerInvariant()}: install the package {debian} (Debian, Ubuntu) or {redHat} (RHEL, Fedora, SUSE)");
+            $"{names[0]} is not on this system, which unpacks {format.ToString().ToLowerInvariant()}: "
+            + $"install the package {debian} (Debian, Ubuntu) or {redHat} (RHEL, Fedora, SUSE)");
     }
 
     public static (string[] Names, string Debian, string RedHat) LibraryOf(CompressionFormat format) => format switch

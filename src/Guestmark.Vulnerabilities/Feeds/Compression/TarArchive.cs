@@ -124,7 +124,8 @@ sealed class TarArchive(Stream stream)
             var value = record[(equals + 1)..];
             if (record[..equals].SequenceEqual("path"u8)) _longName = Encoding.UTF8.GetString(value);
             if (!record[..equals].SequenceEqual("size"u8)) continue;
-            if (!Utf8Parser.TryParse(value, out long number, out var used) || used != value.Length || number < 0) throw Damaged("a size is no number");
+            if (!Utf8Parser.TryParse(value, out long number, out var used) || used != value.Length || number < 0)
+                throw Damaged("a size is no number");
             _longSize = number;
         }
     }

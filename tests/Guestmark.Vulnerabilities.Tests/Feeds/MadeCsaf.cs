@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 namespace Guestmark.Vulnerabilities.Tests;
 
 /// <summary>CSAF documents made by tests.</summary>
-static class CsafSamples
+static class MadeCsaf
 {
     /// <summary>A VEX document in the shape of Red Hat's old feed: one package of RHEL 9 that has a fix.</summary>
     public static string Vex(string cve, string modified, string version = "1-1.el9", string host = "www.redhat.com") => new JsonObject
