@@ -40,7 +40,7 @@ static class MatchData
         import.Complete("", DateTimeOffset.UnixEpoch);
         if (import.Skipped > 0) throw new InvalidOperationException($"{import.Skipped} documents of {feed} could not be read: {import.SkippedParts[0]}");
         builder.Write(DatabaseIn(folder));
-        using var database = AdvisoryDatabase.Open(DatabaseIn(folder));
+        var database = AdvisoryDatabase.Open(DatabaseIn(folder));
         var sets = MakeSets(ReadPackages(packagesPath), FixedVersions(database));
         WriteFleet(folder, sets);
         WriteAdvisories(folder, database);

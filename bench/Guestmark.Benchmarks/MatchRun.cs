@@ -18,7 +18,7 @@ static class MatchRun
     /// <param name="texts">Make a text of each.</param>
     public static int Machines(string folder, bool texts)
     {
-        using var database = AdvisoryDatabase.Open(MatchData.DatabaseIn(folder));
+        var database = AdvisoryDatabase.Open(MatchData.DatabaseIn(folder));
         var (sets, numbers) = MatchData.ReadFleet(folder);
         WriteFindings(folder, database, numbers);
         var matcher = new Matcher(database);
@@ -56,7 +56,7 @@ static class MatchRun
     /// </summary>
     public static int Together(string folder)
     {
-        using var database = AdvisoryDatabase.Open(MatchData.DatabaseIn(folder));
+        var database = AdvisoryDatabase.Open(MatchData.DatabaseIn(folder));
         var (sets, numbers) = MatchData.ReadFleet(folder);
         var matcher = new Matcher(database);
         var machines = 0;
@@ -87,7 +87,7 @@ static class MatchRun
     /// <summary>How often a second the affected machines of one advisory are found among 50,000, with a matcher that has not met it before.</summary>
     public static int Fleet(string folder)
     {
-        using var database = AdvisoryDatabase.Open(MatchData.DatabaseIn(folder));
+        var database = AdvisoryDatabase.Open(MatchData.DatabaseIn(folder));
         var (sets, _) = MatchData.ReadFleet(folder);
         var before = GC.GetTotalMemory(forceFullCollection: true);
         var fleet = new FleetIndex();

@@ -23,7 +23,7 @@ rm -f "$work"/vex/*-illegal-module.json "$work"/vex/*-bad-rpmmod.json
 shown() {
   local name=$1 ours peer ratio range what
   read -r ours peer ratio range what <<<"$2"
-  echo "$name ours=$ours peer=$peer ratio=$ratio $range goal=0.5 $(awk "BEGIN { print $ratio >= 0.5 ? \"ok\" : \"short\" }") $what"
+  echo "$name ours=$ours peer=$peer ratio=$ratio $range goal=0.5 $(awk "BEGIN { print ($ratio >= 0.5 ? \"ok\" : \"short\") }") $what"
 }
 osv=$("$ours" import-rate osv "$work/osv" "$work/advisories.db" 1 "$rounds")
 shown import_osv_MB_s "$osv"

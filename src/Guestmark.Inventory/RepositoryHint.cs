@@ -41,6 +41,10 @@ static class RepositoryHint
     public static string? NameOf(RepositoryEvidence? evidence) =>
         (int?)evidence is { } number and > 0 && number <= EvidenceNames.Length ? EvidenceNames[number - 1] : null;
 
+    /// <summary>The evidence that a word of <see cref="NameOf"/> stands for. Null when it is none of them.</summary>
+    public static RepositoryEvidence? EvidenceOf(string? name) =>
+        Array.IndexOf(EvidenceNames, name) is >= 0 and var index ? (RepositoryEvidence)(index + 1) : null;
+
     /// <summary>The part of a hint that is about the repository and not about the one package: what <see cref="Read"/> needs.</summary>
     public static ReadOnlySpan<char> RepositoryPart(string hint)
     {
@@ -74,8 +78,7 @@ static class RepositoryHint
                     id = GuestText.Cut(value, InventoryReports.TextCharsMax);
                     break;
                 case "evidence":
-                    var index = Array.IndexOf(EvidenceNames, value);
-                    evidence = index < 0 ? null : (RepositoryEvidence)(index + 1);
+                    evidence = EvidenceOf(value);
                     break;
                 case "why" when cpes.Count == 0:
                     why = GuestText.Cut(value, ReasonCharsMax);

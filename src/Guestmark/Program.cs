@@ -9,11 +9,15 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     SensorCommand.Create(),
     CentralCommand.Create(),
     CertsCommand.Create(),
+    VulndbCommand.Create(),
+    MatchCommand.Create(),
     VersionsCommand.Create(),
 }.WithExamples(
     """
     guestmark up
     guestmark up --once --guest web1=/mnt/web1,distro=almalinux:8 --feed almalinux-osv.zip
+    guestmark vulndb import almalinux-osv.zip
+    guestmark match --root / --fail-on critical
     guestmark certs create --directory certs --name node1
     """);
 return await CommandLineProgram.RunAsync(root, args);

@@ -6,7 +6,8 @@ namespace Guestmark;
 /// Tells on standard error what is being done: a line with a spinner on a terminal, plain lines elsewhere. Work that takes less
 /// than a second leaves one line.
 /// </summary>
-sealed class Progress(TimeProvider time)
+/// <param name="isQuietWithoutTerminal">Elsewhere tell nothing: for commands that run by a timer and print what came of it themselves.</param>
+sealed class Progress(TimeProvider time, bool isQuietWithoutTerminal = false)
 {
     static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(2);
 
@@ -19,7 +20,9 @@ sealed class Progress(TimeProvider time)
         var started = time.GetTimestamp();
         T result;
         string outcome;
-        if (_console.Profile.Capabilities.Interactive && _console.Profile.Out.IsTerminal)
+        var isTerminal = _console.Profile.Capabilities.Interactive && _console.Profile.Out.IsTerminal;
+        if (!isTerminal && isQuietWithoutTerminal) return (await work(_ => { })).Result;
+        if (isTerminal)
         {
             (result, outcome) = await _console.Status().StartAsync(
                 Markup.Escape(what), status => work(text => status.Status($"{Markup.Escape(what)}: {Markup.Escape(text)}")));

@@ -43,11 +43,7 @@ sealed class UpSummary(CentralClient api, IReadOnlyList<string> uids)
 
     static void PrintTables(List<(JsonNode Machine, List<JsonNode> Findings)> machines)
     {
-        // Into a file or a pipe go no escape sequences, and a table is as wide as it needs to be.
-        var settings = new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out), Ansi = Console.IsOutputRedirected ? AnsiSupport.No : AnsiSupport.Detect };
-        var console = AnsiConsole.Create(settings);
-        if (Console.IsOutputRedirected) console.Profile.Width = 200;
-
+        var console = Terminal.Output();
         var wide = console.Profile.Width >= WideColumns;
         console.Write(wide ? MachinesWide(machines) : MachinesNarrow(machines));
         foreach (var (machine, findings) in machines)

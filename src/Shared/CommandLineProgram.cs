@@ -10,6 +10,9 @@ static class ExitCode
     public const int Done = 0;
     public const int Failed = 1;
     public const int Usage = 2;
+
+    /// <summary>Only of commands that look for something bad when they are asked to: they found it.</summary>
+    public const int Found = 3;
 }
 
 /// <summary>A failure that is told to the user as it is: what failed, the value, and what to do. Ends with <see cref="ExitCode.Failed"/>.</summary>
@@ -23,12 +26,21 @@ sealed class UsageException(string message) : Exception(message);
 static class CommandLineProgram
 {
     static readonly Dictionary<Command, string> Examples = [];
+    static readonly Dictionary<Command, string> FoundWords = [];
 
     /// <summary>Adds examples, a command a line, to the command's help.</summary>
     public static TCommand WithExamples<TCommand>(this TCommand command, string examples)
         where TCommand : Command
     {
         Examples[command] = examples;
+        return command;
+    }
+
+    /// <summary>Says in the command's help when it ends with <see cref="ExitCode.Found"/>.</summary>
+    public static TCommand WithFound<TCommand>(this TCommand command, string what)
+        where TCommand : Command
+    {
+        FoundWords[command] = what;
         return command;
     }
 
@@ -98,7 +110,8 @@ static class CommandLineProgram
                 output.WriteLine();
             }
 
-            output.WriteLine("Exit codes: 0 done, 1 failed, 2 usage.");
+            var found = FoundWords.TryGetValue(parseResult.CommandResult.Command, out var what) ? $" {ExitCode.Found} {what}." : "";
+            output.WriteLine($"Exit codes: {ExitCode.Done} done, {ExitCode.Failed} failed, {ExitCode.Usage} usage.{found}");
             return ExitCode.Done;
         }
     }

@@ -60,7 +60,11 @@ public sealed partial class PackageMatching : BackgroundService
     long _revision;
 
     public PackageMatching(CentralStore store, CentralMetrics metrics, TimeProvider time, ILogger<PackageMatching> logger)
-        : this(store, metrics, time, logger, database => new Matcher(database).Match)
+        : this(store, metrics, time, logger, database =>
+        {
+            var matcher = new Matcher(database);
+            return (os, package, findings) => matcher.Match(os, package, findings);
+        })
     {
     }
 

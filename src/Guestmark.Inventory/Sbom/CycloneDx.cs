@@ -10,7 +10,10 @@ public static class CycloneDx
     const string OsReference = "os";
 
     /// <summary>Writes the document. The stream stays open.</summary>
-    public static void Write(GuestInventory inventory, SbomOptions options, Stream output)
+    /// <param name="writeMore">
+    /// Writes further properties of the document, as <c>vulnerabilities</c>. It is given the <c>bom-ref</c> of each package, in their order.
+    /// </param>
+    public static void Write(GuestInventory inventory, SbomOptions options, Stream output, Action<Utf8JsonWriter, IReadOnlyList<string>>? writeMore = null)
     {
         using var json = new Utf8JsonWriter(output);
         json.WriteStartObject();
@@ -22,10 +25,11 @@ public static class CycloneDx
         WriteMetadata(json, inventory, options);
 
         json.WriteStartArray("components");
-        var references = new HashSet<string>(inventory.Packages.Count, StringComparer.Ordinal) { OsReference };
+        var known = new HashSet<string>(inventory.Packages.Count, StringComparer.Ordinal) { OsReference };
+        var references = new List<string>(inventory.Packages.Count);
         for (var i = 0; i < inventory.Packages.Count; i++)
         {
-            WriteComponent(json, inventory.Packages[i], inventory.Os, i, references);
+            references.Add(WriteComponent(json, inventory.Packages[i], inventory.Os, i, known));
             if (json.BytesPending > InventoryJson.FlushBytes) json.Flush();
         }
 
@@ -43,6 +47,7 @@ public static class CycloneDx
             json.WriteEndArray();
         }
 
+        writeMore?.Invoke(json, references);
         json.WriteEndObject();
     }
 
@@ -97,7 +102,8 @@ public static class CycloneDx
         json.WriteEndObject();
     }
 
-    static void WriteComponent(Utf8JsonWriter json, Package package, OsRelease os, int index, HashSet<string> references)
+    /// <returns>The component's <c>bom-ref</c>.</returns>
+    static string WriteComponent(Utf8JsonWriter json, Package package, OsRelease os, int index, HashSet<string> references)
     {
         var purl = PackageUrl.Of(package, os);
         json.WriteStartObject();
@@ -143,6 +149,7 @@ public static class CycloneDx
 
         json.WriteEndArray();
         json.WriteEndObject();
+        return reference;
     }
 
     static void WriteHashes(Utf8JsonWriter json, Package package)

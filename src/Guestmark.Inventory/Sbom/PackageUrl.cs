@@ -11,10 +11,68 @@ namespace Guestmark.Inventory.Sbom;
 /// The qualifiers are sorted by name; every part is UTF-8 with all but letters, digits, ".", "-", "_", "~" and ":" escaped as %HH. For the
 /// types of distributions the namespace is the distribution, as its advisories spell it: <c>redhat</c> for os-release's <c>rhel</c>.
 /// </remarks>
-static class PackageUrl
+public static class PackageUrl
 {
     static readonly SearchValues<byte> Unescaped =
         SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~:"u8);
+
+    /// <summary>A longer one is none: the longest of the tests' documents has 115 characters.</summary>
+    public const int CharsMax = 4096;
+
+    /// <summary>Takes a package URL apart.</summary>
+    /// <returns>Null when the text is none, or is longer than <see cref="CharsMax"/>.</returns>
+    public static PackageUrlParts? TryParse(string url)
+    {
+        const string Scheme = "pkg:";
+        if (url.Length > CharsMax || !url.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return null;
+        var rest = url.AsSpan(Scheme.Length);
+        if (rest.LastIndexOf('#') is >= 0 and var subpath) rest = rest[..subpath];
+        var qualifiers = default(ReadOnlySpan<char>);
+        if (rest.IndexOf('?') is >= 0 and var question)
+        {
+            qualifiers = rest[(question + 1)..];
+            rest = rest[..question];
+        }
+
+        // Some write pkg://type/name.
+        rest = rest.Trim('/');
+        var slash = rest.IndexOf('/');
+        if (slash <= 0) return null;
+        var type = rest[..slash].ToString().ToLowerInvariant();
+        rest = rest[(slash + 1)..];
+        // Of npm's pkg:npm/@angular/core, which should be %40angular, the @ begins no version.
+        var version = "";
+        if (rest.LastIndexOf('@') is >= 0 and var at && !rest[at..].Contains('/'))
+        {
+            version = Unescape(rest[(at + 1)..]);
+            rest = rest[..at];
+        }
+
+        rest = rest.Trim('/');
+        var name = Unescape(rest[(rest.LastIndexOf('/') + 1)..]);
+        if (name.Length == 0) return null;
+
+        var nameSpace = new StringBuilder();
+        foreach (var range in rest[..Math.Max(0, rest.LastIndexOf('/'))].Split('/'))
+        {
+            var segment = rest[range];
+            if (segment.IsEmpty) continue;
+            if (nameSpace.Length > 0) nameSpace.Append('/');
+            nameSpace.Append(Unescape(segment));
+        }
+
+        var pairs = new List<(string Name, string Value)>();
+        foreach (var range in qualifiers.Split('&'))
+        {
+            var pair = qualifiers[range];
+            if (pair.IndexOf('=') is > 0 and var equals) pairs.Add((pair[..equals].ToString().ToLowerInvariant(), Unescape(pair[(equals + 1)..])));
+        }
+
+        return new PackageUrlParts(type, nameSpace.ToString(), name, version, pairs);
+
+        // A plus is a plus: only forms of HTML write a blank so.
+        static string Unescape(ReadOnlySpan<char> text) => text.Contains('%') ? Uri.UnescapeDataString(text) : text.ToString();
+    }
 
     public static string Of(Package package, OsRelease os)
     {
@@ -134,4 +192,21 @@ static class PackageUrl
         package.SourceName is null || (package.SourceName == package.Name && (package.SourceVersion is null || package.SourceVersion == package.FullVersion)) ? null
         : package.SourceVersion is null || package.SourceVersion == package.FullVersion ? package.SourceName
         : $"{package.SourceName}@{package.SourceVersion}";
+}
+
+/// <summary>A package URL in its parts, unescaped. The type and the names of qualifiers are in lower case.</summary>
+/// <param name="Namespace">Segments with <c>/</c> between them; empty when there is none.</param>
+/// <param name="Version">Empty when there is none.</param>
+public sealed record PackageUrlParts(string Type, string Namespace, string Name, string Version, IReadOnlyList<(string Name, string Value)> Qualifiers)
+{
+    /// <summary>The first value of a qualifier. Null when it is absent or empty.</summary>
+    public string? Qualifier(string name)
+    {
+        foreach (var (known, value) in Qualifiers)
+        {
+            if (known == name) return value.Length > 0 ? value : null;
+        }
+
+        return null;
+    }
 }

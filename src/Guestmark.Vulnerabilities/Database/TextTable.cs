@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text;
 
 namespace Guestmark.Vulnerabilities;
@@ -78,8 +79,34 @@ sealed class TextTable
     {
         var order = new int[Count];
         for (var i = 0; i < order.Length; i++) order[i] = i;
-        order.AsSpan(1).Sort(Compare);
+        Sort(order, new ulong[Count], 0, 0);
         return order;
+    }
+
+    /// <summary>Sorts texts that are equal up to <paramref name="depth"/>: by their next eight bytes as a number, and those that are still equal by the next.</summary>
+    void Sort(Span<int> order, Span<ulong> keys, int depth, int recursions)
+    {
+        for (var i = 0; i < order.Length; i++) keys[i] = KeyAt(order[i], depth);
+        keys.Sort(order);
+        for (int start = 0, end; start < order.Length; start = end)
+        {
+            var hasEnd = false;
+            for (end = start; end < order.Length && keys[end] == keys[start]; end++) hasEnd |= _lengths[order[end]] <= depth + sizeof(ulong);
+            if (end - start < 2) continue;
+            // Behind its end a text counts as zeros, which another may have. Texts that are alike for long are the same vendor's URLs or made by
+            // someone who wants us to recurse.
+            if (hasEnd || end - start < 8 || recursions == 16) order[start..end].Sort(Compare);
+            else Sort(order[start..end], keys[start..end], depth + sizeof(ulong), recursions + 1);
+        }
+    }
+
+    ulong KeyAt(int number, int depth)
+    {
+        var text = this[number];
+        if (text.Length >= depth + sizeof(ulong)) return BinaryPrimitives.ReadUInt64BigEndian(text[depth..]);
+        var key = 0UL;
+        for (var i = depth; i < text.Length; i++) key |= (ulong)text[i] << (56 - (8 * (i - depth)));
+        return key;
     }
 
     int Append(ReadOnlySpan<byte> text, ulong hash)

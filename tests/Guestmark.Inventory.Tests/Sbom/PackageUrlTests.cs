@@ -35,4 +35,31 @@ public sealed class PackageUrlTests
     [Fact]
     public void Empty_segments_are_left_out() => Assert.Equal(
         "pkg:golang/a/b@1", PackageUrl.Of(Full.Packages[6] with { Name = "/a//b", Version = "1" }, OsRelease.Unknown));
+
+    [Theory]
+    [InlineData("pkg:rpm/redhat/bash@5.1.8-9.el9?arch=x86_64&epoch=1", "rpm", "redhat", "bash", "5.1.8-9.el9", "arch=x86_64 epoch=1")]
+    [InlineData("pkg:deb/debian/libstdc%2B%2B6@2:2.36-9%2Bdeb12u1", "deb", "debian", "libstdc++6", "2:2.36-9+deb12u1", "")]
+    [InlineData("pkg:rpm/redhat/libstdc++@1+2", "rpm", "redhat", "libstdc++", "1+2", "")]
+    [InlineData("PKG://NPM/%40angular/core@1.0.0#a/b", "npm", "@angular", "core", "1.0.0", "")]
+    [InlineData("pkg:npm/@angular/core", "npm", "@angular", "core", "", "")]
+    [InlineData("pkg:golang/github.com//org/module/@v1?a=&=b&c&d=%20e%26", "golang", "github.com/org", "module", "v1", "a= d= e&")]
+    public void A_URL_is_taken_apart(string url, string type, string nameSpace, string name, string version, string qualifiers)
+    {
+        var parts = PackageUrl.TryParse(url)!;
+
+        Assert.Equal((type, nameSpace, name, version), (parts.Type, parts.Namespace, parts.Name, parts.Version));
+        Assert.Equal(qualifiers, string.Join(' ', parts.Qualifiers.Select(pair => $"{pair.Name}={pair.Value}")));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("pkg:")]
+    [InlineData("pkg:rpm")]
+    [InlineData("pkg:rpm/")]
+    [InlineData("pkg:rpm/@1")]
+    [InlineData("https://example.com/bash@1")]
+    public void What_is_no_URL_of_a_package_gives_nothing(string url) => Assert.Null(PackageUrl.TryParse(url));
+
+    [Fact]
+    public void A_URL_that_is_too_long_gives_nothing() => Assert.Null(PackageUrl.TryParse($"pkg:rpm/{new string('a', PackageUrl.CharsMax)}"));
 }

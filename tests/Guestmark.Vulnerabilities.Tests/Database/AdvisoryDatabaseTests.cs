@@ -262,6 +262,25 @@ public sealed class AdvisoryDatabaseTests : IDisposable
     }
 
     [Fact]
+    public void Texts_are_sorted_by_their_bytes_however_alike_they_are()
+    {
+        var random = new Random(7);
+        var texts = new TextTable();
+        var expected = new List<byte[]> { Array.Empty<byte>() };
+        for (var i = 0; i < 20_000; i++)
+        {
+            // Long common beginnings, zeros at the end, and few different bytes.
+            var text = new byte[random.Next(random.Next(10) == 0 ? 400 : 30)];
+            for (var at = random.Next(text.Length + 1); at < text.Length; at++) text[at] = (byte)(random.Next(4) * 85);
+            var known = texts.Count;
+            if (texts.Intern(text) == known) expected.Add(text);
+        }
+
+        expected.Sort((a, b) => a.AsSpan().SequenceCompareTo(b));
+        Assert.Equal(expected, texts.InOrder().Select(number => texts[number].ToArray()));
+    }
+
+    [Fact]
     public void The_layout_of_the_file_does_not_change_without_a_new_version()
     {
         Assert.Equal(2u, DatabaseFile.Version);
