@@ -41,32 +41,32 @@ sealed class FindingStore(CentralStore store)
             cancellationToken);
 
     /// <summary>Makes the packages with any of these names pending, and the sets that have one.</summary>
-    /// <returns>How many packages.</returns>
-    public async Task<int> ReleaseAsync(IReadOnlyList<(string Product, string Name)> names, CancellationToken cancellationToken)
+    /// <returns>The packages.</returns>
+    public async Task<IReadOnlyList<long>> ReleaseAsync(IReadOnlyList<(string Product, string Name)> names, CancellationToken cancellationToken)
     {
-        var total = 0;
+        var released = new List<long>();
         for (var start = 0; start < names.Count; start += NamesPerTransaction)
         {
             var chunk = names.Skip(start).Take(NamesPerTransaction).ToList();
             // Without a package nothing is written, and no disk waited for: a feed has names of which a fleet has few.
             var packages = await PackagesOfAsync(chunk, cancellationToken);
             if (packages.Count == 0) continue;
-            total += await store.WriteAsync(
+            await store.WriteAsync(
                 connection =>
                 {
                     connection.Execute("UPDATE packages SET matched_with = NULL WHERE id IN (SELECT value FROM json_each(@ids))", new { ids = JsonOf(packages) });
-                    connection.Execute(
+                    return connection.Execute(
                         """
                         UPDATE package_sets SET matched_with = NULL WHERE matched_with IS NOT NULL AND id IN (
                           SELECT set_id FROM package_set_members WHERE package_id IN (SELECT value FROM json_each(@ids)))
                         """,
                         new { ids = JsonOf(packages) });
-                    return packages.Count;
                 },
                 cancellationToken);
+            released.AddRange(packages);
         }
 
-        return total;
+        return released;
     }
 
     async Task<List<long>> PackagesOfAsync(List<(string Product, string Name)> names, CancellationToken cancellationToken)
@@ -136,7 +136,7 @@ sealed class FindingStore(CentralStore store)
     /// <summary>Up to <paramref name="limit"/> packages of the set that were not matched with <paramref name="revision"/>.</summary>
     public async Task<List<PendingPackage>> PendingPackagesAsync(long set, long revision, int limit, CancellationToken cancellationToken)
     {
-        var rows = await store.QueryAsync<StoredPackageRow>(
+        return ToPending(await store.QueryAsync<StoredPackageRow>(
             $"""
             SELECT {StoredPackageRow.Columns}
             FROM package_set_members m JOIN packages p ON p.id = m.package_id JOIN distributions d ON d.id = p.distribution_id
@@ -144,7 +144,22 @@ sealed class FindingStore(CentralStore store)
             WHERE m.set_id = @set AND (p.matched_with IS NULL OR p.matched_with <> @revision) LIMIT @limit
             """,
             new { set, revision, limit },
-            cancellationToken);
+            cancellationToken));
+    }
+
+    /// <summary>Those of the packages that are still there and pending.</summary>
+    public async Task<List<PendingPackage>> PendingPackagesAsync(IEnumerable<long> packages, CancellationToken cancellationToken) =>
+        ToPending(await store.QueryAsync<StoredPackageRow>(
+            $"""
+            SELECT {StoredPackageRow.Columns}
+            FROM packages p JOIN distributions d ON d.id = p.distribution_id JOIN repositories r ON r.id = p.repository_id
+            WHERE p.id IN (SELECT value FROM json_each(@ids)) AND p.matched_with IS NULL
+            """,
+            new { ids = JsonOf(packages) },
+            cancellationToken));
+
+    static List<PendingPackage> ToPending(List<StoredPackageRow> rows)
+    {
         // Packages mostly have the repository of the one before.
         PackageRepository? repository = null;
         StoredPackageRow? before = null;
@@ -227,10 +242,9 @@ sealed class FindingStore(CentralStore store)
               failed = (SELECT count(*) FROM package_set_members m JOIN packages p ON p.id = m.package_id
                 WHERE m.set_id = @set AND (p.failed = 1 OR p.matched_with IS NOT @revision)),
               (critical, important, moderate, low, unknown) = (
-                SELECT count(*) FILTER (WHERE f.severity = 4), count(*) FILTER (WHERE f.severity = 3),
-                  count(*) FILTER (WHERE f.severity = 2), count(*) FILTER (WHERE f.severity = 1),
-                  count(*) FILTER (WHERE f.severity = 0)
-                FROM package_set_members m JOIN findings f ON f.package_id = m.package_id WHERE m.set_id = @set)
+                SELECT coalesce(sum(p.critical), 0), coalesce(sum(p.important), 0), coalesce(sum(p.moderate), 0), coalesce(sum(p.low), 0),
+                  coalesce(sum(p.unknown), 0)
+                FROM package_set_members m JOIN packages p ON p.id = m.package_id WHERE m.set_id = @set)
             WHERE id = @set
             """,
             new { revision, now = now.ToUnixTimeMilliseconds(), set, isOver });
@@ -262,7 +276,13 @@ sealed class FindingStore(CentralStore store)
             foreach (var name in FleetIndex.NamesOf(package.Package))
                 connection.Execute("INSERT INTO package_names (name, package_id) VALUES (@name, @Id) ON CONFLICT DO NOTHING", new { name, package.Id });
             connection.Execute(
-                "UPDATE packages SET matched_with = @revision, failed = @failed WHERE id = @Id",
+                """
+                UPDATE packages SET matched_with = @revision, failed = @failed, (critical, important, moderate, low, unknown) = (
+                  SELECT count(*) FILTER (WHERE severity = 4), count(*) FILTER (WHERE severity = 3), count(*) FILTER (WHERE severity = 2),
+                    count(*) FILTER (WHERE severity = 1), count(*) FILTER (WHERE severity = 0)
+                  FROM findings WHERE package_id = @Id)
+                WHERE id = @Id
+                """,
                 new { revision, failed = package.Findings is null, package.Id });
         }
 
@@ -279,7 +299,7 @@ sealed class FindingStore(CentralStore store)
         return connection.Execute("DELETE FROM findings WHERE id = @Id", gone);
     }
 
-    static string JsonOf(IReadOnlyList<long> numbers) => $"[{string.Join(',', numbers)}]";
+    static string JsonOf(IEnumerable<long> numbers) => $"[{string.Join(',', numbers)}]";
 
     sealed class FindingKey
     {

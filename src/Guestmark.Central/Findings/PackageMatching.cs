@@ -38,7 +38,10 @@ public sealed partial class PackageMatching : BackgroundService
     const int TurnsMax = 64;
 
     /// <summary>Package sets that are counted in one transaction, for which ingest waits.</summary>
-    const int SetBatchSize = 16;
+    const int SetBatchSize = 64;
+
+    /// <summary>Packages that a new database concerns and that are matched at once, without looking for them set by set.</summary>
+    const int ReleasedMax = 1_000;
 
     /// <summary>With more changed names than a fleet has, to match everything costs less than to look for them.</summary>
     const int ChangedNamesMax = 50_000;
@@ -157,14 +160,15 @@ public sealed partial class PackageMatching : BackgroundService
             _failedAreReleased = true;
         }
 
+        IReadOnlyList<long> released = [];
         if (isOther)
         {
             // Packages are made pending before the revision moves: when this ends in between, they are matched again and nothing is missed.
             if (_taken is not null && ChangesFrom(_taken, database) is { } changed)
             {
-                var released = await _findings.ReleaseAsync(changed, cancellationToken);
+                released = await _findings.ReleaseAsync(changed, cancellationToken);
                 await _findings.AdvanceAsync(_revision, revision, _time.GetUtcNow(), cancellationToken);
-                LogChanged(changed.Count, released);
+                LogChanged(changed.Count, released.Count);
             }
             else
             {
@@ -175,6 +179,14 @@ public sealed partial class PackageMatching : BackgroundService
         await _findings.UpdateScoresAsync(database, cancellationToken);
         _match = _matcherOf(database);
         _taken = database;
+
+        // More than that is left to the sets' turns, as what one guest made up may be among it.
+        if (released.Count > ReleasedMax) return;
+        foreach (var batch in released.Chunk(BatchSize))
+        {
+            var pending = await _findings.PendingPackagesAsync(batch, cancellationToken);
+            await MatchAsync(database, _match, pending, FindingsPerSet, cancellationToken);
+        }
     }
 
     /// <returns>Null: everything may have changed.</returns>

@@ -30,6 +30,11 @@ CREATE TABLE packages_4 (
   repository_id INTEGER NOT NULL DEFAULT 0 REFERENCES repositories (id),
   matched_with INTEGER, -- revisions.id; null: to be matched
   failed INTEGER NOT NULL DEFAULT 0, -- 1: the matcher failed on the package; its findings are those of an earlier match
+  critical INTEGER NOT NULL DEFAULT 0, -- findings, so that sets are counted without reading them
+  important INTEGER NOT NULL DEFAULT 0,
+  moderate INTEGER NOT NULL DEFAULT 0,
+  low INTEGER NOT NULL DEFAULT 0,
+  unknown INTEGER NOT NULL DEFAULT 0,
   UNIQUE (distribution_id, manager, name, version, arch, module, source_name, source_version, repository_id)
 ) STRICT;
 INSERT INTO packages_4 (id, distribution_id, manager, name, version, arch, module, source_name, source_version)
@@ -77,6 +82,10 @@ DROP TABLE packages;
 ALTER TABLE packages_4 RENAME TO packages;
 ALTER TABLE package_set_members_4 RENAME TO package_set_members;
 ALTER TABLE findings_4 RENAME TO findings;
+UPDATE packages SET (critical, important, moderate, low, unknown) = (
+  SELECT count(*) FILTER (WHERE f.severity = 4), count(*) FILTER (WHERE f.severity = 3), count(*) FILTER (WHERE f.severity = 2),
+    count(*) FILTER (WHERE f.severity = 1), count(*) FILTER (WHERE f.severity = 0)
+  FROM findings f WHERE f.package_id = packages.id);
 CREATE INDEX packages_by_repository ON packages (repository_id);
 CREATE INDEX packages_failed ON packages (id) WHERE failed = 1;
 CREATE INDEX package_set_members_by_package ON package_set_members (package_id);
