@@ -111,6 +111,41 @@ public class RedHatTests
         Assert.Equal("cpe:/o:redhat:rhel_eus:9.2::baseos", finding.Evidence.RepositoryCpe);
     }
 
+    [Fact]
+    public void Of_releases_that_may_all_apply_vulnerable_in_one_is_vulnerable()
+    {
+        // The machine's own 9.3 is none of the repository's.
+        string[] cpes = ["cpe:/o:redhat:rhel_eus:9.0::baseos", "cpe:/o:redhat:rhel_eus:9.4::baseos"];
+        var database = Databases.Of(Vex(
+            Unfixed("Red Hat:rhel_eus:9.0", "curl") with { Status = ProductStatus.NotAffected }, Unfixed("Red Hat:rhel_eus:9.4", "curl")));
+        var finding = Assert.Single(Match(database, new OsRelease("rhel", "9.3", ""), From(Rpm("curl", "7.76.1-26.el9"), cpes)));
+        Assert.Equal("Red Hat:rhel_eus:9.4", finding.Evidence.Ecosystem);
+    }
+
+    [Fact]
+    public void What_has_no_fix_in_a_layered_product_is_said_of_its_major_version()
+    {
+        var package = From(Rpm("puppetserver", "7.9-1.el8sat"), "cpe:/a:redhat:satellite:6.13::el8");
+        var rhel = new OsRelease("rhel", "8.8", "");
+        var finding = Assert.Single(Match(Databases.Of(Vex(Unfixed("Red Hat:satellite:6", "puppetserver"))), rhel, package));
+        Assert.Equal("cpe:/a:redhat:satellite:6.13::el8", finding.Evidence.RepositoryCpe);
+        Assert.Empty(Match(Databases.Of(Vex(Fixed("Red Hat:satellite:6.13", "puppetserver", "7.9-1.el8sat"), Unfixed("Red Hat:satellite:6", "puppetserver"))), rhel, package));
+        Assert.Empty(Match(Databases.Of(Vex(Unfixed("Red Hat:satellite:60", "puppetserver"))), rhel, package));
+    }
+
+    [Theory]
+    [InlineData("8.4.0-2.el7jbcs", "")]
+    [InlineData("8.4.0-1.el7jbcs", "8.4.0-2.el7jbcs")]
+    [InlineData("8.4.0-2.el8jbcs", "")]
+    [InlineData("8.4.0-1.el8jbcs", "8.4.0-2.el8jbcs")]
+    public void Of_builds_for_several_major_releases_that_of_the_installed_one_decides(string installed, string fix)
+    {
+        const string product = "Red Hat:jboss_core_services:1";
+        var database = Databases.Of(Vex(Fixed(product, "jbcs-httpd24-curl", "8.4.0-2.el7jbcs"), Fixed(product, "jbcs-httpd24-curl", "8.4.0-2.el8jbcs")));
+        var findings = Match(database, new OsRelease("rhel", "7.9", ""), From(Rpm("jbcs-httpd24-curl", installed), "cpe:/a:redhat:jboss_core_services:1::el7"));
+        Assert.Equal(fix.Length > 0 ? [fix] : [], findings.Select(finding => finding.FixedVersion));
+    }
+
     [Theory]
     [InlineData("7.76.1-23.el9_2.4", "")]
     [InlineData("7.76.1-23.el9_2.3", "7.76.1-23.el9_2.4")]
