@@ -427,7 +427,7 @@ public sealed class MachineMatch
                 var end = start + 1;
                 while (end < candidates.Length && candidates[end].Use == candidates[start].Use) end++;
                 var decided = DecideName(candidates[start..end]);
-                if (ofProduct is not { } known || WithinProduct(decided.Verdict) < WithinProduct(known.Verdict)) ofProduct = decided;
+                if (ofProduct is not { } known || IsStronger(decided, known)) ofProduct = decided;
                 start = end;
             }
 
@@ -436,6 +436,16 @@ public sealed class MachineMatch
         }
 
         return best!.Value;
+
+        // What is said of the installable package itself is more exact than what is said of its source: git-core of an affected git.
+        bool IsStronger(in Candidate a, in Candidate b)
+        {
+            if (a.Verdict == Verdict.Vulnerable && IsOfSource(a) && b.Verdict == Verdict.NotAffected && !IsOfSource(b)) return false;
+            if (b.Verdict == Verdict.Vulnerable && IsOfSource(b) && a.Verdict == Verdict.NotAffected && !IsOfSource(a)) return true;
+            return WithinProduct(a.Verdict) < WithinProduct(b.Verdict);
+        }
+
+        bool IsOfSource(in Candidate candidate) => _lookups[_uses[candidate.Use].Lookup].Kind == PackageLookup.Source;
 
         static int WithinProduct(Verdict verdict) => verdict switch
         {
@@ -542,9 +552,19 @@ public sealed class MachineMatch
             return false;
         }
 
-        if (rule.Interval < 0) return false;
+        var version = _lookups[lookup].Version(_text);
+        if (rule.Interval < 0)
+        {
+            foreach (var module in _database.List(rule.Modules))
+            {
+                if (BuildTag.MayBeOfStream(version, _database.Text(module))) return true;
+            }
+
+            return false;
+        }
+
         ref readonly var interval = ref _database.AllIntervals[rule.Interval];
-        return BuildTag.MayShareStream(_lookups[lookup].Version(_text), _database.Text(interval.End != 0 ? interval.End : interval.Introduced));
+        return BuildTag.MayShareStream(version, _database.Text(interval.End != 0 ? interval.End : interval.Introduced));
     }
 
     bool IsOfArchitecture(int architectures)

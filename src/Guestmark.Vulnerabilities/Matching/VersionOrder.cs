@@ -28,6 +28,15 @@ static class BuildTag
     /// <summary>Whether two modular builds can be of one stream: streams are named after the first one or two numbers of the version.</summary>
     public static bool MayShareStream(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b) => VersionLine(a).SequenceEqual(VersionLine(b));
 
+    /// <summary>Whether a modular build can be of a stream by its name alone: <c>18.19.0</c> of <c>nodejs:18</c>. Of <c>rhel8</c> nobody can tell.</summary>
+    public static bool MayBeOfStream(ReadOnlySpan<byte> version, ReadOnlySpan<byte> module)
+    {
+        var stream = module[(module.IndexOf((byte)':') + 1)..];
+        var upstream = RpmVersion.Upstream(version);
+        return !stream.IsEmpty && stream[0] is >= (byte)'0' and <= (byte)'9' && upstream.StartsWith(stream)
+            && (upstream.Length == stream.Length || upstream[stream.Length] == (byte)'.');
+    }
+
     /// <summary><c>2.5</c> of <c>0:2.5.9-1.module_el8.6.0</c>.</summary>
     public static ReadOnlySpan<byte> VersionLine(ReadOnlySpan<byte> version)
     {

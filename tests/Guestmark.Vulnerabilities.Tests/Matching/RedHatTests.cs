@@ -260,6 +260,20 @@ public class RedHatTests
     }
 
     [Fact]
+    public void An_installable_package_that_is_not_affected_is_not_found_by_its_source()
+    {
+        // Red Hat's own example for why its documents name installable packages: git-gui may have a flaw that git-core has not.
+        var database = Databases.Of(Vex(
+            Fixed(Main9, "git", "2.43.5-1.el9_4") with { Naming = PackageNaming.Source }, Fixed(Main9, "git-gui", "2.43.5-1.el9_4"),
+            Unfixed(Main9, "git-core") with { Naming = PackageNaming.Binary, Status = ProductStatus.NotAffected }));
+        Assert.Empty(Match(database, Rhel92, From(Git("git-core"), BaseOs9)));
+        Assert.Single(Match(database, Rhel92, From(Git("git-gui"), BaseOs9)));
+        Assert.Single(Match(database, Rhel92, From(Git("git-daemon"), BaseOs9)));
+
+        static Package Git(string name) => Rpm(name, "2.39.1-1.el9") with { SourceName = "git", SourceVersion = "2.39.1-1.el9" };
+    }
+
+    [Fact]
     public void A_name_that_may_be_either_is_found_once()
     {
         var database = Databases.Of(Vex(Unfixed(Main9, "curl"), Unfixed(Main9, "libcurl")));
@@ -309,6 +323,10 @@ public class RedHatTests
         var rhel = new OsRelease("rhel", "8.10", "");
         Assert.Equal(["CVE-2024-0001"], Ids(Match(database, rhel, From(Rpm("nodejs", "1:18-1.module+el8.9.0+1+a", "nodejs:18:1:a"), cpe))));
         Assert.Empty(Match(database, rhel, From(Rpm("nodejs", "1:20-1.module+el8.9.0+1+a", "nodejs:20:1:a"), cpe)));
+        // Without a label, as of many SBOMs, the stream's name must be the beginning of the version.
+        Assert.Equal(["CVE-2024-0001"], Ids(Match(database, rhel, From(Rpm("nodejs", "1:18.19.0-1.module+el8.9.0+1+a"), cpe))));
+        Assert.Empty(Match(database, rhel, From(Rpm("nodejs", "1:20.9.0-1.module+el8.9.0+1+a"), cpe)));
+        Assert.Empty(Match(database, rhel, From(Rpm("nodejs", "1:180.9.0-1.module+el8.9.0+1+a"), cpe)));
         Assert.Equal(["CVE-2024-2"], Ids(Match(database, rhel, From(Rpm("nodejs", "1:10-1.el8"), cpe))));
     }
 
