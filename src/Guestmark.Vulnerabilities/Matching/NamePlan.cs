@@ -78,6 +78,7 @@ sealed class NamePlan
             {
                 Interval = statement.IntervalStart + i,
                 IsModular = rule.IsModular || BuildTag.IsModular(version),
+                Major = product.IsRedHat && rule.Naming != PackageNaming.Module ? BuildTag.MajorOf(version) : 0,
                 Minor = !product.IsRedHat ? 0 : rule.Naming == PackageNaming.Module ? BuildTag.PlatformOf(version) : BuildTag.MinorOf(version),
             });
         }
@@ -120,6 +121,9 @@ readonly record struct PlanRule
 
     /// <summary>List of texts.</summary>
     public required int Architectures { get; init; }
+
+    /// <summary>Of Red Hat's builds: <see cref="BuildTag.MajorOf"/>. 0 of modules.</summary>
+    public int Major { get; init; }
 
     /// <summary>Of Red Hat's builds: <see cref="BuildTag.MinorOf"/>, <see cref="BuildTag.PlatformOf"/>.</summary>
     public int Minor { get; init; }

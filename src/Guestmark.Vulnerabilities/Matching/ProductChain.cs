@@ -79,6 +79,10 @@ sealed class ProductChain
         var ownTiers = tiers.Count;
         AddTier(matcher, tiers, [.. main.Where(product => product.Version.Contains('.')).Select(product => (product.Product, (string?)product.Cpe))]);
         AddTier(matcher, tiers, [.. others.Where(product => product.Name == Main).Select(product => (product.Product, (string?)product.Cpe))]);
+        // Other products are named by their major version until there is a fix: openshift:4 and openshift:4.16
+        // (https://redhatproductsecurity.github.io/security-data-guidelines/scanning-vendors/#cpe-matching-logic).
+        AddTier(matcher, tiers, [.. named.Where(IsLayered).Select(product => ($"{RedHat}{product.Name}:{product.Version[..product.Version.IndexOf('.')]}", (string?)product.Cpe))
+            .DistinctBy(product => product.Item1)]);
         foreach (var product in named)
         {
             if (product.Name != Main && !IsStreamName(product.Name)) continue;
@@ -100,6 +104,8 @@ sealed class ProductChain
     static bool IsOtherMinor(NamedProduct product, List<NamedProduct> all, string versionId) =>
         product.Version.Contains('.') && product.Version != versionId && (product.Name == Main || IsStreamName(product.Name))
         && all.Exists(other => other.Name == product.Name && other.Version == versionId);
+
+    static bool IsLayered(NamedProduct product) => product.Name != Main && !IsStreamName(product.Name) && product.Version.IndexOf('.') > 0;
 
     static bool IsStreamName(string name) => Array.IndexOf(Streams, name) >= 0 || name.StartsWith("enterprise_linux_", StringComparison.Ordinal);
 
