@@ -85,7 +85,8 @@ sealed class NamePlan
 
         // Several fixed builds in one statement are rebuilds of one fix: the oldest decides, else every machine that installed the first
         // build would look vulnerable. Of modular builds whose stream is not named, those of one version line are rebuilds of each other.
-        if (intervals.Length < 2 || product.Ecosystem.Manager != Inventory.PackageManager.Rpm || rule.Naming == PackageNaming.Module) return;
+        // Red Hat's are builds for several minor releases, among which the installed one's release decides.
+        if (intervals.Length < 2 || product.Ecosystem.Manager != Inventory.PackageManager.Rpm || product.IsRedHat || rule.Naming == PackageNaming.Module) return;
         foreach (ref readonly var interval in intervals)
         {
             if (interval.Introduced != 0 || (IntervalEnd)interval.Kind != IntervalEnd.Fixed) return;

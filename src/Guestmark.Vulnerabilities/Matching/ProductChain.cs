@@ -12,7 +12,11 @@ sealed class ProductChain
     const string Main = "enterprise_linux";
 
     // Streams of extended updates (https://access.redhat.com/support/policy/updates/errata): what they have no fix for, the main stream may.
-    static readonly string[] Streams = ["rhel_eus", "rhel_eus_long_life", "rhel_aus", "rhel_tus", "rhel_e4s", "rhel_els", "rhel_mission_critical"];
+    static readonly string[] Streams =
+    [
+        "rhel_eus", "rhel_eus_long_life", "rhel_aus", "rhel_tus", "rhel_e4s", "rhel_els", "rhel_mission_critical", "enterprise_linux_eus",
+        "enterprise_linux_e2s", "enterprise_linux_e4s",
+    ];
 
     ProductChain(IReadOnlyList<ChainProduct[]> tiers, bool isStream, bool isGuess)
     {
@@ -107,7 +111,7 @@ sealed class ProductChain
 
     static bool IsLayered(NamedProduct product) => product.Name != Main && !IsStreamName(product.Name) && product.Version.IndexOf('.') > 0;
 
-    static bool IsStreamName(string name) => Array.IndexOf(Streams, name) >= 0 || name.StartsWith("enterprise_linux_", StringComparison.Ordinal);
+    static bool IsStreamName(string name) => Array.IndexOf(Streams, name) >= 0;
 
     static void AddTier(Matcher matcher, List<ChainProduct[]> tiers, params ReadOnlySpan<(string Product, string? Cpe)> products)
     {
