@@ -16,7 +16,8 @@ sealed record FailOn(Severity Severity, bool Fixable, bool Exploited, string Tex
         Severity? severity = null;
         var (fixable, exploited) = (false, false);
         var words = values.SelectMany(value => value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)).ToList();
-        if (words.Count == 0) return null;
+        // Of a script whose variable is empty: a check that nobody asked anything of would always pass.
+        if (words.Count == 0) return values.Count == 0 ? null : throw new UsageException($"--fail-on without a word: use {string.Join(", ", Words)}");
         foreach (var word in words)
         {
             switch (word.ToLowerInvariant())

@@ -84,8 +84,12 @@ static class MatchCommand
             }
 
             // A check that could not look at anything must not pass.
-            if (fail is not null && report.Summary.Matched == 0 && input.Inventory.Packages.Count > 0)
-                throw new CommandException("--fail-on: no package could be compared with any advisory, so nothing can be said: " + string.Join("; ", report.Hints));
+            if (fail is not null && report.Summary.Matched == 0)
+            {
+                var why = input.Inventory.Packages.Count == 0 ? $"{input.Name} has no package" : string.Join("; ", report.Hints);
+                throw new CommandException($"--fail-on: no package could be compared with any advisory, so nothing can be said: {why}");
+            }
+
             var problems = Problems(input);
             return Task.FromResult(problems != ExitCode.Done ? problems : report.FailOnMet > 0 ? ExitCode.Found : ExitCode.Done);
         });
