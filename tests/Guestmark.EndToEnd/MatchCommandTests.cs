@@ -110,6 +110,25 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", fixture.Database, "--root", fixture.Root, "--fail-on", "any");
         Assert.Equal(1, exitCode);
         Assert.Contains("no package could be compared", error, StringComparison.Ordinal);
+
+        // Components without package URLs are no packages: neither was anything compared then.
+        await File.WriteAllTextAsync(
+            _folder.File("names.cdx.json"), """{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"curl","version":"7.61.1-18.el8"}]}""");
+        (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", fixture.Database, "--sbom", _folder.File("names.cdx.json"), "--fail-on", "any");
+        Assert.Equal(1, exitCode);
+        Assert.Contains("no package could be compared", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_database_that_is_no_file_is_refused()
+    {
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--root", "/", "--database", _folder.Path);
+        Assert.Equal(1, exitCode);
+        Assert.Contains("is a folder", error, StringComparison.Ordinal);
+
+        (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--root", "/", "--database", "");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("--database: name a file", error, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -221,6 +240,7 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
     [InlineData("one of --root DIR, --sbom FILE and --inventory FILE", "--root", "/", "--sbom", "x")]
     [InlineData("--fail-on severe: use any, low", "--root", "/", "--fail-on", "severe")]
     [InlineData("--fail-on is empty: use any, low", "--root", "/", "--fail-on", "")]
+    [InlineData("--fail-on is empty: use any, low", "--root", "/", "--fail-on", " , ")]
     [InlineData("Must be one of:\n  'table'", "--root", "/", "-o", "xml")]
     [InlineData("name one severity", "--root", "/", "--fail-on", "low", "--fail-on", "critical")]
     [InlineData("--distro debian: write ID:VERSION_ID", "--root", "/", "--distro", "debian")]
