@@ -281,7 +281,7 @@ public sealed class FindingsTests : IDisposable
     public async Task Real_AlmaLinux_advisories_give_the_same_findings_as_the_matcher_alone()
     {
         var builder = new AdvisoryDatabaseBuilder();
-        OsvFeed.Import(Repository.TestDataPath("osv/almalinux-osv-database.zip"), builder, null, default);
+        FeedImport.Run(new FeedImportOptions { Path = Repository.TestDataPath("osv/almalinux-osv-database.zip") }, builder, TimeProvider.System, null, default);
         var database = builder.Build();
         await using var central = new CentralUnderTest(_folder.Path);
         // As in AlmaLinux 8.4, so that there is something to find.

@@ -419,13 +419,37 @@ public class CsafDocumentTests
     [Theory]
     [InlineData("pkg:oci/openshift3/metrics", "package URL of type oci")]
     [InlineData("pkg:golang/redhat/ose-machine-controllers", "part of a product that is no package of the operating system")]
-    [InlineData("", "component without a package URL")]
     public void What_is_no_package_of_the_operating_system_is_left_out(string purl, string expected)
     {
         var result = CsafSamples.One(purl, Affected);
 
         Assert.Empty(result.Statements);
         Assert.Empty(result.Skipped);
+        Assert.Equal([KeyValuePair.Create(expected, 1)], result.LeftOut);
+    }
+
+    [Theory]
+    [InlineData("kernel", "kernel", "")]
+    [InlineData("python27:2.7/python2", "python2", "python27:2.7")]
+    public void A_component_of_RHEL_without_a_package_URL_may_be_a_source_or_a_binary_package(string component, string name, string module)
+    {
+        var statement = Assert.Single(CsafResult.Of(CsafSamples.Document(
+            CsafSamples.Tree((component, "")), $$"""[{"cve":"CVE-2024-1","product_status":{"known_affected":["R9:{{component}}"] } }]""")).Statements);
+
+        Assert.Equal((name, PackageNaming.Either, ProductStatus.Affected), (statement.Name, statement.Naming, statement.Status));
+        Assert.Equal(module, string.Join(' ', statement.Modules));
+    }
+
+    [Theory]
+    [InlineData("rhel8/postgresql-12", "cpe:/o:redhat:enterprise_linux:9", "component without a package URL that is no rpm package")]
+    [InlineData("snakeyaml", "cpe:/a:redhat:amq_online:1", "component without a package URL")]
+    public void Another_component_without_a_package_URL_is_left_out(string component, string cpe, string expected)
+    {
+        var tree = CsafSamples.Tree((component, "")).Replace("cpe:/o:redhat:enterprise_linux:9::baseos", cpe, StringComparison.Ordinal);
+        var result = CsafResult.Of(
+            CsafSamples.Document(tree, $$"""[{"cve":"CVE-2024-1","product_status":{"known_affected":["R9:{{component}}"] } }]"""));
+
+        Assert.Empty(result.Statements);
         Assert.Equal([KeyValuePair.Create(expected, 1)], result.LeftOut);
     }
 

@@ -30,9 +30,13 @@ public class CsafVendorTests
 
         Assert.Empty(theirs.Except(ours));
         var sources = statements.Where(s => s.Naming == PackageNaming.Source && s.Status == ProductStatus.NotAffected).Select(s => s.Name).ToHashSet();
+        // claircore reads no component without a package URL, such as snakeyaml in RHEL 7.
+        var bare = statements.Where(s => s.Naming == PackageNaming.Either && s.Status != ProductStatus.Fixed).Select(s => s.Name).ToHashSet();
         Assert.All(
             ours.Except(theirs),
-            row => Assert.True((row.Kind == "known_not_affected" && sources.Contains(row.Name)) || row.Name == "firefox-flatpak", $"{row} is no row of claircore"));
+            row => Assert.True(
+                (row.Kind == "known_not_affected" && sources.Contains(row.Name)) || row.Name == "firefox-flatpak" || bare.Contains(row.Name),
+                $"{row} is no row of claircore"));
     }
 
     [TestDataTheory]
@@ -82,35 +86,6 @@ public class CsafVendorTests
         }
 
         Assert.Equal(expectedCompared, compared);
-    }
-
-    /// <summary>vunnel's results whose advisory is here: none of this data, but of data that is added to it.</summary>
-    [TestDataFact]
-    public void Fixes_are_those_of_vunnel()
-    {
-        var snapshots = 0;
-        foreach (var snapshot in Directory.EnumerateFiles(Repository.TestDataPath("csaf/vunnel/snapshots"), "*.json", SearchOption.AllDirectories))
-        {
-            using var document = JsonDocument.Parse(File.ReadAllBytes(snapshot));
-            var vulnerability = document.RootElement.GetProperty("item").GetProperty("Vulnerability");
-            foreach (var fix in vulnerability.GetProperty("FixedIn").EnumerateArray())
-            {
-                snapshots++;
-                if (!fix.GetProperty("VendorAdvisory").TryGetProperty("AdvisorySummary", out var advisories)) continue;
-                foreach (var advisory in advisories.EnumerateArray())
-                {
-                    if (DocumentOf(advisory.GetProperty("ID").GetString()!) is not { } path) continue;
-                    var module = fix.GetProperty("Module").GetString();
-                    Assert.Contains(
-                        CsafResult.OfFile(path).Statements,
-                        s => s.Name == fix.GetProperty("Name").GetString()
-                            && s.Modules.SingleOrDefault() == module
-                            && s.Intervals[0].End == WithoutEpoch0(fix.GetProperty("Version").GetString()!));
-                }
-            }
-        }
-
-        Assert.Equal(134, snapshots);
     }
 
     [TestDataTheory]

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Guestmark.TestKit;
+using static Guestmark.Vulnerabilities.Tests.AlmaLinuxFixture;
 
 namespace Guestmark.Vulnerabilities.Tests;
 
@@ -466,6 +467,30 @@ public sealed class OsvDocumentTests
         Assert.StartsWith(" not valid JSON", Assert.Single(ReadEntries(Entry("a", "1-1"), Entry("b\n", "1-1")).Skipped));
         Assert.Equal(
             ["$.affected[1].package.name is not valid UTF-8 or has an unpaired surrogate"], ReadEntries(Entry("a", "1-1"), Entry("\\udc00", "1-1")).Skipped);
+    }
+
+    [Fact]
+    public void Order_and_repetition_do_not_change_the_revision_and_content_does()
+    {
+        var documents = Enumerable.Range(0, 40)
+            .Select(i => Osv.Document($"TEST-{i}", i % 3 == 0 ? "AlmaLinux:8" : "Debian:12", $"p{i % 7}", ("introduced", "0"), ("fixed", $"{i}-1"))).ToArray();
+        var revision = Osv.Database(documents).Revision;
+        Assert.Equal(revision, Osv.Database([.. documents.Reverse()]).Revision);
+        Assert.Equal(revision, Osv.Database([.. documents, .. documents]).Revision);
+        Assert.NotEqual(revision, Osv.Database(documents.AsSpan(1)).Revision);
+        documents[3].With("summary", "another");
+        Assert.NotEqual(revision, Osv.Database(documents).Revision);
+    }
+
+    [Fact]
+    public void Of_two_versions_of_a_document_the_newer_wins_and_with_one_time_always_the_same()
+    {
+        var old = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", "1-1"));
+        var other = Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", "2-1"));
+        Assert.Equal(Osv.Database(old, other).Revision, Osv.Database(other, old).Revision);
+        other["modified"] = "2024-06-01T00:00:00Z";
+        Assert.Equal("2-1", Assert.Single(Match(Osv.Database(old, other), AlmaLinux8, Rpm("p", "0-1"))).FixedVersion);
+        Assert.Equal("2-1", Assert.Single(Match(Osv.Database(other, old), AlmaLinux8, Rpm("p", "0-1"))).FixedVersion);
     }
 
     [Fact]

@@ -8,16 +8,16 @@ public sealed class AlmaLinuxFixture
 {
     public static OsRelease AlmaLinux8 { get; } = new("almalinux", "8.10", "AlmaLinux 8.10 (Cerulean Leopard)");
 
-    readonly Lazy<(OsvImportResult Result, AdvisoryDatabaseBuilder Builder, AdvisoryDatabase Database)> _import = new(() =>
+    readonly Lazy<(FeedSourceResult Result, AdvisoryDatabaseBuilder Builder, AdvisoryDatabase Database)> _import = new(() =>
     {
         var builder = new AdvisoryDatabaseBuilder();
-        var result = OsvFeed.Import(ZipPath, builder, progress: null, CancellationToken.None);
-        return (result, builder, builder.Build());
+        var result = FeedImport.Run(new FeedImportOptions { Path = ZipPath }, builder, TimeProvider.System, progress: null, CancellationToken.None);
+        return (result.Sources.Single(), builder, builder.Build());
     });
 
     public static string ZipPath => Repository.TestDataPath("osv/almalinux-osv-database.zip");
 
-    public OsvImportResult Result => _import.Value.Result;
+    public FeedSourceResult Result => _import.Value.Result;
 
     public AdvisoryDatabaseBuilder Builder => _import.Value.Builder;
 

@@ -137,6 +137,39 @@ sealed class CsafPackageReader(Utf8Table texts)
     }
 
     /// <summary>
+    /// A component of RHEL that the old feed's documents of 2023 and before name without a package URL: <c>kernel</c>, <c>python27:2.7/python</c>.
+    /// Nothing says whether it is a source or a binary package.
+    /// </summary>
+    public void ReadComponent(ReadOnlySpan<byte> name)
+    {
+        Reset();
+        var module = 0;
+        var slash = name.IndexOf((byte)'/');
+        if (slash >= 0)
+        {
+            // rhel8/postgresql-12 is a container image, io.quarkus/quarkus-core a Java archive.
+            if (name[..slash].IndexOf((byte)':') < 0)
+            {
+                LeftOut = "component without a package URL that is no rpm package";
+                return;
+            }
+
+            module = ModuleOf(name[..slash]);
+            if (Wrong is not null) return;
+            name = name[(slash + 1)..];
+        }
+
+        if (!IsName(name) || name.IndexOfAny((byte)'/', (byte)':') >= 0)
+        {
+            LeftOut = "component without a package URL that is no rpm package";
+            return;
+        }
+
+        OfDistribution = true;
+        Package = new CsafPackage(0, texts.Add(name), PackageNaming.Either, 0, 0, module);
+    }
+
+    /// <summary>
     /// The stream of <c>name:stream:version:context</c>, which <c>rpmmod</c> and older module products are. 0: it is none; a purl of RHEL 10 has
     /// <c>rpmmod=rhel10</c> for what is built for Flatpak.
     /// </summary>

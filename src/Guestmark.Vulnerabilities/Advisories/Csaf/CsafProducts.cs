@@ -415,11 +415,13 @@ sealed class CsafProducts
         if (isOfComponent && component.Read > 0) return Put(_read[component.Read - 1], number, count, cpe, edition, product);
         if (purl.IsEmpty)
         {
-            // Only SUSE names its packages by nothing but name, version and architecture.
-            if (product == 0 || _texts[product].IndexOf("SUSE:"u8) is not (0 or 4))
-                return new CsafTarget { LeftOut = "component without a package URL" };
+            var family = product == 0 ? default : _texts[product];
             var architecture = component.Architecture.Escaped ? Bytes(component.Architecture).ToArray() : Bytes(component.Architecture);
-            _reader.ReadName(component.Name.IsEmpty ? _ids[_leaves[0]] : Bytes(component.Name), architecture);
+            var name = component.Name.IsEmpty ? _ids[_leaves[0]] : Bytes(component.Name);
+            // SUSE names its packages by nothing but name, version and architecture, and Red Hat the unfixed ones by their name.
+            if (family.IndexOf("SUSE:"u8) is 0 or 4) _reader.ReadName(name, architecture);
+            else if (family.StartsWith("Red Hat:enterprise_linux"u8) || family.StartsWith("Red Hat:rhel_"u8)) _reader.ReadComponent(name);
+            else return new CsafTarget { LeftOut = "component without a package URL" };
         }
         else
         {
