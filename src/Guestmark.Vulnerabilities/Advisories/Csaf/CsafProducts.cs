@@ -451,7 +451,8 @@ sealed class CsafProducts
         if (read.OfDistribution)
         {
             if (product == 0) return new CsafTarget { LeftOut = "package of a product without a known ecosystem" };
-            if (read.Package.Naming == PackageNaming.Module && _products[number].HasComponents) return new CsafTarget { LeftOut = "module whose packages are listed" };
+            if (read.Package.Naming == PackageNaming.Module && _products[number].HasComponents)
+                return new CsafTarget { LeftOut = "module whose packages are listed" };
         }
         else
         {
