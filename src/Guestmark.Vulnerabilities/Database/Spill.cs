@@ -1,4 +1,3 @@
-using System.Buffers;
 using Microsoft.Win32.SafeHandles;
 
 namespace Guestmark.Vulnerabilities;
@@ -12,8 +11,7 @@ sealed class Spill(string prefix) : IDisposable
 {
     const int BufferBytesMax = 4 << 20;
 
-    // Of the pool: zeroing and mapping new memory for each import would cost a tenth of it.
-    byte[] _buffer = ArrayPool<byte>.Shared.Rent(16 * 1024);
+    byte[] _buffer = new byte[16 * 1024];
     int _buffered;
     SafeFileHandle? _file;
     long _written;
@@ -51,23 +49,14 @@ sealed class Spill(string prefix) : IDisposable
         if (!bytes.IsEmpty) _buffer.AsSpan((int)(start - _written), bytes.Length).CopyTo(bytes);
     }
 
-    public void Dispose()
-    {
-        _file?.Dispose();
-        ArrayPool<byte>.Shared.Return(_buffer);
-        _buffer = [];
-        _buffered = 0;
-    }
+    public void Dispose() => _file?.Dispose();
 
     void MakeRoom(int bytes)
     {
         var needed = (long)_buffered + bytes;
         if (needed <= BufferBytesMax)
         {
-            var larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(BufferBytesMax, Math.Max(needed, _buffer.Length * 4L)));
-            _buffer.AsSpan(0, _buffered).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(_buffer);
-            _buffer = larger;
+            Array.Resize(ref _buffer, (int)Math.Min(BufferBytesMax, Math.Max(needed, _buffer.Length * 4L)));
             return;
         }
 
