@@ -28,6 +28,9 @@ public sealed record CentralOptions
 
     internal string DatabasePath => Path.Combine(DataDirectory, "central.db");
 
+    /// <summary>Where <c>guestmark vulndb import</c> leaves the advisory database.</summary>
+    internal string AdvisoryDatabasePath => Path.Combine(DataDirectory, "advisories.db");
+
     internal string KeysDirectory => Path.Combine(DataDirectory, "keys");
 
     internal string ApiTokenPath => Path.Combine(DataDirectory, "api-token");

@@ -43,6 +43,9 @@ public static class CentralServices
         services.AddSingleton<FindingQueries>();
         services.AddSingleton<PackageMatching>();
         services.AddHostedService(provider => provider.GetRequiredService<PackageMatching>());
+        services.AddSingleton<DecidedFindings>();
+        services.AddSingleton<DatabaseWatch>();
+        services.AddHostedService(provider => provider.GetRequiredService<DatabaseWatch>());
         services.AddHostedService<StoreRetention>();
         services.AddSingleton<CentralEventSink>();
         services.AddSingleton<IEventSink>(provider => provider.GetRequiredService<CentralEventSink>());

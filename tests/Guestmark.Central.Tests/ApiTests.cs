@@ -33,7 +33,7 @@ public sealed class ApiTests : IAsyncLifetime
             {"id":"vm-1","name":"web","namespace":"","cluster":"lab","node":"node1","state":"running",
              "os":{"id":"almalinux","versionId":"8.10","prettyName":"AlmaLinux 8.10 (Cerulean Leopard)"},
              "packageCount":2,"findingCount":2,"findingCounts":{"critical":1,"important":0,"moderate":0,"low":1,"unknown":0},
-             "firstSeenAt":"2026-01-02T03:04:05+00:00","lastReportAt":"2026-01-02T03:05:05+00:00",
+             "decidedCount":0,"runningKernel":null,"firstSeenAt":"2026-01-02T03:04:05+00:00","lastReportAt":"2026-01-02T03:05:05+00:00",
              "matching":{"state":"matched","matchedAt":"2026-01-02T03:04:05+00:00","databaseRevision":"{{database.Revision}}"},"problems":[],"reportCount":1}
             """,
             vm);
@@ -49,7 +49,7 @@ public sealed class ApiTests : IAsyncLifetime
         await _central.MatchAsync(Database(Advisory("ALSA-2026:1", "bash", "2-1", Severity.Critical, "Critical: bash")));
 
         AssertJson(
-            """{"items":[{"manager":"rpm","name":"bash","version":"1.0-1.el8","arch":"x86_64","module":null,"sourceName":"bash","sourceVersion":"1.0-1.el8","findingCount":1}],"next":null}""",
+            """{"items":[{"manager":"rpm","name":"bash","version":"1.0-1.el8","arch":"x86_64","module":null,"sourceName":"bash","sourceVersion":"1.0-1.el8","repository":null,"findingCount":1}],"next":null}""",
             await _central.GetJsonAsync("/api/v1/vms/vm-1/packages"));
 
         var reports = (await _central.GetJsonAsync("/api/v1/vms/vm-1/reports")).GetProperty("items");
@@ -62,13 +62,18 @@ public sealed class ApiTests : IAsyncLifetime
         var findings = await _central.GetJsonAsync("/api/v1/vms/vm-1/findings");
         var evidence = findings.GetProperty("items")[0].GetProperty("evidence");
         Assert.Equal(
-            ["comparison", "ecosystem", "matchedBySourcePackage", "matchedPackage", "modified", "published", "range", "source", "url"],
+            [
+                "comparison", "cpe", "ecosystem", "isGuess", "matchedBySourcePackage", "matchedPackage", "modified", "module", "naming", "published", "range",
+                "repository", "repositoryCpe", "repositoryEvidence", "source", "url",
+            ],
             evidence.EnumerateObject().Select(property => property.Name).Order());
         AssertJson(
             $$"""
-            {"items":[{"id":"1","advisory":"ALSA-2026:1","cves":["CVE-2026-1"],"severity":"critical","cvssScore":7.5,"cvssVector":null,
-             "package":{"name":"bash","version":"1.0-1.el8","arch":"x86_64","sourceName":"bash"},
-             "installedVersion":"1.0-1.el8","fixedVersion":"2-1","summary":"Critical: bash","evidence":{{evidence.GetRawText()}}}],"next":null}
+            {"items":[{"id":"1","feed":"osv","advisory":"ALSA-2026:1","cves":["CVE-2026-1"],"status":"fixed","fixable":true,"severity":"critical",
+             "cvssScore":7.5,"cvssVector":null,"epss":null,"knownExploited":false,
+             "package":{"name":"bash","version":"1.0-1.el8","arch":"x86_64","sourceName":"bash"},"kernel":null,
+             "installedVersion":"1.0-1.el8","fixedVersion":"2-1","erratum":null,"erratumUrl":null,"remark":null,"justification":null,
+             "summary":"Critical: bash","decision":null,"evidence":{{evidence.GetRawText()}}}],"next":null}
             """,
             findings);
     }
@@ -118,6 +123,9 @@ public sealed class ApiTests : IAsyncLifetime
         Assert.Equal(["ALSA-2026:3"], await FilteredAsync("advisory=ALSA-2026:3"));
         Assert.Equal(["ALSA-2026:2"], await FilteredAsync("cve=CVE-2026-2&package=bash"));
         Assert.Empty(await FilteredAsync("cve=CVE-2026"));
+        Assert.Equal(["ALSA-2026:1", "ALSA-2026:2", "ALSA-2026:3"], await FilteredAsync("cve=CVE-2026*"));
+        Assert.Equal(["ALSA-2026:2"], await FilteredAsync("cve=cve-2026-2"));
+        Assert.Empty(await FilteredAsync("cve=%25"));
 
         async Task<List<string>> FilteredAsync(string query) => [.. (await _central.GetJsonAsync("/api/v1/vms/vm-1/findings?" + query))
             .GetProperty("items").EnumerateArray().Select(finding => finding.GetProperty("advisory").GetString()!)];
@@ -132,9 +140,13 @@ public sealed class ApiTests : IAsyncLifetime
     [InlineData("/api/v1/vms/none", 404, "id or name 'none'", "GET /api/v1/vms")]
     [InlineData("/api/v1/vms/none/findings?severity=awful", 400, "severity 'awful'", "critical, important")]
     [InlineData("/api/v1/vms/none/findings?severity=4", 400, "severity '4'", "critical, important")]
+    [InlineData("/api/v1/vms/none/findings?status=broken", 400, "status 'broken'", "will-not-fix")]
+    [InlineData("/api/v1/vms/none/findings?kev=1", 400, "kev is '1'", "true or false")]
+    [InlineData("/api/v1/vms/none/findings?cursor=YR9i", 400, "cursor 'YR9i'", "'next'")]
+    [InlineData("/api/v1/decisions?cursor=YWJj", 400, "cursor 'YWJj'", "'next'")]
     [InlineData("/api/v1/vms/none/reports", 404, "id or name 'none'", "GET /api/v1/vms")]
     [InlineData("/api/v1/vms/twin", 409, "More than one VM is named 'twin'", "id of one of them")]
-    [InlineData("/api/v1/vms/twin/findings?sevrity=critical", 400, "no parameter 'sevrity'", "limit, cursor, severity, package, advisory, cve")]
+    [InlineData("/api/v1/vms/twin/findings?sevrity=critical", 400, "no parameter 'sevrity'", "limit, cursor, severity, status, fixable, kev, decided, package, advisory, cve")]
     [InlineData("/api/v1/vms?q=twin", 400, "no parameter 'q'", "limit, cursor")]
     [InlineData("/api/v1/vms/vm-1?limit=1", 400, "no parameter 'limit'", "leave out")]
     [InlineData("/api/v1/sign-in-links", 405, "GET is not possible", "Use POST")]

@@ -57,12 +57,36 @@ static class Samples
         Statements = [new PackageStatement { Product = "AlmaLinux:8", Name = package, Intervals = [VersionInterval.FixedIn(fixedIn)] }],
     };
 
-    public static AdvisoryDatabase Database(params IEnumerable<Advisory> advisories)
+    /// <summary>The same about a package of another product.</summary>
+    public static Advisory Of(Advisory advisory, string product) => advisory with { Statements = [.. advisory.Statements.Select(statement => statement with { Product = product })] };
+
+    public static AdvisoryDatabase Database(params IEnumerable<Advisory> advisories) => Builder(advisories).Build();
+
+    public static AdvisoryDatabase Database(
+        IEnumerable<Advisory> advisories,
+        IEnumerable<ExploitPrediction>? predictions = null,
+        IEnumerable<KnownExploited>? exploited = null,
+        IEnumerable<VexDecision>? decisions = null)
+    {
+        var builder = Builder(advisories);
+        var epss = builder.Import("epss", FeedName.Epss, "epss", ImportMode.Replace);
+        foreach (var prediction in predictions ?? []) epss.Add(prediction);
+        epss.Complete("", Start);
+        var kev = builder.Import("kev", FeedName.Kev, "kev", ImportMode.Replace);
+        foreach (var entry in exploited ?? []) kev.Add(entry);
+        kev.Complete("", Start);
+        var vex = builder.Import("vex", FeedName.Vex, "vex", ImportMode.Replace);
+        foreach (var decision in decisions ?? []) vex.Add(decision);
+        vex.Complete("", Start);
+        return builder.Build();
+    }
+
+    public static AdvisoryDatabaseBuilder Builder(params IEnumerable<Advisory> advisories)
     {
         var builder = new AdvisoryDatabaseBuilder();
         var source = builder.Import("samples", FeedName.Osv, "samples", ImportMode.Replace);
         foreach (var advisory in advisories) source.Add(advisory);
         source.Complete("", Start);
-        return builder.Build();
+        return builder;
     }
 }

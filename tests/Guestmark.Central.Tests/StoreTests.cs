@@ -1,6 +1,7 @@
 using Dapper;
 using Guestmark.Central.Storage;
 using Guestmark.TestKit;
+using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 
@@ -72,34 +73,49 @@ public sealed class StoreTests : IDisposable
     }
 
     [Fact]
-    public async Task A_database_of_the_first_version_is_brought_up_to_date()
+    public async Task A_database_of_the_first_version_is_brought_up_to_date_with_ids_and_findings_and_matched_again()
     {
         var path = _folder.File("central.db");
-        await using (var central = new CentralUnderTest(_folder.Path))
-            await central.StoreAsync(new NodeEvents().Report("vm-1", Samples.ReportOfSet(0), Samples.Start), new NodeEvents("b").Report("vm-2", Samples.ReportOfSet(1, 20), Samples.Start));
-        List<long> bytes;
-        using (var store = CentralStore.Open(path))
+        SqliteLibrary.Load();
+        using (var first = new SqliteConnection($"Data Source={path};Pooling=False"))
         {
-            bytes = await store.QueryAsync<long>("SELECT bytes FROM package_sets ORDER BY id", new { }, default);
-            await store.WriteAsync(
-                connection => connection.Execute(
-                    """
-                    DROP INDEX reports_by_stream; DROP INDEX packages_failed; DROP INDEX package_sets_by_distribution;
-                    ALTER TABLE streams DROP COLUMN moved_at; ALTER TABLE packages DROP COLUMN failed;
-                    ALTER TABLE package_sets DROP COLUMN failed; ALTER TABLE machines DROP COLUMN problems; ALTER TABLE package_sets DROP COLUMN is_over; ALTER TABLE package_sets DROP COLUMN bytes;
-                    INSERT INTO distributions (os_id, os_version_id) VALUES ('left', 'over');
-                    PRAGMA user_version = 1
-                    """),
-                default);
+            first.Open();
+            using var reader = new StreamReader(typeof(CentralStore).Assembly.GetManifestResourceStream("migrations/001.sql")!);
+            first.Execute(reader.ReadToEnd());
+            first.Execute(
+                """
+                INSERT INTO distributions VALUES (1, 'almalinux', '8.10'), (2, 'left', 'over');
+                INSERT INTO packages VALUES (7, 1, 1, 'bash', '1.0-1.el8', 'x86_64', '', 'bash', '1.0-1.el8', 'old'), (9, 1, 1, 'gone', '1', '', '', '', '', 'old');
+                DELETE FROM packages WHERE id = 9;
+                INSERT INTO package_sets VALUES (3, x'00', 1, 1, 0, 1, 0, 0, 0, 'old', 1000);
+                INSERT INTO package_set_members VALUES (3, 7);
+                INSERT INTO machines VALUES (5, 'vm-1', 'web', '', 'lab', 'node1', 1, 0, 0, 1000, '', 3);
+                INSERT INTO streams VALUES (1, 's', 1, 0);
+                INSERT INTO reports VALUES (4, 'e', 1, 1, 5, 1000, 3);
+                INSERT INTO findings VALUES (42, 7, 'ALSA-2026:1', 0, 3, 7.5, NULL, '["CVE-2026-1","CVE-2026-9"]', 'text', '1.0-1.el8', '2-1', '{}');
+                PRAGMA user_version = 1
+                """);
         }
 
-        using (var store = CentralStore.Open(path))
-        {
-            // All but the names of the distribution, which the digest's text includes.
-            Assert.Equal(bytes.Select(b => b - "almalinux8.10".Length), await store.QueryAsync<long>("SELECT bytes FROM package_sets ORDER BY id", new { }, default));
-            Assert.Equal(["almalinux"], await store.QueryAsync<string>("SELECT os_id FROM distributions", new { }, default));
-            Assert.Equal(0, (await store.QueryAsync<long>("SELECT count(*) FROM streams WHERE moved_at < 1767225600000", new { }, default))[0]);
-        }
+        await using var central = new CentralUnderTest(_folder.Path);
+        Assert.Equal(64 + "bash1.0-1.el8x86_64bash1.0-1.el8".Length, await central.ScalarAsync<long>("SELECT bytes FROM package_sets"));
+        Assert.Equal(["almalinux"], await central.RowsAsync<string>("SELECT os_id FROM distributions"));
+        Assert.Equal(0, await central.ScalarAsync<long>("SELECT count(*) FROM streams WHERE moved_at < 1767225600000"));
+        Assert.Equal(["42|CVE-2026-1", "42|CVE-2026-9"], await central.RowsAsync<string>(
+            "SELECT fc.finding_id || '|' || c.name FROM finding_cves fc JOIN cves c ON c.id = fc.cve_id ORDER BY 1"));
+        Assert.Empty(await central.RowsAsync<string>("SELECT \"table\" FROM pragma_foreign_key_check"));
+        Assert.Equal("ok", await central.ScalarAsync<string>("PRAGMA integrity_check"));
+
+        var database = Samples.Database(Samples.Advisory("ALSA-2026:1", "bash", "3-1"));
+        Assert.Equal(MatchingState.Pending, (await central.Get<MachineQueries>().ListAsync(0, 1, default))[0].MatchingWith(database));
+        central.Matching.UseDatabase(database);
+        await central.Matching.MatchPendingAsync(default);
+        Assert.Equal(MatchingState.Matched, (await central.Get<MachineQueries>().ListAsync(0, 1, default))[0].MatchingWith(database));
+        Assert.Equal("42|3-1|CVE-2026-1", await central.ScalarAsync<string>(
+            "SELECT f.id || '|' || f.fixed_version || '|' || c.name FROM findings f JOIN finding_cves fc ON fc.finding_id = f.id JOIN cves c ON c.id = fc.cve_id"));
+        // Ids that were given away once do not come back.
+        await central.StoreAsync(new NodeEvents().Report("vm-2", Samples.Report(Samples.Package("curl")), Samples.Start));
+        Assert.Equal(10, await central.ScalarAsync<long>("SELECT id FROM packages WHERE name = 'curl'"));
     }
 
     [Fact]
@@ -126,7 +142,7 @@ public sealed class StoreTests : IDisposable
                 var report = events.Report("vm-1", Samples.ReportOfSet(1, 5_000), Samples.Start);
                 for (var attempt = 0; attempt < 2; attempt++)
                 {
-                    var error = await Assert.ThrowsAsync<Microsoft.Data.Sqlite.SqliteException>(async () => await central.StoreAsync(report));
+                    var error = await Assert.ThrowsAsync<SqliteException>(async () => await central.StoreAsync(report));
                     // SQLITE_FULL, or SQLITE_IOERR where the log's index cannot grow.
                     Assert.True(error.SqliteErrorCode is 13 or 10, error.Message);
                 }
@@ -197,7 +213,7 @@ public sealed class StoreTests : IDisposable
         Assert.Equal("wal", await store.WriteAsync(connection => connection.ExecuteScalar<string>("PRAGMA journal_mode"), default));
         Assert.Equal(1, await store.WriteAsync(connection => connection.ExecuteScalar<long>("PRAGMA foreign_keys"), default));
         using var reader = store.OpenReader();
-        Assert.Throws<Microsoft.Data.Sqlite.SqliteException>(() => reader.Execute("DELETE FROM machines"));
+        Assert.Throws<SqliteException>(() => reader.Execute("DELETE FROM machines"));
     }
 
     [Fact]

@@ -62,6 +62,22 @@ public sealed class PagesTests : IDisposable
         // Every view is a URL: opened again, it shows the same.
         await page.ReloadAsync();
         await Assertions.Expect(main).ToContainTextAsync(SampleGuest.Advisory);
+
+        // Why it was found, what it was compared with and how old that is.
+        await Assertions.Expect(main).ToContainTextAsync("Fix available");
+        await Assertions.Expect(main).ToContainTextAsync("imported ");
+        await page.GetByRole(AriaRole.Link, new PageGetByRoleOptions { Name = "Vulnerability data" }).ClickAsync();
+        await Assertions.Expect(main).ToContainTextAsync("Debian:12");
+        await Assertions.Expect(page.Locator("table")).ToContainTextAsync("osv");
+        await page.GetByRole(AriaRole.Link, new PageGetByRoleOptions { Name = "Decisions" }).First.ClickAsync();
+        await Assertions.Expect(main).ToContainTextAsync("No decision has been imported");
+
+        // Filters are part of the address.
+        await page.GotoAsync(machinePage);
+        await page.GetByLabel("Status").SelectOptionAsync("will-not-fix");
+        await page.GetByRole(AriaRole.Button, new PageGetByRoleOptions { Name = "Filter" }).ClickAsync();
+        Assert.Contains("status=will-not-fix", page.Url, StringComparison.Ordinal);
+        await Assertions.Expect(main).ToContainTextAsync("No finding matches the filters");
         Assert.Empty(problems);
 
         // The link worked once.

@@ -6,6 +6,7 @@ using Guestmark.Central.Storage;
 using Guestmark.Vulnerabilities;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 
 namespace Guestmark.Central.Api;
@@ -26,7 +27,10 @@ static class CentralApi
         Map(HttpMethods.Get, "/vms/{id}", GetAsync);
         Map(HttpMethods.Get, "/vms/{id}/packages", PackagesAsync, "limit", "cursor");
         Map(HttpMethods.Get, "/vms/{id}/reports", ReportsAsync, "limit", "cursor");
-        Map(HttpMethods.Get, "/vms/{id}/findings", FindingsAsync, "limit", "cursor", "severity", "package", "advisory", "cve");
+        Map(HttpMethods.Get, "/vms/{id}/findings", FindingsAsync, "limit", "cursor", "severity", "status", "fixable", "kev", "decided", "package", "advisory", "cve");
+        Map(HttpMethods.Get, "/cves/{cve}", CveAsync, "limit", "cursor");
+        Map(HttpMethods.Get, "/decisions", Decisions, "limit", "cursor");
+        Map(HttpMethods.Get, "/vulnerability-data", VulnerabilityData);
         Map(HttpMethods.Post, "/sign-in-links", SignInLink);
 
         void Map(string method, string pattern, Delegate handler, params string[] parameters)
@@ -56,18 +60,21 @@ static class CentralApi
         known.Length > 0 ? $"Parameters here are {string.Join(", ", known)}." : "Nothing is selected here: leave out what follows the question mark.");
 
     static async Task<IResult> ListAsync(
-        string? limit, string? cursor, MachineQueries machines, PackageMatching matching, CancellationToken cancellationToken)
+        string? limit, string? cursor, MachineQueries machines, PackageMatching matching, DecidedFindings decided, CancellationToken cancellationToken)
     {
         if (!TryLimit(limit, out var count, out var problem)) return problem;
         if (!TryCursor(cursor, 1, out var at, out problem) || !TryNumber(at, 0, cursor, out var after, out problem)) return problem;
         var rows = await machines.ListAsync(after ?? 0, count + 1, cancellationToken);
+        await decided.DiscountAsync(rows, cancellationToken);
         return Paged(rows, count, row => ApiVm.Of(row, matching.Database), row => Cursor.Encode(row.Id.ToString()), ApiJson.Default.PageApiVm);
     }
 
-    static async Task<IResult> GetAsync(string id, MachineQueries machines, PackageMatching matching, CancellationToken cancellationToken)
+    static async Task<IResult> GetAsync(
+        string id, MachineQueries machines, PackageMatching matching, DecidedFindings decided, CancellationToken cancellationToken)
     {
         var (machine, problem) = await FindAsync(id, machines, cancellationToken);
         if (machine is null) return problem!;
+        await decided.DiscountAsync([machine], cancellationToken);
         var reports = await machines.ReportCountAsync(machine.Id, cancellationToken);
         return TypedResults.Json(ApiVm.Of(machine, matching.Database) with { ReportCount = reports }, ApiJson.Default.ApiVm);
     }
@@ -100,20 +107,22 @@ static class CentralApi
         string? limit,
         string? cursor,
         string? severity,
+        string? status,
+        string? fixable,
+        string? kev,
+        [FromQuery(Name = "decided")] string? decidedOnly,
         string? package,
         string? advisory,
         string? cve,
         MachineQueries machines,
         FindingQueries findings,
+        DecidedFindings decided,
         CancellationToken cancellationToken)
     {
         if (!TryLimit(limit, out var count, out var problem)) return problem;
-        if (!TryCursor(cursor, 4, out var at, out problem)
-            || !TryNumber(at, 0, cursor, out var afterSeverity, out problem)
-            || !TryNumber(at, 3, cursor, out var afterId, out problem))
-        {
-            return problem;
-        }
+        FindingPlace? after = null;
+        if (!TryCursor(cursor, 6, out var at, out problem)) return problem;
+        if (at is not null && !TryPlace(at, out after)) return BadCursor(cursor!);
 
         Severity? only = null;
         if (severity is not null)
@@ -127,17 +136,137 @@ static class CentralApi
             only = parsed;
         }
 
+        ProductStatus? ofStatus = null;
+        if (status is not null && (ofStatus = StatusWord.Parse(status)) is null)
+            return ApiProblem.BadRequest($"status '{ApiProblem.Excerpt(status)}' does not exist", $"Use {StatusWord.All}.");
+        if (!TryFlag("fixable", fixable, out var isFixable, out problem) || !TryFlag("kev", kev, out var isKev, out problem)
+            || !TryFlag("decided", decidedOnly, out var isDecided, out problem))
+        {
+            return problem;
+        }
+
         var (machine, missing) = await FindAsync(id, machines, cancellationToken);
         if (machine is null) return missing!;
-        FindingPlace? after = at is null ? null : new FindingPlace((int)afterSeverity!.Value, at[1], at[2], afterId!.Value);
-        var rows = await findings.ListAsync(
-            machine.SetId ?? 0, new FindingFilter(only, package, advisory, cve, null), after, count + 1, 0, cancellationToken);
+        var decisions = await decided.OfAsync(machine, cancellationToken);
+        var filter = new FindingFilter
+        {
+            Severity = only,
+            Status = ofStatus,
+            Fixable = isFixable,
+            Kev = isKev,
+            Package = package,
+            Advisory = advisory,
+            Cve = cve,
+            IsDecided = isDecided,
+            Decided = isDecided is null ? null : [.. decisions.Where(pair => DecidedFindings.Quiets(pair.Value)).Select(pair => pair.Key)],
+        };
+        var rows = await findings.ListAsync(machine.SetId ?? 0, filter, after, count + 1, 0, cancellationToken);
+        foreach (var row in rows) row.Decision = decisions.GetValueOrDefault(row.Id);
         return Paged(
             rows,
             count,
-            ApiFinding.Of,
-            row => Cursor.Encode(row.SeverityNumber.ToString(), row.PackageName, row.Advisory, row.Id.ToString()),
+            row => ApiFinding.Of(row, machine),
+            row => Cursor.Encode(
+                row.SeverityNumber.ToString(), row.Kev.ToString(), row.EpssOrNone.ToString("R", CultureInfo.InvariantCulture), row.PackageName, row.Advisory,
+                row.Id.ToString()),
             ApiJson.Default.PageApiFinding);
+    }
+
+    /// <summary>The machines that have a CVE, each with its findings of it.</summary>
+    static async Task<IResult> CveAsync(
+        string cve,
+        string? limit,
+        string? cursor,
+        MachineQueries machines,
+        FindingQueries findings,
+        DecidedFindings decided,
+        PackageMatching matching,
+        CancellationToken cancellationToken)
+    {
+        if (!TryLimit(limit, out var count, out var problem)) return problem;
+        if (!TryCursor(cursor, 1, out var at, out problem) || !TryNumber(at, 0, cursor, out var after, out problem)) return problem;
+        var database = matching.Database;
+        var known = await findings.CveAsync(cve, cancellationToken);
+        var name = known?.Name ?? cve.ToUpperInvariant();
+        var exploited = database?.KnownExploitedOf(name);
+        var prediction = database?.PredictionOf(name);
+        var ids = known is null ? [] : await findings.MachinesWithAsync(known.Id, after ?? 0, count + 1, cancellationToken);
+        var items = new List<ApiCveMachine>();
+        foreach (var machine in await machines.ListAsync([.. ids.Take(count)], cancellationToken))
+        {
+            var decisions = await decided.OfAsync(machine, cancellationToken);
+            var rows = await findings.ListAsync(machine.SetId ?? 0, new FindingFilter { Cve = name }, null, LimitMax, 0, cancellationToken);
+            foreach (var row in rows) row.Decision = decisions.GetValueOrDefault(row.Id);
+            items.Add(new ApiCveMachine(
+                machine.Uid, machine.Name, machine.Namespace, machine.Cluster, machine.StateName, [.. rows.Select(row => ApiFinding.Of(row, machine))]));
+        }
+
+        return TypedResults.Json(
+            new ApiCve(
+                name,
+                prediction is { } predicted ? (double)(decimal)predicted.Score : null,
+                prediction is { } ranked ? (double)(decimal)ranked.Percentile : null,
+                exploited is null ? null : new ApiKnownExploited(exploited.Added, exploited.Due, exploited.Ransomware, exploited.RequiredAction),
+                items,
+                ids.Count > count ? Cursor.Encode(ids[count - 1].ToString()) : null),
+            ApiJson.Default.ApiCve);
+    }
+
+    static IResult Decisions(string? limit, string? cursor, PackageMatching matching, TimeProvider time)
+    {
+        if (!TryLimit(limit, out var count, out var problem)) return problem;
+        if (!TryCursor(cursor, 2, out var at, out problem) || !TryNumber(at, 0, cursor, out var decidedAt, out problem)) return problem;
+        var decisions = matching.InUse?.Decisions ?? [];
+        // The latest first, then by id: as DatabaseInUse has them.
+        var rows = decisions
+            .Where(decision => at is null || decision.Decided.UtcTicks < decidedAt
+                || (decision.Decided.UtcTicks == decidedAt && string.CompareOrdinal(decision.Id, at[1]) > 0))
+            .Take(count + 1).ToList();
+        var now = time.GetUtcNow();
+        return Paged(
+            rows, count, row => ApiDecision.Of(row, now), row => Cursor.Encode(row.Decided.UtcTicks.ToString(), row.Id), ApiJson.Default.PageApiDecision);
+    }
+
+    static IResult VulnerabilityData(PackageMatching matching)
+    {
+        var database = matching.Database;
+        return TypedResults.Json(
+            database is null
+                ? new ApiVulnerabilityData(null, 0, 0, 0, [], [])
+                : new ApiVulnerabilityData(
+                    database.Revision, database.AdvisoryCount, database.Bytes, matching.InUse!.Decisions.Count, database.Products,
+                    [.. database.Sources.Select(ApiSource.Of)]),
+            ApiJson.Default.ApiVulnerabilityData);
+    }
+
+    static bool TryPlace(string[] values, out FindingPlace? place)
+    {
+        place = null;
+        if (!int.TryParse(values[0], NumberStyles.None, CultureInfo.InvariantCulture, out var severity)
+            || !int.TryParse(values[1], NumberStyles.None, CultureInfo.InvariantCulture, out var kev)
+            || !double.TryParse(values[2], NumberStyles.Float, CultureInfo.InvariantCulture, out var epss)
+            || !long.TryParse(values[5], NumberStyles.None, CultureInfo.InvariantCulture, out var id))
+        {
+            return false;
+        }
+
+        place = new FindingPlace(severity, kev, epss, values[3], values[4], id);
+        return true;
+    }
+
+    static bool TryFlag(string name, string? text, out bool? value, out IResult problem)
+    {
+        value = null;
+        problem = Results.Empty;
+        if (text is null) return true;
+        if (bool.TryParse(text, out var parsed))
+        {
+            value = parsed;
+            return true;
+        }
+
+        problem = ApiProblem.BadRequest($"{name} is '{ApiProblem.Excerpt(text)}'", "Use true or false.");
+        return false;
     }
 
     static async Task<(MachineRow? Machine, IResult? Problem)> FindAsync(string id, MachineQueries machines, CancellationToken cancellationToken) =>

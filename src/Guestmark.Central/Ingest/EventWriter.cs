@@ -139,10 +139,10 @@ sealed class EventWriter(SqliteConnection connection, CentralOptions options, Da
             connection.Execute(
                 """
                 UPDATE machines SET set_id = @setId, last_report = @time, os_pretty_name = @OsPrettyName, cluster = @Cluster, node = @Node,
-                  problems = @Problems
+                  problems = @Problems, running_kernel = @RunningKernel
                 WHERE id = @Id
                 """,
-                new { setId, time, packages.OsPrettyName, decoded.Cluster, decoded.Node, decoded.Problems, machine.Id });
+                new { setId, time, packages.OsPrettyName, packages.RunningKernel, decoded.Cluster, decoded.Node, decoded.Problems, machine.Id });
         }
 
         var released = connection.Query<long>(

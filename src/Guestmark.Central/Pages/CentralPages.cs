@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Components;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Extensions;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 
 namespace Guestmark.Central.Pages;
@@ -27,6 +28,8 @@ static class CentralPages
         pages.MapGet("/", MachinesAsync);
         pages.MapGet("/vms/{id}", MachineAsync);
         pages.MapGet("/vms/{id}/findings/{finding}", FindingAsync);
+        pages.MapGet("/decisions", Decisions);
+        pages.MapGet("/vulnerability-data", VulnerabilityData);
         pages.MapFallback((HttpContext context) => context.Request.Path.StartsWithSegments("/api")
             ? ApiProblem.Of(StatusCodes.Status404NotFound, $"There is nothing at '{ApiProblem.Excerpt(context.Request.Path)}'", "The API is at /api/v1/vms.")
             : NotFound(
@@ -66,15 +69,17 @@ static class CentralPages
     }
 
     static async Task<IResult> MachinesAsync(
-        string? q, string? sort, string? page, MachineQueries machines, PackageMatching matching, CancellationToken cancellationToken)
+        string? q, string? sort, string? page, MachineQueries machines, PackageMatching matching, DecidedFindings decided, CancellationToken cancellationToken)
     {
         var search = SearchOf(q);
         var order = MachineOrder.Parse(sort);
         var total = await machines.CountAsync(search, cancellationToken);
         var number = NumberOf(page, total);
+        var rows = await machines.SearchAsync(search, order, PageSize, OffsetOf(number), cancellationToken);
+        await decided.DiscountAsync(rows, cancellationToken);
         var view = new MachinesView
         {
-            Rows = await machines.SearchAsync(search, order, PageSize, OffsetOf(number), cancellationToken),
+            Rows = rows,
             Total = total,
             Search = search,
             Order = order,
@@ -89,14 +94,19 @@ static class CentralPages
         string? tab,
         string? q,
         string? severity,
+        string? status,
+        string? kev,
+        [FromQuery(Name = "decided")] string? decidedOnly,
         string? package,
         string? page,
         MachineQueries machines,
         FindingQueries findings,
+        DecidedFindings decided,
         PackageMatching matching,
         CancellationToken cancellationToken)
     {
         if (await machines.FindAsync(id, cancellationToken) is not [var machine]) return NoMachine(id);
+        await decided.DiscountAsync([machine], cancellationToken);
         var set = machine.SetId ?? 0;
         var search = SearchOf(q);
         int number;
@@ -141,12 +151,35 @@ static class CentralPages
                     only = parsed;
                 }
 
-                var filter = new FindingFilter(only, string.IsNullOrEmpty(package) ? null : package, null, null, search);
+                ProductStatus? ofStatus = null;
+                if (!string.IsNullOrEmpty(status) && (ofStatus = StatusWord.Parse(status)) is null)
+                {
+                    return Message(
+                        StatusCodes.Status400BadRequest,
+                        $"There is no status “{ApiProblem.Excerpt(status)}”",
+                        $"Statuses are {StatusWord.All.Replace(" or ", " and ")}.",
+                        $"All findings are at {MachineUrl(machine.Uid)}.",
+                        signedIn: true);
+                }
+
+                var decisions = await decided.OfAsync(machine, cancellationToken);
+                var filter = new FindingFilter
+                {
+                    Severity = only,
+                    Status = ofStatus,
+                    Kev = kev == "true" ? true : null,
+                    IsDecided = decidedOnly == "true" ? true : null,
+                    Decided = decidedOnly == "true" ? [.. decisions.Keys] : null,
+                    Package = string.IsNullOrEmpty(package) ? null : package,
+                    Search = search,
+                };
                 total = await findings.CountAsync(set, filter, cancellationToken);
                 number = NumberOf(page, total);
+                var rows = await findings.ListAsync(set, filter, null, PageSize, OffsetOf(number), cancellationToken);
+                foreach (var row in rows) row.Decision = decisions.GetValueOrDefault(row.Id);
                 content = new FindingsView
                 {
-                    Rows = await findings.ListAsync(set, filter, null, PageSize, OffsetOf(number), cancellationToken),
+                    Rows = rows,
                     Total = total,
                     Filter = filter,
                     Page = number,
@@ -159,7 +192,14 @@ static class CentralPages
     }
 
     static async Task<IResult> FindingAsync(
-        string id, string finding, MachineQueries machines, FindingQueries findings, PackageMatching matching, CancellationToken cancellationToken)
+        string id,
+        string finding,
+        MachineQueries machines,
+        FindingQueries findings,
+        DecidedFindings decided,
+        PackageMatching matching,
+        TimeProvider time,
+        CancellationToken cancellationToken)
     {
         if (await machines.FindAsync(id, cancellationToken) is not [var machine]) return NoMachine(id);
         if (!long.TryParse(finding, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
@@ -173,12 +213,36 @@ static class CentralPages
                 signedIn: true);
         }
 
+        row.Decision = (await decided.OfAsync(machine, cancellationToken)).GetValueOrDefault(row.Id);
         var view = new FindingView
         {
+            Database = matching.Database,
+            Now = time.GetUtcNow(),
             Machine = await MachineViewAsync(machine, new ReportsView { Rows = [], Page = 1 }, machines, matching, cancellationToken),
             Finding = row,
         };
         return Render<FindingPage>(StatusCodes.Status200OK, new() { ["View"] = view });
+    }
+
+    static IResult Decisions(string? page, PackageMatching matching, TimeProvider time)
+    {
+        var decisions = matching.InUse?.Decisions ?? [];
+        var number = NumberOf(page, decisions.Count);
+        var view = new DecisionsView
+        {
+            Rows = [.. decisions.Skip(OffsetOf(number)).Take(PageSize)],
+            Total = decisions.Count,
+            Page = number,
+            Now = time.GetUtcNow(),
+        };
+        return Render<DecisionsPage>(StatusCodes.Status200OK, new() { ["View"] = view });
+    }
+
+    static IResult VulnerabilityData(PackageMatching matching, TimeProvider time)
+    {
+        var inUse = matching.InUse;
+        var view = new VulnerabilityDataView { Database = inUse?.Database, Decisions = inUse?.Decisions.Count ?? 0, Now = time.GetUtcNow() };
+        return Render<VulnerabilityDataPage>(StatusCodes.Status200OK, new() { ["View"] = view });
     }
 
     static async Task<MachineView> MachineViewAsync(

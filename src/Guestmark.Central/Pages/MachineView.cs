@@ -1,5 +1,6 @@
 using Guestmark.Central.Findings;
 using Guestmark.Central.Storage;
+using Guestmark.Vulnerabilities;
 
 namespace Guestmark.Central.Pages;
 
@@ -26,6 +27,9 @@ public sealed record MachineView
         CentralPages.MachineUrl(Machine.Uid),
         ("q", filter.Search),
         ("severity", filter.Severity?.ToString().ToLowerInvariant()),
+        ("status", filter.Status is { } status ? StatusWord.Of(status) : null),
+        ("kev", filter.Kev is true ? "true" : null),
+        ("decided", filter.IsDecided is true ? "true" : null),
         ("package", filter.Package),
         ("page", page == 1 ? null : page.ToString()));
 
@@ -87,4 +91,36 @@ public sealed record FindingView
     public required MachineView Machine { get; init; }
 
     public required FindingRow Finding { get; init; }
+
+    /// <summary>Null before advisories are imported.</summary>
+    public required AdvisoryDatabase? Database { get; init; }
+
+    public required DateTimeOffset Now { get; init; }
+
+    /// <summary>Sources of the finding's format, the last imported first.</summary>
+    public IEnumerable<AdvisorySource> Sources =>
+        (Database?.Sources ?? []).Where(source => source.Format == Finding.Feed).OrderByDescending(source => source.Imported).Take(5);
+}
+
+/// <summary>What the page of the operator's decisions shows.</summary>
+public sealed record DecisionsView
+{
+    public required IReadOnlyList<VexDecision> Rows { get; init; }
+
+    public required long Total { get; init; }
+
+    public required int Page { get; init; }
+
+    public required DateTimeOffset Now { get; init; }
+}
+
+/// <summary>What the page of the imported data shows.</summary>
+public sealed record VulnerabilityDataView
+{
+    /// <summary>Null before advisories are imported.</summary>
+    public required AdvisoryDatabase? Database { get; init; }
+
+    public required int Decisions { get; init; }
+
+    public required DateTimeOffset Now { get; init; }
 }

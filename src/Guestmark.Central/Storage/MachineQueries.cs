@@ -1,3 +1,5 @@
+using Guestmark.Inventory;
+
 namespace Guestmark.Central.Storage;
 
 /// <summary>What is read about machines. Each call sees the last committed state.</summary>
@@ -10,8 +12,9 @@ sealed class MachineQueries(CentralStore store)
           d.os_id AS OsId, d.os_version_id AS OsVersionId, coalesce(s.package_count, 0) AS PackageCount,
           coalesce(s.critical, 0) AS Critical, coalesce(s.important, 0) AS Important, coalesce(s.moderate, 0) AS Moderate,
           coalesce(s.low, 0) AS Low, coalesce(s.unknown, 0) AS Unknown, coalesce(s.failed, 0) AS FailedPackages, coalesce(s.is_over, 0) AS IsOver,
-          s.matched_revision AS MatchedRevision, s.matched_at AS MatchedAt
+          r.revision AS MatchedRevision, max(s.matched_at, coalesce(r.since, 0)) AS MatchedAt, m.running_kernel AS RunningKernel
         FROM machines m LEFT JOIN package_sets s ON s.id = m.set_id LEFT JOIN distributions d ON d.id = s.distribution_id
+          LEFT JOIN revisions r ON r.id = s.matched_with
 
         """;
 
@@ -20,6 +23,11 @@ sealed class MachineQueries(CentralStore store)
     /// <summary>Machines in the order in which they were first seen, after <paramref name="after"/>: new ones come at the end, none moves.</summary>
     public async Task<List<MachineRow>> ListAsync(long after, int limit, CancellationToken cancellationToken) =>
         await store.QueryAsync<MachineRow>(Machines + "WHERE m.id > @after ORDER BY m.id LIMIT @limit", new { after, limit }, cancellationToken);
+
+    /// <summary>The machines with these ids, in ascending order.</summary>
+    public async Task<List<MachineRow>> ListAsync(IReadOnlyList<long> ids, CancellationToken cancellationToken) =>
+        await store.QueryAsync<MachineRow>(
+            Machines + "WHERE m.id IN (SELECT value FROM json_each(@ids)) ORDER BY m.id", new { ids = $"[{string.Join(',', ids)}]" }, cancellationToken);
 
     /// <summary>One page of machines whose name or namespace contains <paramref name="search"/>.</summary>
     public async Task<List<MachineRow>> SearchAsync(string? search, MachineOrder order, int limit, int offset, CancellationToken cancellationToken) =>
@@ -63,8 +71,9 @@ sealed class MachineQueries(CentralStore store)
             """
             SELECT p.id AS Id, p.manager AS Manager, p.name AS Name, p.version AS Version, p.arch AS Arch, p.module AS Module,
               p.source_name AS SourceName, p.source_version AS SourceVersion, p.failed AS Failed,
-              (SELECT count(*) FROM findings f WHERE f.package_id = p.id) AS FindingCount
-            FROM package_set_members m JOIN packages p ON p.id = m.package_id
+              (SELECT count(*) FROM findings f WHERE f.package_id = p.id) AS FindingCount,
+              r.name AS RepositoryName, r.evidence AS RepositoryEvidence, r.cpes AS RepositoryCpes
+            FROM package_set_members m JOIN packages p ON p.id = m.package_id JOIN repositories r ON r.id = p.repository_id
             WHERE m.set_id = @set AND (p.name, p.id) > (@name, @id) AND (@search IS NULL OR p.name LIKE @search ESCAPE '\')
             ORDER BY p.name, p.id LIMIT @limit OFFSET @offset
             """,
@@ -172,4 +181,12 @@ public sealed class InstalledPackageRow
     public long Failed { get; init; }
 
     public long FindingCount { get; init; }
+
+    public string RepositoryName { get; init; } = "";
+
+    public long RepositoryEvidence { get; init; }
+
+    public string RepositoryCpes { get; init; } = "";
+
+    public PackageRepository? Repository => StoredRepository.ToRepository(RepositoryName, RepositoryEvidence, RepositoryCpes);
 }

@@ -37,15 +37,24 @@ public sealed class MachineRow
 
     public long PackageCount { get; init; }
 
-    public long Critical { get; init; }
+    public long Critical { get; private set; }
 
-    public long Important { get; init; }
+    public long Important { get; private set; }
 
-    public long Moderate { get; init; }
+    public long Moderate { get; private set; }
 
-    public long Low { get; init; }
+    public long Low { get; private set; }
 
-    public long Unknown { get; init; }
+    public long Unknown { get; private set; }
+
+    /// <summary>Findings that do not count because the operator decided that they do no harm.</summary>
+    public long Decided { get; private set; }
+
+    /// <summary><c>uname -r</c>. Empty when the last report does not say.</summary>
+    public string RunningKernel { get; init; } = "";
+
+    /// <summary>What decisions' scopes are compared with: <c>namespace/name</c>, or the name alone where there is no namespace.</summary>
+    public string ScopeName => Namespace.Length > 0 ? $"{Namespace}/{Name}" : Name;
 
     /// <summary>Packages of the last report that the matcher failed on.</summary>
     public long FailedPackages { get; init; }
@@ -69,10 +78,25 @@ public sealed class MachineRow
     /// <summary>What the last report could not read. Empty when it is complete.</summary>
     public IReadOnlyList<string> Problems => ProblemLines.Length == 0 ? [] : ProblemLines.Split('\n');
 
+    /// <summary>Those that count.</summary>
     public long FindingCount => Critical + Important + Moderate + Low + Unknown;
 
     /// <summary>The content of the database in <see cref="MatchedRevision"/>, without the version of the rules.</summary>
     public string? MatchedDatabase => MatchedRevision?[(MatchedRevision.IndexOf(':') + 1)..];
+
+    /// <summary>Takes a finding out of the counts.</summary>
+    public void Discount(Severity severity)
+    {
+        Decided++;
+        switch (severity)
+        {
+            case Severity.Critical: Critical--; break;
+            case Severity.Important: Important--; break;
+            case Severity.Moderate: Moderate--; break;
+            case Severity.Low: Low--; break;
+            default: Unknown--; break;
+        }
+    }
 
     public OsRelease? Os => OsId is null ? null : new OsRelease(OsId, OsVersionId!, OsPrettyName);
 

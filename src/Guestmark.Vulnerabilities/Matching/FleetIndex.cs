@@ -214,26 +214,27 @@ public sealed class FleetIndex
         return number;
     }
 
-    /// <summary>Every name by which a statement can be about a package.</summary>
-    static string[] NamesOf(Package package)
+    /// <summary>Every name by which a statement can be about a package: 1 to 3.</summary>
+    public static IReadOnlyList<string> NamesOf(Package package)
     {
+        ArgumentNullException.ThrowIfNull(package);
         var name = Ecosystem.ProductOf(package.Manager) is { } product ? Ecosystem.Find(product)?.NormalizeName(package.Name) : null;
         var names = new List<string>(3) { name ?? package.Name };
-        if (package.SourceName is { Length: > 0 } source && source != package.Name) names.Add(source);
+        if (SourceNames.Of(package).Name is { Length: > 0 } source && source != package.Name) names.Add(source);
         if (package.ModularityLabel is { } label && label.IndexOf(':') is >= 0 and var colon)
         {
             var end = label.IndexOf(':', colon + 1);
             names.Add(end < 0 ? label : label[..end]);
         }
 
-        return [.. names];
+        return names;
     }
 
-    sealed class Distinct(DistinctKey key, string[] names)
+    sealed class Distinct(DistinctKey key, IReadOnlyList<string> names)
     {
         public DistinctKey Key { get; } = key;
 
-        public string[] Names { get; } = names;
+        public IReadOnlyList<string> Names { get; } = names;
 
         public HashSet<PackageSet> Sets { get; } = [];
     }

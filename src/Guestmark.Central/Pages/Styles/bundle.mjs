@@ -13,6 +13,7 @@ const sheets = [
   'components/Breadcrumb/breadcrumb.css',
   'components/Button/button.css',
   'components/Card/card.css',
+  'components/Check/check.css',
   'components/DescriptionList/description-list.css',
   'components/EmptyState/empty-state.css',
   'components/FormControl/form-control.css',
