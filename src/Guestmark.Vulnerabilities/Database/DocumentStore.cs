@@ -54,7 +54,14 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
 
     public static DetailRow EmptyDetail => new()
     {
-        Cve = 0, Vector = 0, Erratum = 0, ErratumUrl = 0, Remark = 0, Justification = 0, Severity = 0, ScoreTenths = byte.MaxValue,
+        Cve = 0,
+        Vector = 0,
+        Erratum = 0,
+        ErratumUrl = 0,
+        Remark = 0,
+        Justification = 0,
+        Severity = 0,
+        ScoreTenths = byte.MaxValue,
     };
 
     /// <summary>Takes a document in, without storing it yet: <see cref="Append"/> does.</summary>
