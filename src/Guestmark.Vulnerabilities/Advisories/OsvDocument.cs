@@ -14,7 +14,7 @@ namespace Guestmark.Vulnerabilities;
 /// <remarks>
 /// One pass over the bytes, members in any order:
 /// <code>
-/// { "id", "modified", "published", "withdrawn", "aliases": [""], "related": [""], "upstream": [""], "summary", "details",
+/// { "schema_version", "id", "modified", "published", "withdrawn", "aliases": [""], "related": [""], "upstream": [""], "summary", "details",
 ///   "severity": [{ "type", "score" }],
 ///   "affected": [{ "package": { "ecosystem", "name", "purl" },
 ///                  "ranges": [{ "type", "events": [{ "introduced" | "fixed" | "last_affected" | "limit": "" }] }],
@@ -395,7 +395,7 @@ sealed class OsvDocument
             }
 
             if (ok) continue;
-            if (field is Root.Id or Root.Modified or Root.Withdrawn) _identityProblem ??= _problem;
+            if (field is Root.SchemaVersion or Root.Id or Root.Modified or Root.Withdrawn) _identityProblem ??= _problem;
             // Goes on behind it: a later member may say that the document is withdrawn.
             json = before;
             _base = baseBefore;
@@ -406,6 +406,7 @@ sealed class OsvDocument
     enum Root
     {
         Other,
+        SchemaVersion,
         Id,
         Modified,
         Published,
@@ -424,6 +425,7 @@ sealed class OsvDocument
 
     static Root RootField(ReadOnlySpan<byte> name)
     {
+        if (name.SequenceEqual("schema_version"u8)) return Root.SchemaVersion;
         if (name.SequenceEqual("id"u8)) return Root.Id;
         if (name.SequenceEqual("modified"u8)) return Root.Modified;
         if (name.SequenceEqual("published"u8)) return Root.Published;
@@ -454,6 +456,11 @@ sealed class OsvDocument
         if (json.TokenType == JsonTokenType.Null && field != Root.Affected) return true;
         switch (field)
         {
+            case Root.SchemaVersion:
+                if (json.TokenType != JsonTokenType.String) return Fail("$.schema_version", JsonText.Instead(ref json, "a string"));
+                // Versions with one first number can be read by who knows an earlier one; those below 1 are drafts with the same fields.
+                return json.ValueSpan.StartsWith("1."u8) || json.ValueSpan.StartsWith("0."u8)
+                    || Fail("$.schema_version", $"is {Encoding.UTF8.GetString(json.ValueSpan[..Math.Min(json.ValueSpan.Length, 40)])}, read are 0.x and 1.x");
             case Root.Id: return Name(ref json, "$.id", out _id);
             case Root.Modified: return Time(ref json, "$.modified", out _modified);
             case Root.Published: return Time(ref json, "$.published", out _published);

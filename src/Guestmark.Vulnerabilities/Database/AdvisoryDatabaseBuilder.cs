@@ -15,6 +15,7 @@ public sealed class AdvisoryDatabaseBuilder : IDisposable
     readonly DatabaseReplacement? _replacement;
     readonly string _spillPrefix;
     readonly DocumentStore _store;
+    readonly StoringThread _storing = new();
 
     /// <param name="previous">Its sources are kept, unless they are imported again.</param>
     public AdvisoryDatabaseBuilder(AdvisoryDatabase? previous = null)
@@ -55,10 +56,12 @@ public sealed class AdvisoryDatabaseBuilder : IDisposable
     /// <summary>Starts an import. Nothing of it counts before <see cref="SourceImport.Complete"/>.</summary>
     public SourceImport Import(string name, string format, string uri, ImportMode mode)
     {
+        // What a source had is read into the same store.
+        _storing.Drain();
         var content = mode == ImportMode.Add && _sources.TryGetValue(name, out var known)
             ? known.Content?.Copy() ?? SourceContent.Of(_previous!, known.Previous, _store)
             : new SourceContent(_store);
-        return new SourceImport(this, name, format, uri, mode, content);
+        return new SourceImport(this, _storing, name, format, uri, mode, content);
     }
 
     /// <summary>The source as it stands. Null when there is none of the name.</summary>
@@ -105,13 +108,19 @@ public sealed class AdvisoryDatabaseBuilder : IDisposable
     /// <summary>Removes the temporary file, and lets others change the database of <see cref="Update"/>.</summary>
     public void Dispose()
     {
+        _storing.Abandon();
         _store.Dispose();
         _replacement?.Dispose();
     }
 
     internal void Complete(AdvisorySource source, SourceContent content) => _sources[source.Name] = new BuilderSource(source, -1, content);
 
-    DatabaseWriter NewWriter() => new(_previous, _store, [.. _sources.Values], _spillPrefix);
+    DatabaseWriter NewWriter()
+    {
+        // Of another import, which is not completed.
+        _storing.Drain();
+        return new DatabaseWriter(_previous, _store, [.. _sources.Values], _spillPrefix);
+    }
 }
 
 /// <summary>A source of the database to be made.</summary>

@@ -7,13 +7,22 @@ public sealed class SourceImport : IFeedSink
     const int LeftOutNamedMax = 1000;
 
     readonly AdvisoryDatabaseBuilder _builder;
+    readonly StoringThread _storing;
     readonly SourceContent _content;
-    readonly List<SkippedPart> _skipped = [];
+    readonly List<SkippedPart> _skippedParts = [];
     readonly SortedDictionary<string, int> _leftOut = new(StringComparer.Ordinal);
 
-    internal SourceImport(AdvisoryDatabaseBuilder builder, string name, string format, string uri, ImportMode mode, SourceContent content)
+    // Of the thread that stores, until it is drained.
+    readonly List<SkippedPart> _refused = [];
+    int _stored;
+
+    int _added;
+    int _skipped;
+
+    internal SourceImport(AdvisoryDatabaseBuilder builder, StoringThread storing, string name, string format, string uri, ImportMode mode, SourceContent content)
     {
         _builder = builder;
+        _storing = storing;
         _content = content;
         (Name, Format, Uri, Mode) = (name, format, uri, mode);
     }
@@ -27,55 +36,86 @@ public sealed class SourceImport : IFeedSink
     public ImportMode Mode { get; }
 
     /// <summary>Documents, decisions and entries that were added, each time that one was.</summary>
-    public int Added { get; private set; }
+    public int Added
+    {
+        get
+        {
+            Drain();
+            return _added;
+        }
+    }
 
     public int Withdrawn { get; private set; }
 
     /// <summary>Documents and parts that could not be read.</summary>
-    public int Skipped { get; private set; }
+    public int Skipped
+    {
+        get
+        {
+            Drain();
+            return _skipped;
+        }
+    }
 
     /// <summary>The first 1,000 of those, by name.</summary>
-    public IReadOnlyList<SkippedPart> SkippedParts => _skipped;
+    public IReadOnlyList<SkippedPart> SkippedParts
+    {
+        get
+        {
+            Drain();
+            return _skippedParts;
+        }
+    }
 
     /// <summary>What was understood and left out on purpose, with how often; the first 1,000 kinds.</summary>
     public IReadOnlyDictionary<string, int> LeftOut => _leftOut;
 
     /// <summary>How many documents, entries and decisions the source would have if it were completed now.</summary>
-    public int Count => _content.Count;
+    public int Count
+    {
+        get
+        {
+            Drain();
+            return _content.Count;
+        }
+    }
 
     public void Add(Advisory advisory)
     {
         ArgumentNullException.ThrowIfNull(advisory);
-        Take(advisory.Id, _content.Add(advisory));
+        _storing.Post(this, advisory);
     }
 
     public void Withdraw(string feed, string id, DateTimeOffset? modified)
     {
         Withdrawn++;
-        _content.Withdraw(feed, id, modified);
+        _storing.PostWithdrawal(this, feed, id, modified);
     }
 
     public void Add(ExploitPrediction prediction)
     {
+        Drain();
         Take(prediction.Cve, _content.Add(prediction));
     }
 
     public void Add(KnownExploited entry)
     {
         ArgumentNullException.ThrowIfNull(entry);
+        Drain();
         Take(entry.Cve, _content.Add(entry));
     }
 
     public void Add(VexDecision decision)
     {
         ArgumentNullException.ThrowIfNull(decision);
+        Drain();
         Take(decision.Id, _content.Add(decision));
     }
 
     public void Skip(string document, string path, string reason)
     {
-        Skipped++;
-        if (_skipped.Count < SkippedNamedMax) _skipped.Add(new SkippedPart(document, path, reason));
+        _skipped++;
+        if (_skippedParts.Count < SkippedNamedMax) _skippedParts.Add(new SkippedPart(document, path, reason));
     }
 
     public void LeaveOut(string what)
@@ -89,14 +129,34 @@ public sealed class SourceImport : IFeedSink
     /// <param name="imported">When.</param>
     public AdvisorySource Complete(string version, DateTimeOffset imported)
     {
-        var source = new AdvisorySource(Name, Format, Uri, version, Count, Skipped, imported, AdvisoryDatabase.Time(_content.Newest));
+        Drain();
+        var source = new AdvisorySource(Name, Format, Uri, version, _content.Count, _skipped, imported, AdvisoryDatabase.Time(_content.Newest));
         _builder.Complete(source, _content);
         return source;
     }
 
+    /// <summary>For <see cref="StoringThread"/>.</summary>
+    internal void Store(Advisory advisory)
+    {
+        if (_content.Add(advisory) is { } refusal) _refused.Add(new SkippedPart(advisory.Id, "", refusal));
+        else _stored++;
+    }
+
+    /// <inheritdoc cref="Store"/>
+    internal void StoreWithdrawal(string feed, string id, DateTimeOffset? modified) => _content.Withdraw(feed, id, modified);
+
+    void Drain()
+    {
+        _storing.Drain();
+        _added += _stored;
+        _stored = 0;
+        foreach (var part in _refused) Skip(part.Document, part.Path, part.Reason);
+        _refused.Clear();
+    }
+
     void Take(string document, string? refusal)
     {
-        if (refusal is null) Added++;
+        if (refusal is null) _added++;
         else Skip(document, "", refusal);
     }
 }

@@ -108,7 +108,7 @@ sealed class FeedImportRun(
             try
             {
                 using var stream = File.OpenRead(path);
-                return CsafListing.Read(stream, options.Limits.Documents, (line, reason) => Skip(path, $"{line}: {reason}"));
+                return CsafListing.Read(stream, options.Limits.Documents, (line, reason) => Name(path, $"{line}: {reason}"));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
@@ -137,7 +137,12 @@ sealed class FeedImportRun(
         {
             case FeedFormat.Csaf:
                 _csaf.Read(document.Content.Span);
-                if (options.CsafDecisions || _csaf.PublisherCategory is "user")
+                if (!options.CsafDecisions && _csaf.PublisherCategory is "user" && !document.IsSingle)
+                {
+                    // Whoever writes into a vendor's archive could silence findings with it.
+                    Name(document.Name, "a CSAF document of a publisher of category user decides about findings: name the file itself to import it");
+                }
+                else if (options.CsafDecisions || _csaf.PublisherCategory is "user")
                 {
                     CsafDecisions.Read(
                         document.Name, document.Content, Import(document, Named("vex", document.Name), FeedName.Vex), options.Decisions);

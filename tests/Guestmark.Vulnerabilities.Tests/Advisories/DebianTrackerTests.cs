@@ -3,6 +3,7 @@ using Guestmark.TestKit;
 
 namespace Guestmark.Vulnerabilities.Tests;
 
+[Collection(nameof(MeasuredAlone))]
 public sealed class DebianTrackerTests
 {
     const string Curl = """

@@ -17,6 +17,16 @@ public sealed class OsvDocumentTests
         ["ranges"] = JsonNode.Parse(ranges),
     };
 
+    [Theory]
+    [InlineData("1.7.3", true)]
+    [InlineData("2.0.0", false)]
+    public void A_version_of_the_schema_that_is_not_known_is_named(string version, bool isRead)
+    {
+        var record = Osv.Read(Osv.Document("TEST-1", "AlmaLinux:8", "p", ("introduced", "0"), ("fixed", "2-1")).With("schema_version", version));
+        Assert.Equal(isRead ? 1 : 0, record.Advisories.Count);
+        if (!isRead) Assert.Equal(["$.schema_version is 2.0.0, read are 0.x and 1.x"], record.Skipped);
+    }
+
     [Fact]
     public void A_document_becomes_an_advisory_with_a_statement_for_the_package()
     {

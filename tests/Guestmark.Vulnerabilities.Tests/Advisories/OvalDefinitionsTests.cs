@@ -6,6 +6,7 @@ using Xunit;
 
 namespace Guestmark.Vulnerabilities.Tests;
 
+[Collection(nameof(MeasuredAlone))]
 public sealed class OvalDefinitionsTests
 {
     [Fact]
