@@ -17,7 +17,7 @@ namespace Guestmark.Vulnerabilities;
 sealed partial class DatabaseReplacement : IDisposable
 {
     // A process does not stand in its own way with fcntl's locks, and loses them with the first descriptor of the file that it closes.
-    static readonly HashSet<string> s_inThisProcess = new(StringComparer.Ordinal);
+    static readonly HashSet<string> InThisProcess = new(StringComparer.Ordinal);
 
     readonly FileStream _lock;
 
@@ -37,9 +37,9 @@ sealed partial class DatabaseReplacement : IDisposable
     {
         path = System.IO.Path.GetFullPath(path);
         var name = path + ".lock";
-        lock (s_inThisProcess)
+        lock (InThisProcess)
         {
-            if (!s_inThisProcess.Add(name)) throw Taken(path, Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
+            if (!InThisProcess.Add(name)) throw Taken(path, Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
         }
 
         FileStream? file = null;
@@ -61,7 +61,7 @@ sealed partial class DatabaseReplacement : IDisposable
         catch
         {
             file?.Dispose();
-            lock (s_inThisProcess) s_inThisProcess.Remove(name);
+            lock (InThisProcess) InThisProcess.Remove(name);
             throw;
         }
     }
@@ -95,11 +95,11 @@ sealed partial class DatabaseReplacement : IDisposable
 
     public void Dispose()
     {
-        lock (s_inThisProcess)
+        lock (InThisProcess)
         {
             File.Delete(_lock.Name);
             _lock.Dispose();
-            s_inThisProcess.Remove(_lock.Name);
+            InThisProcess.Remove(_lock.Name);
         }
     }
 

@@ -7,7 +7,7 @@ namespace Guestmark.Vulnerabilities.Tests;
 
 public sealed class AdvisoryDatabaseTests : IDisposable
 {
-    static readonly OsRelease s_debian = new("debian", "12", "Debian 12");
+    static readonly OsRelease Debian = new("debian", "12", "Debian 12");
 
     readonly TemporaryFolder _folder = new();
 
@@ -17,8 +17,8 @@ public sealed class AdvisoryDatabaseTests : IDisposable
     public void Empty_covers_nothing_and_has_a_revision()
     {
         Assert.Equal(0, AdvisoryDatabase.Empty.AdvisoryCount);
-        Assert.False(AdvisoryDatabase.Empty.Covers(s_debian));
-        Assert.True(Databases.Of(Databases.Document("A-1", 1, "p")).Covers(s_debian));
+        Assert.False(AdvisoryDatabase.Empty.Covers(Debian));
+        Assert.True(Databases.Of(Databases.Document("A-1", 1, "p")).Covers(Debian));
         // SHA-256 of nothing.
         Assert.Equal("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", AdvisoryDatabase.Empty.Revision);
     }

@@ -6,7 +6,7 @@ namespace Guestmark.Vulnerabilities.Tests;
 public sealed class ImportSequenceTests : IDisposable
 {
     const int Sequences = 2000;
-    static readonly DateTimeOffset s_imported = DateTimeOffset.UnixEpoch.AddYears(50);
+    static readonly DateTimeOffset Imported = DateTimeOffset.UnixEpoch.AddYears(50);
 
     readonly TemporaryFolder _folder = new();
 
@@ -41,7 +41,7 @@ public sealed class ImportSequenceTests : IDisposable
                         var import = builder.Import(name, "osv", "x", mode);
                         Fill(random, import, source);
                         Assert.Equal(source.Count, import.Count);
-                        Assert.Equal(source.Count, import.Complete("v", s_imported).Documents);
+                        Assert.Equal(source.Count, import.Complete("v", Imported).Documents);
                         break;
                 }
             }
@@ -58,7 +58,7 @@ public sealed class ImportSequenceTests : IDisposable
         {
             var import = scratch.Import(name, "osv", "x", ImportMode.Replace);
             source.AddTo(import, random);
-            import.Complete("v", s_imported);
+            import.Complete("v", Imported);
         }
 
         var expected = scratch.Build();

@@ -113,7 +113,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
                 await context.Response.Body.WriteAsync(new byte[500]);
                 await context.Response.Body.FlushAsync();
             }
-        }));
+        }
+        ));
         Assert.Contains("bytes or more, limit 1000", await Failed(File("epss", "e.csv"), Options() with { DownloadBytes = 1000 }));
     }
 
@@ -128,7 +129,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
                 await context.Response.Body.WriteAsync(new byte[10]);
                 await context.Response.Body.FlushAsync();
                 await hang.Task.WaitAsync(context.RequestAborted);
-            }));
+            }
+            ));
         }
 
         var options = Options() with { IdleTimeout = TimeSpan.FromMilliseconds(100), RetryDelay = TimeSpan.FromMilliseconds(1), Attempts = 2 };

@@ -237,7 +237,8 @@ public class RedHatTests
     {
         var document = Vex(
             Unfixed(Main9, "curl") with { Severity = Severity.Low, CvssScore = 3.7, CvssVector = "product" }, Unfixed(Main9, "wget"))
-            with { Severity = Severity.Critical, CvssScore = 9.8, CvssVector = "document" };
+            with
+        { Severity = Severity.Critical, CvssScore = 9.8, CvssVector = "document" };
         var database = Databases.Of(document);
         var own = Assert.Single(Match(database, Rhel92, From(Rpm("curl", "1-1"), BaseOs9)));
         Assert.Equal((Severity.Low, 3.7, "product"), (own.Severity, own.CvssScore, own.CvssVector));
