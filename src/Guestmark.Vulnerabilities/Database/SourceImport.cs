@@ -10,6 +10,7 @@ public sealed class SourceImport : IFeedSink
     readonly SourceContent _content;
     readonly List<SkippedPart> _skipped = [];
     readonly SortedDictionary<string, int> _leftOut = new(StringComparer.Ordinal);
+    DateTimeOffset? _made;
 
     internal SourceImport(AdvisoryDatabaseBuilder builder, string name, string format, string uri, ImportMode mode, SourceContent content)
     {
@@ -72,6 +73,11 @@ public sealed class SourceImport : IFeedSink
         Take(decision.Id, _content.Add(decision));
     }
 
+    public void Made(DateTimeOffset time)
+    {
+        if (_made is null || time > _made) _made = time;
+    }
+
     public void Skip(string document, string path, string reason)
     {
         Skipped++;
@@ -87,9 +93,15 @@ public sealed class SourceImport : IFeedSink
     /// <summary>Makes what was imported the content of the source.</summary>
     /// <param name="version">See <see cref="AdvisorySource.Version"/>.</param>
     /// <param name="imported">When.</param>
-    public AdvisorySource Complete(string version, DateTimeOffset imported)
+    /// <param name="served">When its server says that it last changed, which counts when nothing in it has a time.</param>
+    public AdvisorySource Complete(string version, DateTimeOffset imported, DateTimeOffset? served = null)
     {
-        var source = new AdvisorySource(Name, Format, Uri, version, Count, Skipped, imported, AdvisoryDatabase.Time(_content.Newest));
+        var newest = AdvisoryDatabase.Time(_content.Newest);
+        if (newest is null || _made > newest) newest = _made ?? newest ?? served;
+        // What is added to is as new as it was.
+        if (Mode is ImportMode.Add && _builder.Source(Name)?.Newest is { } before && _content.Newest == 0 && (newest is null || before > newest))
+            newest = before;
+        var source = new AdvisorySource(Name, Format, Uri, version, Count, Skipped, imported, newest);
         _builder.Complete(source, _content);
         return source;
     }
