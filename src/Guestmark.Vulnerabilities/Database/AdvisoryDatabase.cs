@@ -292,7 +292,14 @@ public sealed unsafe class AdvisoryDatabase
 
     internal ReadOnlySpan<int> List(int list) => Lists.Slice(list + 1, Lists[list]);
 
-    internal string TextOf(int text) => text == 0 ? "" : Encoding.UTF8.GetString(Text(text));
+    internal string TextOf(int text)
+    {
+        if (text == 0) return "";
+        var result = Encoding.UTF8.GetString(Text(text));
+        // Making the text may collect what nobody refers to any more, and that may be this.
+        GC.KeepAlive(this);
+        return result;
+    }
 
     internal string? TextOrNull(int text) => text == 0 ? null : TextOf(text);
 

@@ -6,25 +6,30 @@ namespace Guestmark.Vulnerabilities;
 /// </summary>
 public sealed class FeedBatch(AdvisoryDatabaseBuilder builder)
 {
-    readonly Dictionary<string, Began> _sources = new(StringComparer.Ordinal);
+    readonly Dictionary<string, (ImportMode Mode, int Documents)> _sources = new(StringComparer.Ordinal);
+    readonly List<(string Source, Func<int, FeedException?> Refusal)> _checks = [];
 
     /// <summary>How a source was first imported into. Null: it was not yet.</summary>
     internal ImportMode? ModeOf(string source) => _sources.TryGetValue(source, out var began) ? began.Mode : null;
 
-    /// <param name="refuse">The error when the source still has half as many documents or fewer at the end. Null: it may have.</param>
-    internal void Add(string source, ImportMode mode, int before, Func<int, FeedException>? refuse) =>
-        _sources.TryAdd(source, new Began(mode, before, refuse));
-
-    /// <summary>To be called when every import of the batch was run, and before the database is written.</summary>
-    /// <exception cref="FeedException">A source would lose half of its documents or more.</exception>
-    public void Complete()
+    /// <summary>Notes how a source is first imported into.</summary>
+    /// <returns>How many documents it had before the command.</returns>
+    internal int Begin(string source, ImportMode mode, int documents)
     {
-        foreach (var (name, began) in _sources)
-        {
-            var documents = builder.Source(name)?.Documents ?? 0;
-            if (began.Refuse is { } refuse && documents <= began.Before / 2.0) throw refuse(documents);
-        }
+        _sources.TryAdd(source, (mode, documents));
+        return _sources[source].Documents;
     }
 
-    readonly record struct Began(ImportMode Mode, int Before, Func<int, FeedException>? Refuse);
+    /// <param name="refusal">The error for a number of documents that the source has at the end. Null: it may have so many.</param>
+    internal void Add(string source, Func<int, FeedException?> refusal) => _checks.Add((source, refusal));
+
+    /// <summary>To be called when every import of the batch was run, and before the database is written.</summary>
+    /// <exception cref="FeedException">A source would lose half of its documents or more, or some, when others cannot be read.</exception>
+    public void Complete()
+    {
+        foreach (var (source, refusal) in _checks)
+        {
+            if (refusal(builder.Source(source)?.Documents ?? 0) is { } error) throw error;
+        }
+    }
 }

@@ -70,7 +70,7 @@ static class FeedChecksum
     {
         try
         {
-            using var stream = File.OpenRead(path);
+            using var stream = RegularFile.Open(path) ?? throw new FeedException($"{path}: is no regular file");
             var bytes = new byte[BytesMax];
             return Encoding.ASCII.GetString(bytes, 0, stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false));
         }

@@ -95,6 +95,7 @@ sealed class FeedImportRun(
     (string Host, string Engine, string Category, string Name) _lastCsaf = ("", "", "", NoSource);
     int _skipped;
     bool _isKnown;
+    int _unreadable;
     bool _isContinued;
 
     /// <summary>The operator's word for where documents come from.</summary>
@@ -189,15 +190,22 @@ sealed class FeedImportRun(
                     document.Name, document.Stream!, product, Import(document, $"updateinfo/{product}", FeedName.UpdateInfo), cancellationToken);
                 break;
             case FeedFormat.UpdateInfo:
-                Skip(document.Name, "an updateinfo.xml does not say which product it is for: import it with --product, as in --product AlmaLinux:9");
+                Name(document.Name, "an updateinfo.xml does not say which product it is for: import it with --product, as in --product AlmaLinux:9");
                 break;
             default:
-                Skip(document.Name, document.Kind.Detail);
+                Name(document.Name, document.Kind.Detail);
                 break;
         }
     }
 
     public void Skip(string document, string reason)
+    {
+        _unreadable++;
+        Name(document, reason);
+    }
+
+    /// <summary>Names a document that belongs to no source.</summary>
+    void Name(string document, string reason)
     {
         _skipped++;
         if (_skippedParts.Count < SkippedNamedMax) _skippedParts.Add(new SkippedPart(document, "", reason));
@@ -232,16 +240,30 @@ sealed class FeedImportRun(
 
     void Check(SourceImport import)
     {
+        var batch = options.Batch;
         var before = builder.Source(import.Name)?.Documents ?? 0;
+        if (batch is not null) before = batch.Begin(import.Name, import.Mode, before);
         // What the operator decided is theirs to take back.
-        var mayShrink = import.Mode is ImportMode.Add || import.Format is FeedName.Vex || options.AllowShrink;
+        var mayShrink = (batch?.ModeOf(import.Name) ?? import.Mode) is ImportMode.Add || import.Format is FeedName.Vex || options.AllowShrink;
         var documents = import.Count;
-        if (!mayShrink && before == 0 && documents == 0 && import.LeftOut.Count == 0)
+        FeedException? Refusal(int now) =>
+            now >= before ? null
+            : _unreadable + import.Skipped > 0 ? Unreadable(import, before, now)
+            : now <= before / 2.0 ? Shrinks(import, before, now)
+            : null;
+        if (import.Mode is ImportMode.Replace && !mayShrink && before == 0 && documents == 0 && import.LeftOut.Count == 0)
             throw new FeedException($"{Uri}: no document for {import.Name} in it{Skipped(import)}");
+        if (mayShrink) return;
         // The rest of it may be in another path of the same command.
-        if (options.Batch is { } batch) batch.Add(import.Name, import.Mode, before, mayShrink || before == 0 ? null : now => Shrinks(import, before, now));
-        else if (!mayShrink && before > 0 && documents <= before / 2.0) throw Shrinks(import, before, documents);
+        if (batch is not null) batch.Add(import.Name, Refusal);
+        else if (Refusal(documents) is { } refusal) throw refusal;
     }
+
+    /// <summary>What cannot be read may be what is missing: without it the machines that it is about would look well.</summary>
+    FeedException Unreadable(SourceImport import, int before, int documents) => new(
+        $"{Uri}: {import.Name} would have {documents} documents and has {before} now, and {_unreadable + import.Skipped} could not be read, "
+        + $"the first: {Words(import.SkippedParts.Concat(_skippedParts).First())}. What was imported before stays. Fetch the feed again, "
+        + "add what can be read with --add, or import it with --allow-shrink");
 
     FeedException Shrinks(SourceImport import, int before, int documents) => new(
             $"{Uri}: {import.Name} would have {documents} documents and has {before} now: "

@@ -84,13 +84,19 @@ static class MatchCommand
             }
 
             // A check that could not look at anything must not pass.
-            if (fail is not null && report.Summary.Matched == 0 && input.Inventory.Packages.Count > 0)
-                throw new CommandException("--fail-on: no package could be compared with any advisory, so nothing can be said: " + string.Join("; ", report.Hints));
             var problems = Problems(input);
+            if (problems == ExitCode.Done && fail is not null && report.Summary.Matched == 0)
+                throw new CommandException($"--fail-on: no package could be compared with any advisory, so nothing can be said: {WhyNothing(report)}");
             return Task.FromResult(problems != ExitCode.Done ? problems : report.FailOnMet > 0 ? ExitCode.Found : ExitCode.Done);
         });
         return command;
     }
+
+    static string WhyNothing(MatchReport report) => string.Join("; ",
+        report.Hints.Count > 0 ? report.Hints
+        : report.Input.Inventory.Packages.Count == 0 ? [$"{report.Input.Name} has no packages that are read"]
+        : MatchWords.Reasons.Where(reason => report.Summary.Count(reason) > 0)
+            .Select(reason => $"{Words.Count(report.Summary.Count(reason), "package")}, {MatchWords.Explain(reason)}"));
 
     static void Write(Action<Stream> write)
     {

@@ -15,6 +15,7 @@ static class MatchExplanation
     public static void Print(Matcher matcher, MatchInput input, string cve, string format, TextWriter output)
     {
         if (format is not ("table" or "json")) throw new UsageException($"--explain prints as table or json, not as {format}");
+        if (cve.StartsWith("CVE-", StringComparison.OrdinalIgnoreCase)) cve = cve.ToUpperInvariant();
         var explanations = matcher.Explain(input.Inventory.Os, input.Inventory.Packages, cve);
         // Of a package that was not compared at all nothing is known about this CVE in particular.
         var looked = explanations.Where(row => row.Decision != StatementDecision.NotMatched).ToList();

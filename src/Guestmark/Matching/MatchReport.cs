@@ -85,9 +85,18 @@ sealed class MatchReport
             Findings = sorted,
             Summary = match.Summary,
             FailOn = failOn,
-            Hints = [.. HintsOf(input, match.Summary, database, databaseFile)],
+            Hints = [.. HintsOf(input, match.Summary, database, databaseFile), .. HintsOf(failOn, sorted)],
             EndedByRestart = kernels.Count,
         };
+    }
+
+    static IEnumerable<string> HintsOf(FailOn? failOn, IEnumerable<MatchedFinding> findings)
+    {
+        if (findings.Count(row => failOn?.IsUndecidedBy(row) == true) is > 0 and var count)
+        {
+            var others = string.Join(',', new[] { "any", failOn!.Fixable ? "fixable" : "", failOn.Exploited ? "exploited" : "" }.Where(word => word.Length > 0));
+            yield return $"--fail-on {failOn.Text} leaves out {Words.Count(count, "finding")} of unknown severity: --fail-on {others} counts them too";
+        }
     }
 
     static IEnumerable<string> HintsOf(MatchInput input, MatchSummary summary, AdvisoryDatabase database, string databaseFile)
