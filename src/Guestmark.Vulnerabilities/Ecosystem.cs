@@ -80,6 +80,9 @@ public sealed class Ecosystem
         IsOsv = isOsv;
     }
 
+    /// <summary>All that are known.</summary>
+    public static IReadOnlyList<Ecosystem> Known => All;
+
     /// <summary>The part of the name before the first ':'.</summary>
     public string Family { get; }
 

@@ -20,18 +20,20 @@ static class FeedImport
         if (feeds.Length == 0) return AdvisoryFile.Open(file);
         await AdvisoryFile.ChangeAsync(file, async builder =>
         {
+            var batch = new FeedBatch(builder);
             foreach (var feed in feeds)
             {
                 await progress.RunAsync($"Importing {feed}", tell => Task.Run(
                     () =>
                     {
                         var result = Vulnerabilities.FeedImport.Run(
-                            new FeedImportOptions { Path = feed }, builder, TimeProvider.System, new FeedTeller(tell), cancellationToken);
+                            new FeedImportOptions { Path = feed, Batch = batch }, builder, TimeProvider.System, new FeedTeller(tell), cancellationToken);
                         return (0, Outcome(result));
                     },
                     cancellationToken));
             }
 
+            batch.Complete();
             return true;
         });
         return AdvisoryFile.Open(file);

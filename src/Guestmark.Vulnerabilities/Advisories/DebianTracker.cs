@@ -20,6 +20,7 @@ namespace Guestmark.Vulnerabilities;
 /// support, as the package then is.</item>
 /// <item>undetermined: under investigation.</item>
 /// </list>
+/// The urgency is a release's: where one has none, that of another says nothing about it, so that the document as a whole has no severity.
 /// </remarks>
 sealed class DebianTracker
 {
@@ -143,12 +144,6 @@ sealed class DebianTracker
             return;
         }
 
-        var severity = Severity.Unknown;
-        foreach (var statement in _statements)
-        {
-            if (statement.Severity > severity) severity = statement.Severity;
-        }
-
         _sink.Add(new Advisory
         {
             Feed = FeedName.DebianTracker,
@@ -156,7 +151,6 @@ sealed class DebianTracker
             Part = _package,
             Cves = _id.StartsWith("CVE-", StringComparison.Ordinal) ? [_id] : [],
             Summary = summary ?? "",
-            Severity = severity,
             Url = $"https://security-tracker.debian.org/tracker/{_id}",
             Statements = _statements.ToArray(),
         });

@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Globalization;
 using System.Text;
 
 namespace Guestmark.Vulnerabilities;
@@ -10,7 +11,7 @@ namespace Guestmark.Vulnerabilities;
 /// cve,epss,percentile
 /// CVE-1999-0005,0.91963,0.99030
 /// </code>
-/// Files of 2021 have no first line; one whose lines of text are all absent is read, too.
+/// The scores are of the day of <c>score_date</c>. Files of 2021 have no first line; one whose lines of text are all absent is read, too.
 /// </remarks>
 static class EpssScores
 {
@@ -45,6 +46,7 @@ static class EpssScores
                 {
                     line++;
                     if (text.Length > LineBytesMax) sink.Skip(document, $"line {line}", $"has more than {LineBytesMax} bytes");
+                    else if (line == 1 && Comment(text) is { } comment) Made(document, comment, sink);
                     else if (Row(text, line, out var prediction) is { } problem) sink.Skip(document, $"line {line}", problem);
                     else if (prediction.Cve is not null)
                     {
@@ -62,6 +64,30 @@ static class EpssScores
         }
 
         if (rows == 0) sink.Skip(document, "", "has no row of EPSS (cve,epss,percentile)");
+    }
+
+    // Of #model_version:v2023.03.01,score_date:2024-10-25T00:00:00+0000 what follows the #; null when it is another line.
+    static string? Comment(ReadOnlySpan<byte> line)
+    {
+        if (line.StartsWith("\uFEFF"u8)) line = line[3..];
+        return line.StartsWith("#"u8) ? Encoding.UTF8.GetString(line[1..]).TrimEnd('\r') : null;
+    }
+
+    static void Made(string document, string comment, IFeedSink sink)
+    {
+        const string name = "score_date:";
+        foreach (var part in comment.Split(','))
+        {
+            var field = part.AsSpan().Trim();
+            if (!field.StartsWith(name, StringComparison.Ordinal)) continue;
+            var text = field[name.Length..].Trim();
+            // A time without its day would be taken for one of today.
+            if (text is [_, _, _, _, '-', _, _, '-', _, _, ..] && DateTimeOffset.TryParse(
+                text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time))
+                sink.Made(time);
+            else sink.Skip(document, "line 1", $"score_date is '{Shown(Encoding.UTF8.GetBytes(text.ToString()))}', no time");
+            return;
+        }
     }
 
     // Null when it is a row, or none that should be.

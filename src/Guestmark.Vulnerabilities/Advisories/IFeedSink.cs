@@ -15,6 +15,11 @@ public interface IFeedSink
 
     void Add(VexDecision decision);
 
+    /// <summary>When the feed as a whole was made, as it says itself. For feeds whose documents have no times of their own.</summary>
+    void Made(DateTimeOffset time)
+    {
+    }
+
     /// <summary>Counts and names something that could not be read.</summary>
     /// <param name="document">File, archive member or URL.</param>
     /// <param name="path">Where in it, as JSON path or XPath (<c>$.vulnerabilities[0].product_status</c>); empty when the document as a whole is meant.</param>

@@ -49,6 +49,14 @@ static class KevCatalog
                 if (json.Json.TokenType == JsonTokenType.Number && json.Json.TryGetInt64(out var count)) promised = count;
                 else Skip(document, ref json, sink, "$.count", JsonText.Instead(ref json.Json, "a whole number"));
             }
+            else if (json.Is("dateReleased"u8))
+            {
+                json.Read();
+                if (json.Json.TokenType == JsonTokenType.String && !json.IsCut && JsonText.TryTime(ref json.Json, out var released)) sink.Made(released);
+                else if (json.Json.TokenType == JsonTokenType.String && !json.IsCut)
+                    sink.Skip(document, "$.dateReleased", $"is '{Shown(ref json, text)}', no time");
+                else Skip(document, ref json, sink, "$.dateReleased", JsonText.Instead(ref json.Json, "a time"));
+            }
             else if (json.Is("vulnerabilities"u8))
             {
                 json.Read();

@@ -131,21 +131,28 @@ static class OpenVexDocument
     /// <summary>The notes without the lines that are for us.</summary>
     static string? Notes(string? notes, VexStatement statement)
     {
-        if (notes is null || !notes.Contains("guestmark:", StringComparison.Ordinal)) return notes;
+        if (notes is null || !notes.Contains(VexDocument.WordPrefix, StringComparison.OrdinalIgnoreCase)) return notes;
         var rest = new List<string>();
         foreach (var line in notes.Split('\n'))
         {
             var text = line.AsSpan().Trim();
-            if (!text.StartsWith("guestmark:", StringComparison.Ordinal))
+            if (!text.StartsWith(VexDocument.WordPrefix, StringComparison.OrdinalIgnoreCase))
             {
                 rest.Add(line);
                 continue;
             }
 
-            var space = text.IndexOf(' ');
+            // "guestmark:scope prod/*", and what many write instead, "guestmark:scope: prod/*".
+            var end = text[VexDocument.WordPrefix.Length..].IndexOfAny(' ', '\t', ':');
+            var word = end < 0 ? text : text[..(VexDocument.WordPrefix.Length + end)];
+            var value = text[word.Length..].Trim();
+            if (value.StartsWith(':')) value = value[1..].Trim();
             // A misspelt word would leave out what it restricts.
-            if (space < 0 || !VexDocument.TryExtend(statement, text[..space], text[space..]))
-                statement.Problem = $"unknown line in status_notes: '{text}'";
+            if (value.IsEmpty || !VexDocument.TryExtend(statement, word, value))
+            {
+                statement.Problem = $"unknown line in status_notes: '{(text.Length > 200 ? text[..200] : text)}': "
+                    + $"write '{VexDocument.ScopeWord} PATTERN', as in '{VexDocument.ScopeWord} prod/web-*', or '{VexDocument.ExpiresWord} 2027-01-31'";
+            }
         }
 
         return string.Join('\n', rest);

@@ -64,6 +64,9 @@ public sealed class AdvisoryDatabaseBuilder : IDisposable
         return new SourceImport(this, _storing, name, format, uri, mode, content);
     }
 
+    /// <summary>The sources as they stand.</summary>
+    public IEnumerable<AdvisorySource> Sources => _sources.Values.Select(known => known.Source);
+
     /// <summary>The source as it stands. Null when there is none of the name.</summary>
     public AdvisorySource? Source(string name) => _sources.TryGetValue(name, out var known) ? known.Source : null;
 

@@ -8,6 +8,9 @@ namespace Guestmark.Vulnerabilities;
 /// <param name="Documents">How many documents of it are in the database, those included that another source has in a newer version.</param>
 /// <param name="Skipped">How many documents or parts of them the last import left out because they could not be read.</param>
 /// <param name="Imported">When it was imported last.</param>
-/// <param name="Newest">The newest modification time of its documents: how old the feed is. Null when there is none.</param>
+/// <param name="Newest">
+/// How old the feed is: the newest modification time of its documents; when they have none, when the feed was made as it says itself (EPSS, KEV),
+/// or last changed as its server says. Null when nothing says it.
+/// </param>
 public sealed record AdvisorySource(
     string Name, string Format, string Uri, string Version, int Documents, int Skipped, DateTimeOffset Imported, DateTimeOffset? Newest);

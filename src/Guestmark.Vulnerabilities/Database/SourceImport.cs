@@ -11,6 +11,7 @@ public sealed class SourceImport : IFeedSink
     readonly SourceContent _content;
     readonly List<SkippedPart> _skippedParts = [];
     readonly SortedDictionary<string, int> _leftOut = new(StringComparer.Ordinal);
+    DateTimeOffset? _made;
 
     // Of the thread that stores, until it is drained.
     readonly List<SkippedPart> _refused = [];
@@ -112,6 +113,11 @@ public sealed class SourceImport : IFeedSink
         Take(decision.Id, _content.Add(decision));
     }
 
+    public void Made(DateTimeOffset time)
+    {
+        if (_made is null || time > _made) _made = time;
+    }
+
     public void Skip(string document, string path, string reason)
     {
         _skipped++;
@@ -127,10 +133,16 @@ public sealed class SourceImport : IFeedSink
     /// <summary>Makes what was imported the content of the source.</summary>
     /// <param name="version">See <see cref="AdvisorySource.Version"/>.</param>
     /// <param name="imported">When.</param>
-    public AdvisorySource Complete(string version, DateTimeOffset imported)
+    /// <param name="served">When its server says that it last changed, which counts when nothing in it has a time.</param>
+    public AdvisorySource Complete(string version, DateTimeOffset imported, DateTimeOffset? served = null)
     {
         Drain();
-        var source = new AdvisorySource(Name, Format, Uri, version, _content.Count, _skipped, imported, AdvisoryDatabase.Time(_content.Newest));
+        var newest = AdvisoryDatabase.Time(_content.Newest);
+        if (newest is null || _made > newest) newest = _made ?? newest ?? served;
+        // What is added to is as new as it was.
+        if (Mode is ImportMode.Add && _builder.Source(Name)?.Newest is { } before && _content.Newest == 0 && (newest is null || before > newest))
+            newest = before;
+        var source = new AdvisorySource(Name, Format, Uri, version, _content.Count, _skipped, imported, newest);
         _builder.Complete(source, _content);
         return source;
     }

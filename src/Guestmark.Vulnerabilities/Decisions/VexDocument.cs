@@ -13,6 +13,7 @@ namespace Guestmark.Vulnerabilities;
 /// </remarks>
 sealed class VexDocument
 {
+    public const string WordPrefix = "guestmark:";
     public const string ScopeWord = "guestmark:scope";
     public const string ExpiresWord = "guestmark:expires";
 
@@ -154,7 +155,8 @@ sealed class VexDocument
     public static bool TryExtend(VexStatement statement, ReadOnlySpan<char> name, ReadOnlySpan<char> value)
     {
         value = value.Trim();
-        if (name.SequenceEqual(ScopeWord))
+        name = name.TrimEnd(": ");
+        if (name.Equals(ScopeWord, StringComparison.OrdinalIgnoreCase))
         {
             if (value.Length is 0 or > NameLengthMax || statement.Scope.Count >= ScopesMax)
                 statement.Problem = $"a {ScopeWord} has {value.Length} characters, not 1 to {NameLengthMax}, or there are more than {ScopesMax}";
@@ -162,10 +164,10 @@ sealed class VexDocument
             return true;
         }
 
-        if (!name.SequenceEqual(ExpiresWord)) return false;
+        if (!name.Equals(ExpiresWord, StringComparison.OrdinalIgnoreCase)) return false;
         if (TimeOf(value) is { } time) statement.Expires = time;
         // Without it the statement would hold for ever.
-        else statement.Problem = $"{ExpiresWord} is no time: '{Cut(value.ToString(), 64)}'";
+        else statement.Problem = $"{ExpiresWord} is no time: '{Cut(value.ToString(), 64)}': write {ExpiresWord} 2027-01-31";
         return true;
     }
 

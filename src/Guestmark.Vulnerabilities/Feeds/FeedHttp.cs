@@ -9,7 +9,8 @@ namespace Guestmark.Vulnerabilities;
 /// <param name="Changed">False when the server says that it still has what the validator stands for.</param>
 /// <param name="Validator">To ask later whether there is something newer: an ETag after <c>E</c>, or a Last-Modified after <c>M</c>.</param>
 /// <param name="Sha256">Of the bytes, hexadecimal in lower case.</param>
-sealed record FeedResponse(bool Found, bool Changed, string Validator, string Sha256);
+/// <param name="LastModified">When the server says that it last changed.</param>
+sealed record FeedResponse(bool Found, bool Changed, string Validator, string Sha256, DateTimeOffset? LastModified = null);
 
 /// <summary>Fetches feeds over HTTP: what failed for a reason that passes is tried again, and nothing is larger or slower than allowed.</summary>
 sealed class FeedHttp : IDisposable
@@ -143,7 +144,8 @@ sealed class FeedHttp : IDisposable
             }
         }
 
-        return new FeedResponse(Found: true, Changed: true, ValidatorOf(response), Convert.ToHexStringLower(hash.GetHashAndReset()));
+        return new FeedResponse(
+            Found: true, Changed: true, ValidatorOf(response), Convert.ToHexStringLower(hash.GetHashAndReset()), response.Content.Headers.LastModified);
 
         FeedException TooLong(long bytes) => new($"{uri}: {bytes} bytes or more, limit {bytesMax}");
     }

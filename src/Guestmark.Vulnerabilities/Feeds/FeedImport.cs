@@ -12,6 +12,12 @@ public sealed record FeedImportOptions
     /// <summary>What tells whether there is something newer, as the server said it. See <see cref="AdvisorySource.Version"/>.</summary>
     public string Version { get; init; } = "";
 
+    /// <summary>When the server says that it last changed: the age of a feed that does not tell it itself.</summary>
+    public DateTimeOffset? Served { get; init; }
+
+    /// <summary>The other imports of the same command. Null: it is one by itself.</summary>
+    public FeedBatch? Batch { get; init; }
+
     /// <summary>The source that everything belongs to. Null: each document's own (see docs/operating/vulnerability-data.md).</summary>
     public string? Source { get; init; }
 
@@ -80,6 +86,7 @@ sealed class FeedImportRun(
 
     readonly Dictionary<string, SourceImport> _imports = new(StringComparer.Ordinal);
     readonly List<SourceImport> _order = [];
+    readonly HashSet<string> _joined = new(StringComparer.Ordinal);
     readonly List<SkippedPart> _skippedParts = [];
     readonly SortedDictionary<string, int> _leftOut = new(StringComparer.Ordinal);
     readonly CsafOrigin _csaf = new();
@@ -87,6 +94,7 @@ sealed class FeedImportRun(
     IReadOnlyDictionary<string, DateTimeOffset>? _deleted;
     (string Host, string Engine, string Category, string Name) _lastCsaf = ("", "", "", NoSource);
     int _skipped;
+    bool _isKnown;
     int _unreadable;
     bool _isContinued;
 
@@ -133,6 +141,7 @@ sealed class FeedImportRun(
     public void Read(FeedDocument document)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        _isKnown |= document.Kind.Format is not FeedFormat.Unknown;
         switch (document.Kind.Format)
         {
             case FeedFormat.Csaf:
@@ -181,6 +190,7 @@ sealed class FeedImportRun(
                     document.Name, document.Stream!, Import(document, Named("oval", document.Name), FeedName.Oval), cancellationToken);
                 break;
             case FeedFormat.UpdateInfo when options.Product is { } product:
+                if (WrongProduct(product) is { } wrong) throw new FeedException($"{document.Name}: {wrong}");
                 UpdateInfo.Read(
                     document.Name, document.Stream!, product, Import(document, $"updateinfo/{product}", FeedName.UpdateInfo), cancellationToken);
                 break;
@@ -224,7 +234,9 @@ sealed class FeedImportRun(
         foreach (var import in _order)
         {
             var before = builder.Source(import.Name)?.Documents ?? 0;
-            var source = import.Complete(version, time.GetUtcNow());
+            // A source that another path adds to is not what the server has any more: what is newer is not known by its word.
+            var isPart = options.Batch is not null && _joined.Contains(import.Name);
+            var source = import.Complete(isPart ? "" : version, time.GetUtcNow(), options.Served);
             results.Add(new FeedSourceResult(source, import.Mode, before, import.Added, import.Withdrawn, import.SkippedParts, import.LeftOut));
         }
 
@@ -233,33 +245,54 @@ sealed class FeedImportRun(
 
     void Check(SourceImport import)
     {
-        // What the operator decided is theirs to take back.
-        if (import.Mode is ImportMode.Add || import.Format is FeedName.Vex || options.AllowShrink) return;
+        var batch = options.Batch;
         var before = builder.Source(import.Name)?.Documents ?? 0;
+        if (batch is not null) before = batch.Begin(import.Name, import.Mode, before);
+        // What the operator decided is theirs to take back.
+        var mayShrink = (batch?.ModeOf(import.Name) ?? import.Mode) is ImportMode.Add || import.Format is FeedName.Vex || options.AllowShrink;
         var documents = import.Count;
-        if (documents < before && _unreadable + import.Skipped > 0)
-        {
-            // What cannot be read may be what is missing: without it the machines that it is about would look well.
-            var first = import.SkippedParts.Concat(_skippedParts).First();
-            throw new FeedException(
-                $"{Uri}: {import.Name} would have {documents} documents and has {before} now, and {_unreadable + import.Skipped} could not be read, "
-                + $"the first: {Words(first)}. What was imported before stays. Fetch the feed again, add what can be read with --add, or import it with --allow-shrink");
-        }
+        FeedException? Refusal(int now) =>
+            now >= before ? null
+            : _unreadable + import.Skipped > 0 ? Unreadable(import, before, now)
+            : now <= before / 2.0 ? Shrinks(import, before, now)
+            : null;
+        if (import.Mode is ImportMode.Replace && !mayShrink && before == 0 && documents == 0 && import.LeftOut.Count == 0)
+            throw new FeedException($"{Uri}: no document for {import.Name} in it{Skipped(import)}");
+        if (mayShrink) return;
+        // The rest of it may be in another path of the same command.
+        if (batch is not null) batch.Add(import.Name, Refusal);
+        else if (Refusal(documents) is { } refusal) throw refusal;
+    }
 
-        if (documents > 0 && documents > before / 2.0) return;
-        if (before == 0 && import.LeftOut.Count > 0) return;
-        if (before == 0) throw new FeedException($"{Uri}: no document for {import.Name} in it{Skipped(import)}");
-        throw new FeedException(
+    /// <summary>What cannot be read may be what is missing: without it the machines that it is about would look well.</summary>
+    FeedException Unreadable(SourceImport import, int before, int documents) => new(
+        $"{Uri}: {import.Name} would have {documents} documents and has {before} now, and {_unreadable + import.Skipped} could not be read, "
+        + $"the first: {Words(import.SkippedParts.Concat(_skippedParts).First())}. What was imported before stays. Fetch the feed again, "
+        + "add what can be read with --add, or import it with --allow-shrink");
+
+    FeedException Shrinks(SourceImport import, int before, int documents) => new(
             $"{Uri}: {import.Name} would have {documents} documents and has {before} now: "
             + "a feed that loses half or more of them is likely cut or damaged. "
             + $"What was imported before stays. If the feed is right, import it with --allow-shrink{Skipped(import)}");
+
+    /// <summary>Why nothing on a machine would ever be in a product. Null: it is one.</summary>
+    static string? WrongProduct(string product)
+    {
+        var ecosystem = Ecosystem.Find(product);
+        var isRpm = ecosystem?.Scheme == VersionScheme.Rpm;
+        var colon = product.IndexOf(':');
+        if (isRpm && colon > 0 && !string.IsNullOrWhiteSpace(product[(colon + 1)..]) && product.Length <= Ecosystem.NameMax) return null;
+        var shown = product.Length > Ecosystem.NameMax ? $"{product[..Ecosystem.NameMax]}…" : product;
+        if (isRpm) return $"--product {shown} has no release: write --product {ecosystem!.Family}:RELEASE, as in AlmaLinux:9";
+        var known = Ecosystem.Known.Where(other => other.Scheme == VersionScheme.Rpm).Select(other => other.Family);
+        return $"--product {shown} is no known product of rpm packages: write a name and a release, as in AlmaLinux:9. Names are {string.Join(", ", known)}";
     }
 
     string WhyNothing()
     {
         var parts = _order.SelectMany(import => import.SkippedParts).Concat(_skippedParts).ToList();
         var why = parts.Count == 0 ? "" : $" (skipped {_skipped + _order.Sum(import => import.Skipped)}, the first: {Words(parts[0])})";
-        return $"{Uri}: no document of a known format in it{why}";
+        return _isKnown ? $"{Uri}: nothing that could be taken in it{why}" : $"{Uri}: no document of a known format in it{why}";
     }
 
     static string Skipped(SourceImport import) =>
@@ -281,7 +314,20 @@ sealed class FeedImportRun(
             throw new FeedException($"{Uri}: {document.Name} is {format}, the source {name} holds {known.Format}: choose another name with --source");
         // A document that is a whole feed, or everything that a file of the operator's decides, replaces what it was before.
         var isWhole = !document.IsSingle || document.Stream is not null || (format is FeedName.Vex && options.Source is null);
-        import = builder.Import(name, format, Uri, isWhole && !options.Add ? ImportMode.Replace : ImportMode.Add);
+        var mode = isWhole && !options.Add ? ImportMode.Replace : ImportMode.Add;
+        if (options.Batch?.ModeOf(name) is { } first)
+        {
+            if (mode is ImportMode.Replace && first is ImportMode.Add)
+            {
+                throw new FeedException(
+                    $"{Uri}: it replaces the source {name}, with what was added to that just now: name it before the others, or use --add");
+            }
+
+            mode = ImportMode.Add;
+            _joined.Add(name);
+        }
+
+        import = builder.Import(name, format, Uri, mode);
         _imports.Add(name, import);
         _order.Add(import);
         return import;

@@ -140,10 +140,18 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
                 return;
             }
 
-            Span<byte> start = stackalloc byte[4];
-            var length = file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false);
+            var head = new byte[TarArchive.BlockBytes];
+            var length = file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
             file.Position = 0;
-            if (length == 4 && (start.SequenceEqual("PK\x03\x04"u8) || start.SequenceEqual("PK\x05\x06"u8)))
+            var start = head.AsSpan(0, Math.Min(length, 4));
+            // Documents in a folder have checksums too, by the hundred thousand; they cannot be cut without being seen.
+            if (isSingle || Compression.Of(head.AsSpan(0, length)) is not CompressionFormat.None || TarArchive.IsHeader(head.AsSpan(0, length))
+                || start.StartsWith("PK"u8))
+            {
+                FeedChecksum.Verify(path, file, cancellationToken);
+            }
+
+            if (length >= 4 && (start.SequenceEqual("PK\x03\x04"u8) || start.SequenceEqual("PK\x05\x06"u8)))
             {
                 isArchive = true;
                 Zip(path, file);

@@ -87,15 +87,27 @@ public sealed class FeedUpdate : IDisposable
         FeedSource source, AdvisoryDatabaseBuilder builder, IProgress<FeedProgress>? progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(builder);
+        // A URL without a name goes on with the source that was fetched from there before; where there are several, each document tells its own.
+        var known = source.Name is null ? builder.Sources.Where(other => other.Uri == source.Url.ToString()).Take(2).ToList() : [];
         var import = new FeedImportOptions
         {
             Path = source.Url.ToString(),
-            Source = source.Name,
-            Product = source.Product,
+            Source = known.Count == 1 ? known[0].Name : source.Name,
+            Product = source.Product ?? ProductOf(known),
             AllowShrink = _options.AllowShrink,
             Limits = _options.Limits,
         };
         return RunAsync(source, import, _options.Full, builder, progress, cancellationToken);
+    }
+
+    /// <summary>What an updateinfo.xml that was fetched before is for.</summary>
+    static string? ProductOf(List<AdvisorySource> known)
+    {
+        const string prefix = "updateinfo/";
+        return known is [{ Format: FeedName.UpdateInfo } source] && source.Name.StartsWith(prefix, StringComparison.Ordinal)
+            ? source.Name[prefix.Length..]
+            : null;
     }
 
     /// <summary>Fetches and imports what is at a URL that the operator names, whatever was fetched before.</summary>
@@ -148,7 +160,7 @@ public sealed class FeedUpdate : IDisposable
         public IReadOnlyList<string> Remarks => _remarks;
 
         /// <summary>What was fetched of the source before, from the same place. Empty: everything is to be fetched.</summary>
-        string Version => !isFull && source.Name is { } name && builder.Source(name) is { } known && known.Uri == source.Url.ToString()
+        string Version => !isFull && import.Source is { } name && builder.Source(name) is { } known && known.Uri == source.Url.ToString()
             ? known.Version
             : "";
 
@@ -158,7 +170,9 @@ public sealed class FeedUpdate : IDisposable
             var response = await FetchAsync(source.Url, Version, file);
             if (!response.Changed) return null;
             if (!response.Found) throw new FeedException($"{source.Url}: not found");
-            return FeedImport.Run(import with { Path = file.Path, Version = response.Validator }, builder, owner._time, progress, cancellationToken);
+            return FeedImport.Run(
+                import with { Path = file.Path, Version = response.Validator, Served = response.LastModified },
+                builder, owner._time, progress, cancellationToken);
         }
 
         /// <summary>A folder with changes.csv; Red Hat's also have an archive of everything and deletions.csv.</summary>
@@ -283,7 +297,7 @@ public sealed class FeedUpdate : IDisposable
             var url = new Uri(folder, name);
             var (sumResponse, sum) = await _http.GetBytesAsync(new Uri(folder, $"{name}.sha256"), "", nameBytesMax, cancellationToken);
             if (!sumResponse.Found) throw new FeedException($"{url}: no {name}.sha256 beside it, without which it cannot be verified");
-            var expected = Encoding.ASCII.GetString(sum).Trim().Split([' ', '\t', '\n'], 2)[0].ToLowerInvariant();
+            var expected = FeedChecksum.Parse(Encoding.ASCII.GetString(sum), name, FeedChecksum.Sha256Digits);
             var file = new Download(_options.WorkFolder);
             try
             {
@@ -292,7 +306,7 @@ public sealed class FeedUpdate : IDisposable
                 if (archive.Sha256 != expected)
                 {
                     throw new FeedException(
-                        $"{url}: its SHA-256 is {archive.Sha256}, {name}.sha256 says {(expected.Length == 64 ? expected : "something else")}: "
+                        $"{url}: its SHA-256 is {archive.Sha256}, {name}.sha256 says {expected ?? "something else"}: "
                         + "it is damaged or was replaced meanwhile; update again later");
                 }
 

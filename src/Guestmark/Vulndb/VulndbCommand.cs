@@ -62,11 +62,13 @@ static class VulndbCommand
             var results = new List<FeedImportResult>();
             await AdvisoryFile.ChangeAsync(file, async builder =>
             {
+                var batch = new FeedBatch(builder);
                 foreach (var path in parsed.GetRequiredValue(paths))
                 {
                     var options = new FeedImportOptions
                     {
                         Path = path,
+                        Batch = batch,
                         Source = parsed.GetValue(source),
                         Add = parsed.GetValue(add),
                         AllowShrink = parsed.GetValue(shrink),
@@ -77,6 +79,7 @@ static class VulndbCommand
                     results.Add(await ImportAsync(options, file, parsed.GetValue(http), builder, cancellationToken));
                 }
 
+                batch.Complete();
                 return true;
             });
 
@@ -127,7 +130,7 @@ static class VulndbCommand
         using var update = new FeedUpdate(UpdateOptions(databaseFile, insecureHttp, options.AllowShrink) with { Full = true }, TimeProvider.System);
         return await progress.RunAsync($"Importing {options.Path}", async tell =>
         {
-            var result = await update.RunAsync(FeedSource.OfUrl(url, options.Source, options.Product), builder, new FeedTeller(tell), cancellationToken);
+            var result = await update.ImportAsync(url, options, builder, new FeedTeller(tell), cancellationToken);
             if (result.Error is { } error) throw new CommandException(error);
             var import = result.Import ?? new FeedImportResult([], 0, [], new Dictionary<string, int>());
             return (import, Outcome(import));

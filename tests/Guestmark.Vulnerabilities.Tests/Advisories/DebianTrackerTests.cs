@@ -45,7 +45,7 @@ public sealed class DebianTrackerTests
             record.Advisories.Select(advisory => $"{advisory.Id} {advisory.Part}"));
         var first = record.Advisories[0];
         Assert.Equal(
-            ("debian-tracker", "This flaw makes curl overflow a heap based buffer.", Severity.Moderate, "https://security-tracker.debian.org/tracker/CVE-2023-38545"),
+            ("debian-tracker", "This flaw makes curl overflow a heap based buffer.", Severity.Unknown, "https://security-tracker.debian.org/tracker/CVE-2023-38545"),
             (first.Feed, first.Summary, first.Severity, first.Url));
         Assert.Equal(["CVE-2023-38545"], first.Cves);
         Assert.Empty(record.Advisories[2].Cves);
@@ -72,6 +72,24 @@ public sealed class DebianTrackerTests
             ],
             record.Advisories.SelectMany(advisory => advisory.Statements).Select(statement =>
                 $"{statement.Product} {statement.Name} {statement.Status} {string.Join(' ', statement.Intervals.Select(interval => interval.End))} {statement.Severity} {statement.Remark}"));
+    }
+
+    [Fact]
+    public void The_urgency_of_a_release_is_not_that_of_another()
+    {
+        var record = Read(
+            """
+            {"curl": {"CVE-2024-0001": {"releases": {
+              "bullseye": {"status": "open", "urgency": "high"},
+              "bookworm": {"status": "resolved", "fixed_version": "1-1", "urgency": "not yet assigned"},
+              "trixie": {"status": "open", "urgency": "low"}}}}}
+            """);
+        var advisory = Assert.Single(record.Advisories);
+        Assert.Equal(
+            [("Debian:11", Severity.Important), ("Debian:12", Severity.Unknown), ("Debian:13", Severity.Low)],
+            advisory.Statements.Select(statement => (statement.Product, statement.Severity)));
+        // A statement without one would take the document's.
+        Assert.Equal(Severity.Unknown, advisory.Severity);
     }
 
     [Theory]

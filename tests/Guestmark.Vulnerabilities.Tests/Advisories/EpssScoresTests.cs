@@ -42,6 +42,32 @@ public sealed class EpssScoresTests
     }
 
     [Theory]
+    [InlineData("2024-10-25T00:00:00+0000", "2024-10-25T00:00:00Z")]
+    [InlineData("2025-11-20T12:55:00Z", "2025-11-20T12:55:00Z")]
+    [InlineData("2025-11-20T01:30:00+0200", "2025-11-19T23:30:00Z")]
+    public void The_scores_are_as_old_as_their_first_line_says(string written, string expected)
+    {
+        foreach (var mark in (string[])["", "\uFEFF"])
+        {
+            var record = Read($"{mark}#model_version:v2025.03.14,score_date:{written}\r\ncve,epss,percentile\r\nCVE-1999-0005,0.5,0.6\r\n");
+            Assert.Equal([DateTimeOffset.Parse(expected, CultureInfo.InvariantCulture)], record.Made);
+            Assert.Empty(record.Skipped);
+        }
+    }
+
+    [Theory]
+    [InlineData("yesterday", "yesterday")]
+    [InlineData("12:00", "12:00")]
+    [InlineData("", "")]
+    public void A_score_date_that_is_none_is_named_and_the_scores_count(string written, string shown)
+    {
+        var record = Read($"#model_version:v1,score_date:{written}\ncve,epss,percentile\nCVE-1999-0005,0.5,0.6\n");
+        Assert.Empty(record.Made);
+        Assert.Equal([$"line 1 score_date is '{shown}', no time"], record.Skipped);
+        Assert.Single(record.Predictions);
+    }
+
+    [Theory]
     [InlineData("CVE-2024-1,0.5,0.5", "'CVE-2024-1' is no CVE id")]
     [InlineData("CVE-2024-0001,0.5", "'CVE-2024-0001,0.5' has fewer than three columns")]
     [InlineData("CVE-2024-0001,1.5,0.5", "epss is '1.5', not a number from 0 to 1")]

@@ -11,6 +11,8 @@ sealed class FeedRecord : IFeedSink
 
     public List<KnownExploited> KnownExploited { get; } = [];
 
+    public List<DateTimeOffset> Made { get; } = [];
+
     /// <summary>Path and reason.</summary>
     public List<string> Skipped { get; } = [];
 
@@ -25,6 +27,8 @@ sealed class FeedRecord : IFeedSink
     public void Add(KnownExploited entry) => KnownExploited.Add(entry);
 
     public void Add(VexDecision decision) => throw new NotSupportedException("no feed has decisions");
+
+    void IFeedSink.Made(DateTimeOffset time) => Made.Add(time);
 
     public void Skip(string document, string path, string reason) => Skipped.Add($"{path} {reason}");
 

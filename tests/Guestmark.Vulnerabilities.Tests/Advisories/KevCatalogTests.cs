@@ -42,6 +42,19 @@ public sealed class KevCatalogTests
 
     const int RansomwareEntries = 293;
 
+    [Theory]
+    [InlineData("\"2025-08-25T16:00:08.2033Z\"", true, null)]
+    [InlineData("\"soon\"", false, "$.dateReleased is 'soon', no time")]
+    [InlineData("17", false, "$.dateReleased is a number (17), not a time")]
+    public void The_catalogue_is_as_old_as_it_says(string released, bool isTime, string? skipped)
+    {
+        var record = Read(Catalog.Replace("\"count\"", $"\"dateReleased\": {released}, \"count\"", StringComparison.Ordinal));
+        DateTimeOffset[] expected = isTime ? [new DateTimeOffset(2025, 8, 25, 16, 0, 8, TimeSpan.Zero).AddTicks(2_033_000)] : [];
+        Assert.Equal(expected, record.Made);
+        Assert.Equal(skipped is null ? [] : [skipped], record.Skipped);
+        Assert.Equal(2, record.KnownExploited.Count);
+    }
+
     [Fact]
     public void An_entry_needs_no_more_than_id_and_date()
     {

@@ -64,6 +64,9 @@ public sealed class OpenVexDocumentTests
     [InlineData("""  "justification": "component_not_present", "status_notes": "guestmark:expire 2027-01-01" """, "unknown line in status_notes: 'guestmark:expire 2027-01-01'")]
     [InlineData("""  "justification": "component_not_present", "status_notes": "guestmark:expires soon" """, "guestmark:expires is no time: 'soon'")]
     [InlineData("""  "justification": "component_not_present", "status_notes": "guestmark:scope " """, "unknown line")]
+    [InlineData("""  "justification": "component_not_present", "status_notes": "guestmark:scope:" """, "write 'guestmark:scope PATTERN', as in 'guestmark:scope prod/web-*', or 'guestmark:expires 2027-01-31'")]
+    [InlineData("""  "justification": "component_not_present", "status_notes": "guestmark:scopes: prod/*" """, "unknown line in status_notes: 'guestmark:scopes: prod/*': write 'guestmark:scope PATTERN'")]
+    [InlineData("""  "justification": "component_not_present", "status_notes": "guestmark:expires: soon" """, "guestmark:expires is no time: 'soon': write guestmark:expires 2027-01-31")]
     public void A_statement_that_would_hide_more_than_it_says_is_refused(string members, string reason)
     {
         var feed = Read(Document(NotAffected(members)));
@@ -71,6 +74,22 @@ public sealed class OpenVexDocumentTests
         var (path, why) = Assert.Single(feed.Skipped);
         Assert.Equal("$.statements[0]", path);
         Assert.Contains(reason, why, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("guestmark:scope: prod/web-*", "guestmark:expires: 2027-05-01T12:00:00Z")]
+    [InlineData("guestmark:scope : prod/web-*", "guestmark:expires : 2027-05-01T12:00:00Z")]
+    [InlineData("guestmark:scope:prod/web-*", "guestmark:expires:2027-05-01T12:00:00Z")]
+    [InlineData("Guestmark:Scope\tprod/web-*", "GUESTMARK:EXPIRES 2027-05-01T12:00:00Z")]
+    public void The_words_of_status_notes_may_have_a_colon_and_any_case(string scope, string expires)
+    {
+        var notes = $"{scope}\nSeen by ops.\n{expires}".Replace("\n", "\\n", StringComparison.Ordinal).Replace("\t", "\\t", StringComparison.Ordinal);
+        var feed = Read(Document(NotAffected($""" "justification": "component_not_present", "status_notes": "{notes}" """)));
+        feed.AssertNothingSkipped();
+        var decision = Assert.Single(feed.Decisions);
+        Assert.Equal(["prod/web-*"], decision.Scope);
+        Assert.Equal(new DateTimeOffset(2027, 5, 1, 12, 0, 0, TimeSpan.Zero), decision.Expires);
+        Assert.Equal("Seen by ops.", decision.Reason);
     }
 
     [Fact]

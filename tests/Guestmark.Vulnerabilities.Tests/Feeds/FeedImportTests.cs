@@ -1,5 +1,6 @@
 using System.Formats.Tar;
 using System.IO.Compression;
+using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Guestmark.TestKit;
 
@@ -267,6 +268,144 @@ public sealed class FeedImportTests : IDisposable
     }
 
     [Fact]
+    public void EPSS_and_KEV_are_as_old_as_they_say_and_not_younger_for_what_is_added()
+    {
+        Write("kev.json", Kev("CVE-2024-0001"));
+        Write("e.csv", "#model_version:v1,score_date:2024-10-25T00:00:00+0000\ncve,epss,percentile\nCVE-2024-0001,0.5,0.6\n");
+        var served = new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+        Import(_folder.Path, options => options with { Served = served });
+        Assert.Equal(new DateTimeOffset(2024, 1, 1, 0, 0, 0, TimeSpan.Zero), _builder.Source("kev")!.Newest);
+        var scored = new DateTimeOffset(2024, 10, 25, 0, 0, 0, TimeSpan.Zero);
+        Assert.Equal(scored, _builder.Source("epss")!.Newest);
+        Assert.Equal(scored, _builder.Build().Sources.Single(source => source.Name == "epss").Newest);
+        Write("e.csv", "#model_version:v1,score_date:2024-10-20T00:00:00+0000\ncve,epss,percentile\nCVE-2024-0002,0.5,0.6\n");
+        Import(_folder.File("e.csv"), options => options with { Add = true });
+        Assert.Equal((2, scored), (_builder.Source("epss")!.Documents, _builder.Source("epss")!.Newest));
+        // A file without the line does not say it.
+        Write("e.csv", "cve,epss,percentile\nCVE-2024-0002,0.5,0.6\n");
+        Import(_folder.File("e.csv"), options => options with { AllowShrink = true });
+        Assert.Null(_builder.Source("epss")!.Newest);
+    }
+
+    [Fact]
+    public void Paths_of_one_command_that_give_the_same_source_are_put_together()
+    {
+        WriteZip("alma.zip", 1, 2, 3, 4, 5, 6);
+        Import(_folder.File("alma.zip"));
+        WriteZip("a/alma.zip", 1, 2);
+        WriteZip("b/alma.zip", 3, 7);
+        var batch = new FeedBatch(_builder);
+        FeedImportResult[] results = [.. ((string[])["a", "b"]).Select(folder =>
+            Import(_folder.File($"{folder}/alma.zip"), options => options with { Batch = batch, Version = "Etag" }))];
+        batch.Complete();
+        Assert.Equal([ImportMode.Replace, ImportMode.Add], results.Select(result => result.Sources[0].Mode));
+        // As one archive of all four would give it.
+        Assert.Equal(4, _builder.Source("osv/alma")!.Documents);
+        WriteZip("alma.zip", 1, 2, 3, 7);
+        var whole = new AdvisoryDatabaseBuilder();
+        Run(whole, new FeedImportOptions { Path = _folder.File("alma.zip") });
+        Assert.Equal(whole.Build().Revision, _builder.Build().Revision);
+        // No server has the two of them.
+        Assert.Equal("", _builder.Source("osv/alma")!.Version);
+    }
+
+    [Fact]
+    public void Whether_a_source_shrinks_is_judged_by_the_sum_of_what_one_command_imports()
+    {
+        WriteZip("alma.zip", 1, 2, 3, 4, 5, 6, 7, 8);
+        Import(_folder.File("alma.zip"));
+        WriteZip("a/alma.zip", 1, 2);
+        WriteZip("b/alma.zip", 3, 4);
+        var batch = new FeedBatch(_builder);
+        foreach (var folder in (string[])["a", "b"]) Import(_folder.File($"{folder}/alma.zip"), options => options with { Batch = batch });
+        Assert.Contains("osv/alma would have 4 documents and has 8 now", Assert.Throws<FeedException>(batch.Complete).Message);
+        // One document more, and it is none that lost half.
+        WriteZip("c/alma.zip", 5);
+        Import(_folder.File("c/alma.zip"), options => options with { Batch = batch });
+        batch.Complete();
+        Assert.Equal(5, _builder.Source("osv/alma")!.Documents);
+    }
+
+    [Fact]
+    public void What_replaces_a_source_is_not_taken_after_what_the_same_command_added_to_it()
+    {
+        WriteZip("alma.zip", 1, 2);
+        Write("one.json", Document(7));
+        var batch = new FeedBatch(_builder);
+        Import(_folder.File("one.json"), options => options with { Batch = batch, Source = "osv/alma" });
+        var error = Assert.Throws<FeedException>(() => Import(_folder.File("alma.zip"), options => options with { Batch = batch }));
+        Assert.Contains("name it before the others", error.Message);
+        Import(_folder.File("alma.zip"), options => options with { Batch = batch, Add = true });
+        Assert.Equal(3, _builder.Source("osv/alma")!.Documents);
+    }
+
+    [Theory]
+    [InlineData(".sha256", "{0}  alma.zip\n")]
+    [InlineData(".sha256", "{0}\n")]
+    [InlineData(".sha256", "{0} *renamed.zip\n")]
+    [InlineData(".sha256", "SHA256 (alma.zip) = {0}\n")]
+    [InlineData(".sha256", "{1}  other.zip\n{0}  alma.zip\n")]
+    [InlineData(".sha512", "{0}  alma.zip\n")]
+    public void A_checksum_beside_an_archive_is_compared_with_it(string extension, string text)
+    {
+        WriteZip("alma.zip", 1, 2);
+        var bytes = File.ReadAllBytes(_folder.File("alma.zip"));
+        var digest = Convert.ToHexString(extension is ".sha256" ? SHA256.HashData(bytes) : SHA512.HashData(bytes));
+        var other = new string('0', digest.Length);
+        Write($"alma.zip{extension}", string.Format(null, text, digest, other));
+        Assert.Equal(2, Import(_folder.File("alma.zip")).Sources[0].Source.Documents);
+        var before = _builder.Build().Revision;
+
+        Write($"alma.zip{extension}", string.Format(null, text, other, digest));
+        foreach (var path in (string[])[_folder.File("alma.zip"), _folder.Path])
+        {
+            var error = Assert.Throws<FeedException>(() => Import(path));
+            Assert.Contains($"is {digest.ToLowerInvariant()}, alma.zip{extension} says {other}", error.Message);
+        }
+
+        Write($"alma.zip{extension}", "nothing of the kind\n");
+        Assert.Contains($"alma.zip{extension} beside it has no SHA-", Assert.Throws<FeedException>(() => Import(_folder.File("alma.zip"))).Message);
+        Assert.Equal(before, _builder.Build().Revision);
+    }
+
+    [Theory]
+    [InlineData("AlmaLinux:9", null)]
+    [InlineData("Amazon Linux:2023", null)]
+    [InlineData("almalinux:9", "--product almalinux:9 is no known product of rpm packages: write a name and a release, as in AlmaLinux:9. Names are AlmaLinux, Rocky Linux,")]
+    [InlineData("CentOS:7", "is no known product of rpm packages")]
+    [InlineData("Debian:12", "is no known product of rpm packages")]
+    [InlineData("AlmaLinux", "--product AlmaLinux has no release: write --product AlmaLinux:RELEASE")]
+    [InlineData("AlmaLinux: ", "has no release")]
+    public void A_product_of_an_updateinfo_that_no_machine_is_in_is_refused(string product, string? reason)
+    {
+        Write(
+            "updateinfo.xml",
+            """
+            <updates><update type="security" status="final"><id>TEST-1</id><pkglist><collection short="c">
+            <package name="p" version="1" release="1" arch="x86_64"/></collection></pkglist></update></updates>
+            """);
+        FeedImportResult Take() => Import(_folder.File("updateinfo.xml"), options => options with { Product = product });
+        if (reason is null) Assert.Equal($"updateinfo/{product}", Take().Sources[0].Source.Name);
+        else Assert.Contains(reason, Assert.Throws<FeedException>(Take).Message);
+    }
+
+    [Fact]
+    public void Decisions_of_which_none_can_be_taken_are_not_called_a_document_of_no_known_format()
+    {
+        Write(
+            "ops.openvex.json",
+            """
+            {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://ops.example/1", "author": "ops", "timestamp": "2024-01-01T00:00:00Z", "version": 1,
+             "statements": [{"vulnerability": {"name": "CVE-2024-0001"}, "products": [{"@id": "pkg:rpm/almalinux/p"}], "status": "not_affected",
+               "justification": "component_not_present", "status_notes": "guestmark:scoop: x"}]}
+            """);
+        var error = Assert.Throws<FeedException>(() => Import(_folder.File("ops.openvex.json")));
+        Assert.DoesNotContain("known format", error.Message);
+        Assert.Contains("nothing that could be taken in it (skipped 1, the first:", error.Message);
+        Assert.Contains("unknown line in status_notes: 'guestmark:scoop: x': write 'guestmark:scope PATTERN'", error.Message);
+    }
+
+    [Fact]
     public void An_updateinfo_needs_a_product()
     {
         Write("updateinfo.xml", "<updates></updates>");
@@ -517,6 +656,7 @@ public sealed class FeedImportTests : IDisposable
 
     void WriteZip(string name, params ReadOnlySpan<int> documents)
     {
+        Directory.CreateDirectory(Path.GetDirectoryName(_folder.File(name))!);
         var members = documents.ToArray().Select(i => ($"{i}.json", Document(i))).ToArray();
         File.WriteAllBytes(_folder.File(name), Packed.Zip(members));
     }

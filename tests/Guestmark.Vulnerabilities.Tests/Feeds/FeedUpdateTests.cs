@@ -53,6 +53,66 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         Assert.Equal(["almalinux/all.zip 200", "almalinux/all.zip 200"], _server.TakeAnswers());
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_url_without_a_name_goes_on_with_what_was_fetched_from_there_before(bool named)
+    {
+        var url = new Uri(_server.Address, "almalinux/all.zip");
+        Put(1);
+        if (named)
+        {
+            using var update = new FeedUpdate(Options(), _time);
+            await update.ImportAsync(url, new FeedImportOptions { Path = "", Source = "mine" }, _builder, progress: null, CancellationToken.None);
+        }
+        else
+        {
+            await Updated(FeedSource.OfUrl(url));
+        }
+
+        Assert.True((await Update(FeedSource.OfUrl(url))).IsUnchanged);
+        Assert.Equal(["almalinux/all.zip 200", "almalinux/all.zip 304"], _server.TakeAnswers());
+        Put(2);
+        var source = Assert.Single((await Updated(FeedSource.OfUrl(url))).Sources).Source;
+        Assert.Equal((named ? "mine" : "osv/almalinux", 2), (source.Name, source.Documents));
+        Assert.Single(_builder.Sources);
+
+        void Put(int documents) => _server.Put("almalinux/all.zip", Packed.Zip([.. Enumerable.Range(0, documents).Select(i =>
+            ($"{i}.json", Osv.Document($"TEST-{i}", "AlmaLinux:8", "p", ("introduced", "0")).ToJsonString()))]));
+    }
+
+    [Fact]
+    public async Task The_url_of_a_folder_of_documents_without_a_name_costs_two_requests_the_second_time()
+    {
+        Documents(("CVE-2024-0001", "2024-02-01"));
+        Deletions();
+        var folder = FeedSource.OfUrl(new Uri(_server.Address, "vex/"));
+        Assert.Equal("redhat-vex", Assert.Single((await Updated(folder)).Sources).Source.Name);
+        _server.TakeAnswers();
+        Assert.True((await Update(folder)).IsUnchanged);
+        Assert.Equal(["vex/changes.csv 304", "vex/deletions.csv 304"], _server.TakeAnswers());
+        Documents(("CVE-2024-0001", "2024-02-01"), ("CVE-2024-0002", "2024-02-02"));
+        await Updated(folder);
+        Assert.Equal(2, Assert.Single(_builder.Sources).Documents);
+    }
+
+    [Fact]
+    public async Task A_feed_without_times_is_as_old_as_its_server_says()
+    {
+        const string tracker = """{"curl": {"CVE-2024-0001": {"releases": {"bookworm": {"status": "open", "urgency": "low"}}}}}""";
+        _server.Mishaps.Enqueue(("tracker", async context =>
+        {
+            context.Response.Headers.LastModified = "Fri, 25 Oct 2024 10:00:00 GMT";
+            await context.Response.Body.WriteAsync(Packed.Utf8(tracker));
+        }));
+        await Updated(File("debian-tracker", "tracker"));
+        Assert.Equal(new DateTimeOffset(2024, 10, 25, 10, 0, 0, TimeSpan.Zero), _builder.Source("debian-tracker")!.Newest);
+        _server.Put("tracker", tracker);
+        using var update = new FeedUpdate(Options() with { Full = true }, _time);
+        await update.RunAsync(File("debian-tracker", "tracker"), _builder, progress: null, CancellationToken.None);
+        Assert.Null(_builder.Source("debian-tracker")!.Newest);
+    }
+
     [Fact]
     public async Task Another_url_of_the_same_source_is_fetched_whatever_the_first_had()
     {
