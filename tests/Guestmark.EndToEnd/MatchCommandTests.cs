@@ -224,9 +224,9 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
         await PythonOnlyAsync(database);
         var output = (await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", root)).Output;
         var data = output.Split('\n').Single(line => line.StartsWith("data: ", StringComparison.Ordinal));
-        Assert.Contains("osv/feed of 2026-01-02", data, StringComparison.Ordinal);
+        Assert.Contains(" of 2026-01-02", data, StringComparison.Ordinal);
         Assert.DoesNotContain("osv/python", data, StringComparison.Ordinal);
-        Assert.Contains("note: older than 30 days: osv/feed (", output, StringComparison.Ordinal);
+        Assert.Contains("note: older than 30 days: osv/", output, StringComparison.Ordinal);
         Assert.Contains("but about Debian:12", (await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", root, "--distro", "debian:11")).Output, StringComparison.Ordinal);
     }
 
@@ -238,6 +238,7 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", _folder.File("empty"));
         Assert.Equal(1, exitCode);
         Assert.Contains($"error: --root {_folder.File("empty")}: no packages in it", error, StringComparison.Ordinal);
+        Assert.DoesNotContain("host path", error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -265,7 +266,7 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
         output = (await GuestmarkProcess.RunAsync("guestmark", [.. match, "--show-decided"])).Output;
         Assert.Contains("decided: not affected (we never call it; by Ada; until 2999-01-01)", output, StringComparison.Ordinal);
         output = (await GuestmarkProcess.RunAsync("guestmark", [.. match, "--show-decided", "-o", "csv"])).Output;
-        Assert.EndsWith(",Ada,2999-01-01T00:00:00Z\r\n", output, StringComparison.Ordinal);
+        Assert.EndsWith(",Ada,2999-01-01T00:00:00Z", output.TrimEnd(), StringComparison.Ordinal);
         Assert.Contains(",we never call it,", output, StringComparison.Ordinal);
 
         // SARIF always has them, as suppressed: what is missing would pass for fixed.

@@ -117,9 +117,13 @@ static class MatchCommand
         if (input.Inventory.Packages.Count == 0 && input.Kind == "root" && input.Inventory.Problems.Count > 0)
             Console.Error.WriteLine(TerminalText.Printable($"error: --root {input.Name}: no packages in it; name the folder in which the machine's / is, as --root / or --root /mnt/c8"));
         foreach (var problem in input.Inventory.Problems)
-            Console.Error.WriteLine(TerminalText.Printable($"error: {PathOf(problem, input)}: {problem.Message}"));
+            Console.Error.WriteLine(TerminalText.Printable($"error: {PathOf(problem, input)}: {WordsOf(problem, input)}"));
         return input.Inventory.Problems.Count == 0 ? ExitCode.Done : ExitCode.Failed;
     }
+
+    /// <summary>In the words of this command: what the agent calls its host path is the folder of <c>--root</c>.</summary>
+    static string WordsOf(InventoryProblem problem, MatchInput input) =>
+        input.Kind == "root" ? problem.Message.Replace("as the host path", "with --root", StringComparison.Ordinal) : problem.Message;
 
     /// <summary>Where the operator finds it: below the folder that they named.</summary>
     static string PathOf(InventoryProblem problem, MatchInput input) =>

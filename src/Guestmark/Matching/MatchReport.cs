@@ -202,7 +202,7 @@ sealed class MatchReport
     {
         if (Ecosystem.ProductsOf(os) is not [var product, ..] || product.LastIndexOf(':') is not (> 0 and var colon)) return "";
         var family = product[..(colon + 1)];
-        var releases = database.Products.Where(known => known.StartsWith(family, StringComparison.Ordinal)).ToList();
+        var releases = database.Products.Where(known => known.StartsWith(family, StringComparison.Ordinal)).OrderBy(known => known.Length).ToList();
         return releases.Count == 0 ? "" : $", but about {Words.List(releases)}";
     }
 

@@ -351,7 +351,7 @@ static class VulndbCommand
         // Red Hat has a product for each repository: what a family has is told by its number.
         var products = database.Products.GroupBy(product => product.Split(':')[0]).Select(family =>
         {
-            var releases = family.Where(product => product.Length > family.Key.Length).Select(product => product[(family.Key.Length + 1)..]).ToList();
+            var releases = family.Where(product => product.Length > family.Key.Length).Select(product => product[(family.Key.Length + 1)..]).OrderBy(release => release.Length).ToList();
             return releases.Count == 0 ? family.Key : releases.Count <= ReleasesNamedMax ? $"{family.Key} {string.Join("/", releases)}" : $"{family.Key} ({Words.Number(releases.Count)})";
         });
         var line = "products:";
