@@ -42,7 +42,7 @@ public sealed class Ecosystem
         new("Maven", VersionScheme.Maven, PackageManager.Maven, namesSource: false),
         new("Go", VersionScheme.Go, PackageManager.Go, namesSource: false),
         new("NuGet", VersionScheme.NuGet, PackageManager.NuGet, namesSource: false),
-        // No package of these is read from a machine, but from software bills of materials.
+        // No package of these is read yet, neither from machines nor from software bills of materials.
         new("crates.io", VersionScheme.Crates, null, namesSource: false),
         new("RubyGems", VersionScheme.RubyGems, null, namesSource: false),
         new("Packagist", VersionScheme.Packagist, null, namesSource: false),

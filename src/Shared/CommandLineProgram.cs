@@ -89,7 +89,7 @@ static class CommandLineProgram
 
     static int Fail(IEnumerable<string> errors, ParseResult parsed, int exitCode)
     {
-        foreach (var error in errors) Console.Error.WriteLine($"error: {string.Join('\n', error.Split('\n').Select(TerminalText.Printable))}");
+        foreach (var error in errors) Console.Error.WriteLine($"error: {string.Join('\n', error.Split('\n').Select(line => TerminalText.Printable(line.Replace("\t", "  ", StringComparison.Ordinal))))}");
         if (exitCode == ExitCode.Usage) Console.Error.WriteLine($"Try '{CommandPath(parsed.CommandResult)} --help'.");
         return exitCode;
     }

@@ -91,6 +91,7 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
     {
         var output = await fixture.MatchAsync([.. Root, "--explain", "CVE-2021-43527"]);
         Assert.Contains("nss 3.53.1-11.el8_2 x86_64\n  APPLIES: osv ALSA-2021:4903; AlmaLinux:8; nss; fix available; introduced 0, fixed 3.67.0-7.el8_5; compared 3.53.1-11.el8_2", output, StringComparison.Ordinal);
+        Assert.Contains("11 statements looked at, 6 apply", await fixture.MatchAsync([.. Root, "--explain", "cve-2021-43527"]), StringComparison.Ordinal);
         Assert.Contains("no statement about any", await fixture.MatchAsync([.. Root, "--explain", "CVE-1999-0001"]), StringComparison.Ordinal);
     }
 
@@ -109,6 +110,54 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", fixture.Database, "--root", fixture.Root, "--fail-on", "any");
         Assert.Equal(1, exitCode);
         Assert.Contains("no package could be compared", error, StringComparison.Ordinal);
+
+        // Components without package URLs are no packages: neither was anything compared then.
+        await File.WriteAllTextAsync(
+            _folder.File("names.cdx.json"), """{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"curl","version":"7.61.1-18.el8"}]}""");
+        (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", fixture.Database, "--sbom", _folder.File("names.cdx.json"), "--fail-on", "any");
+        Assert.Equal(1, exitCode);
+        Assert.Contains("no package could be compared", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_database_that_is_no_file_is_refused()
+    {
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--root", "/", "--database", _folder.Path);
+        Assert.Equal(1, exitCode);
+        Assert.Contains("is a folder", error, StringComparison.Ordinal);
+
+        (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--root", "/", "--database", "");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("--database: name a file", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("has no packages that are read", """{"bomFormat":"CycloneDX","specVersion":"1.5","components":[]}""")]
+    [InlineData("has no packages that are read", """{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{"type":"library","name":"log4j","version":"2.14"}]}""")]
+    [InlineData(
+        "1 package, a key or a source package",
+        """{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{"type":"library","name":"openssl","version":"1","purl":"pkg:rpm/debian/openssl@1?arch=src&distro=debian-12"}]}""")]
+    public async Task A_check_of_a_document_without_packages_does_not_pass(string expected, string document)
+    {
+        var (_, database) = await SmallAsync();
+        await File.WriteAllTextAsync(_folder.File("bom"), document);
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--sbom", _folder.File("bom"), "--fail-on", "any");
+        Assert.Equal(1, exitCode);
+        Assert.Contains(expected, error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_check_by_severity_names_findings_that_have_none()
+    {
+        var (root, database) = await SmallAsync();
+        await File.WriteAllTextAsync(
+            _folder.File("tracker.json"),
+            """{"example":{"CVE-2099-0001":{"releases":{"bookworm":{"status":"open","urgency":"not yet assigned"}}}}}""");
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "vulndb", "import", _folder.File("tracker.json"), "--database", database);
+        Assert.True(exitCode == 0, error);
+        var (_, output, _) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", root, "--fail-on", "critical");
+        Assert.Contains("note: --fail-on critical leaves out ", output, StringComparison.Ordinal);
+        Assert.Contains("of unknown severity: --fail-on any counts them too", output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -187,7 +236,7 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
         var (root, database) = await SmallAsync();
         await File.WriteAllTextAsync(_folder.File("vex.json"), Vex("not_affected", "\"impact_statement\":\"we never call it\","));
         string[] match = ["match", "--database", database, "--root", root, "--vex", _folder.File("vex.json"), "--explain"];
-        foreach (var id in new[] { SampleGuest.Advisory, "cve-2026-0001" })
+        foreach (var id in new[] { SampleGuest.Advisory, SampleGuest.Advisory.ToLowerInvariant(), "cve-2026-0001" })
         {
             var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", [.. match, id]);
             Assert.True(exitCode == 0, error);
@@ -328,6 +377,9 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
     [InlineData("one of --root DIR, --sbom FILE and --inventory FILE")]
     [InlineData("one of --root DIR, --sbom FILE and --inventory FILE", "--root", "/", "--sbom", "x")]
     [InlineData("--fail-on severe: use any, low", "--root", "/", "--fail-on", "severe")]
+    [InlineData("--fail-on is empty: use any, low", "--root", "/", "--fail-on", "")]
+    [InlineData("--fail-on is empty: use any, low", "--root", "/", "--fail-on", " , ")]
+    [InlineData("Must be one of:\n  'table'", "--root", "/", "-o", "xml")]
     [InlineData("name one severity", "--root", "/", "--fail-on", "low", "--fail-on", "critical")]
     [InlineData("--distro debian: write ID:VERSION_ID", "--root", "/", "--distro", "debian")]
     [InlineData("--languages: only --root", "--sbom", "x", "--languages")]

@@ -78,6 +78,7 @@ static class CycloneDxReader
             else if (json.ValueTextEquals("version"u8)) entry.Version = json.ReadText() ?? "";
             else if (json.ValueTextEquals("description"u8)) entry.Description = json.ReadText() ?? "";
             else if (json.ValueTextEquals("purl"u8)) entry.Purl = json.ReadText();
+            else if (json.ValueTextEquals("cpe"u8)) entry.Cpes.Add(json.ReadText() ?? "");
             else if (json.ValueTextEquals("publisher"u8)) entry.Publisher = json.ReadText();
             else if (json.ValueTextEquals("supplier"u8)) ReadSupplier(ref json, entry);
             else if (json.ValueTextEquals("licenses"u8)) ReadLicenses(ref json, entry);

@@ -87,7 +87,7 @@ sealed class SbomEntry
             case "aquasecurity:trivy:SrcVersion": TrivySourceVersion = value; break;
             case "aquasecurity:trivy:SrcRelease": TrivySourceRelease = value; break;
             case "aquasecurity:trivy:SrcEpoch": TrivySourceEpoch = value; break;
-            case "aquasecurity:trivy:Modularitylabel": ModularityLabel = value; break;
+            case "aquasecurity:trivy:Modularitylabel" or "syft:metadata:modularityLabel": ModularityLabel = value; break;
             case "syft:distro:id": DistributionId = value; break;
             case "syft:distro:versionID": DistributionVersion = value; break;
             case "syft:distro:prettyName": DistributionName = value; break;

@@ -11,7 +11,7 @@ sealed class SbomPackages
     const int LeftOutReasonsMax = 100;
     const string SourceArchitecture = "src";
 
-    readonly List<(Package Package, SbomEntry.BoundedTexts? RepositoryIds)> _packages = [];
+    readonly List<(Package Package, SbomEntry.BoundedTexts? RepositoryIds, OsRelease Distribution, SbomEntry Entry)> _packages = [];
     readonly List<(SbomEntry Entry, OsRelease Os)> _systems = [];
     readonly Dictionary<OsRelease, int> _distributions = [];
     readonly SortedDictionary<string, (int Count, List<string> Names)> _leftOut = new(StringComparer.Ordinal);
@@ -70,8 +70,9 @@ sealed class SbomPackages
         }
 
         _purls.Add(entry.Purl);
-        if (IsOfSystem(manager)) CountDistribution(url);
-        _packages.Add((PackageOf(entry, url, manager, version), entry.RepositoryIds.Count > 0 ? entry.RepositoryIds : null));
+        var distribution = IsOfSystem(manager) ? DistributionOf(url) : OsRelease.Unknown;
+        if (!distribution.IsUnknown) CountDistribution(distribution);
+        _packages.Add((PackageOf(entry, url, manager, version), entry.RepositoryIds.Count > 0 ? entry.RepositoryIds : null, distribution, entry));
     }
 
     /// <summary>A property of the whole document.</summary>
@@ -105,8 +106,16 @@ sealed class SbomPackages
         if (error is not null) return null;
         var repositories = new Dictionary<string, PackageRepository>(StringComparer.Ordinal);
         var packages = new List<Package>(_packages.Count);
-        foreach (var (package, ids) in _packages)
+        var system = SystemOf();
+        foreach (var (package, ids, distribution, entry) in _packages)
         {
+            if (!IsOf(distribution, system))
+            {
+                // Its versions and fixes are another distribution's.
+                LeaveOut($"packages of another system than the document's, {Words(distribution)}", entry);
+                continue;
+            }
+
             if (package.Manager == PackageManager.Rpm) package.Repository = RepositoryOf(package.Repository, ids, cpes.All, mapped, repositories);
             packages.Add(package);
         }
@@ -114,7 +123,7 @@ sealed class SbomPackages
         var host = new HostFacts { RunningKernel = _runningKernel, InstalledKernels = _kernels, BootId = _bootId, Architecture = _architecture };
         return new SbomDocument(
             format,
-            new GuestInventory(SystemOf(), packages, _problems) { Host = host },
+            new GuestInventory(system, packages, _problems) { Host = host },
             [.. _leftOut.Select(pair => new SbomLeftOut(pair.Key, pair.Value.Count, pair.Value.Names))]);
     }
 
@@ -242,10 +251,26 @@ sealed class SbomPackages
         return result;
     }
 
-    void CountDistribution(PackageUrlParts url)
+    static OsRelease DistributionOf(PackageUrlParts url) =>
+        url.Qualifier("distro") is { } distribution ? Distributions.Parse(distribution) : new OsRelease(Distributions.IdOf(url.Namespace), "", "");
+
+    /// <summary>Whether a package of one system belongs to another, as far as both say what they are: 12 is 12.5, and rebuilds of RHEL are alike.</summary>
+    static bool IsOf(OsRelease package, OsRelease system)
     {
-        var os = url.Qualifier("distro") is { } distribution ? Distributions.Parse(distribution) : new OsRelease(Distributions.IdOf(url.Namespace), "", "");
-        if (os.IsUnknown) return;
+        if (package.VersionId.Length == 0 || !Distributions.IsKnown(package.Id) || !Distributions.IsKnown(system.Id)) return true;
+        var areRebuilds = Distributions.IsEnterpriseLinux(package.Id) && Distributions.IsEnterpriseLinux(system.Id);
+        if (package.Id != system.Id && !areRebuilds) return false;
+        if (system.VersionId.Length == 0) return true;
+        var (a, b) = areRebuilds ? (Major(package.VersionId), Major(system.VersionId)) : (package.VersionId, system.VersionId);
+        return a == b || a.StartsWith(b + ".", StringComparison.Ordinal) || b.StartsWith(a + ".", StringComparison.Ordinal);
+
+        static string Major(string version) => version.IndexOf('.') is > 0 and var dot ? version[..dot] : version;
+    }
+
+    static string Words(OsRelease os) => GuestText.Quote($"{os.Id} {os.VersionId}");
+
+    void CountDistribution(OsRelease os)
+    {
         if (_distributions.TryGetValue(os, out var count)) _distributions[os] = count + 1;
         // A machine has one; a document of many images may have dozens.
         else if (_distributions.Count < 1000) _distributions[os] = 1;
@@ -296,6 +321,13 @@ sealed class SbomPackages
 /// <summary>Names of distributions as other programs write them, by os-release.</summary>
 static class Distributions
 {
+    /// <summary>Whether the id is surely a distribution's and not another program's word for one.</summary>
+    public static bool IsKnown(string id) =>
+        IsEnterpriseLinux(id) || id is "fedora" or "debian" or "ubuntu" or "alpine" or "amzn" or "photon" or "mariner" or "azurelinux" or "wolfi" or "chainguard";
+
+    /// <summary>RHEL and what is built from its sources, whose packages have the same versions.</summary>
+    public static bool IsEnterpriseLinux(string id) => id is "rhel" or "centos" or "almalinux" or "rocky" or "ol" or "scientific" or "cloudlinux" or "eurolinux";
+
     /// <summary><c>rhel-9.4</c>, <c>debian-12</c>, <c>opensuse-leap-15.5</c>, or a code name: <c>bookworm</c>.</summary>
     public static OsRelease Parse(string distribution)
     {

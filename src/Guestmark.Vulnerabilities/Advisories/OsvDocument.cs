@@ -52,6 +52,7 @@ sealed class OsvDocument
     readonly List<VersionInterval> _intervals = [];
     readonly List<string> _leftOut = [];
     readonly List<VersionInterval> _merged = [];
+    VersionInterval[] _single = [];
     Dictionary<PackageKey, int> _heads = [];
     string? _id;
     string? _summary;
@@ -234,19 +235,27 @@ sealed class OsvDocument
         IReadOnlyList<string>? streams = null;
         var statements = new List<PackageStatement>(_entries.Count);
         Chain();
-        for (var i = 0; i < _entries.Count; i++)
+        var entries = CollectionsMarshal.AsSpan(_entries);
+        for (var i = 0; i < entries.Length; i++)
         {
-            var entry = _entries[i];
+            ref readonly var entry = ref entries[i];
             if (!entry.IsHead) continue;
             IReadOnlyList<string> modules = [];
             if (entry.Module == ModularBuild.UnknownStream) modules = streams ??= ModularBuild.StreamsIn(summary);
             else if (entry.Module.Length > 0) modules = [entry.Module];
+            if (entry is { Next: < 0, Count: 1 })
+            {
+                var only = _intervals[entry.First];
+                statements.Add(Statement(entry, modules, entry.Severity, entry.Score, only.Kind == IntervalEnd.Fixed, Single(only)));
+                continue;
+            }
+
             var severity = entry.Severity;
             var score = entry.Score;
             _merged.Clear();
-            for (var next = i; next >= 0; next = _entries[next].Next)
+            for (var next = i; next >= 0; next = entries[next].Next)
             {
-                var part = _entries[next];
+                ref readonly var part = ref entries[next];
                 severity = Worse(severity, part.Severity);
                 if (score.Vector is null) score = part.Score;
                 for (var k = part.First; k < part.First + part.Count; k++)
@@ -279,7 +288,11 @@ sealed class OsvDocument
             if (interval.Kind == IntervalEnd.Fixed == isFixed) intervals[count++] = interval;
         }
 
-        statements.Add(new PackageStatement
+        statements.Add(Statement(entry, modules, severity, score, isFixed, intervals));
+    }
+
+    static PackageStatement Statement(
+        in Entry entry, IReadOnlyList<string> modules, Severity severity, in Score score, bool isFixed, VersionInterval[] intervals) => new()
         {
             Product = entry.Target.Product,
             Name = entry.Name,
@@ -291,7 +304,18 @@ sealed class OsvDocument
             Severity = severity,
             CvssScore = score.Value,
             CvssVector = score.Vector,
-        });
+        };
+
+    // Most packages of a document are fixed in one version: of which one list is enough.
+    VersionInterval[] Single(in VersionInterval interval)
+    {
+        if (_single is [var last] && ReferenceEquals(last.End, interval.End) && ReferenceEquals(last.Introduced, interval.Introduced)
+            && last.Kind == interval.Kind)
+        {
+            return _single;
+        }
+
+        return _single = [interval];
     }
 
     // Links the entries of one package, from the first on in the document's order.
@@ -473,8 +497,8 @@ sealed class OsvDocument
 
     void AddCve(string cve)
     {
-        // A kernel update names some hundred; what names thousands is left to the sink, which drops duplicates.
-        const int comparedMax = 512;
+        // Most name a few, in one list or two. Where it is more, duplicates are left to the sink, which drops them as it sorts.
+        const int comparedMax = 32;
         if (_cves.Count > comparedMax || !_cves.Contains(cve)) _cves.Add(cve);
     }
 

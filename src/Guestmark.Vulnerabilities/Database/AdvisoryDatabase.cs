@@ -206,17 +206,17 @@ public sealed unsafe class AdvisoryDatabase
         return low == rows.Length || !Text(rows[low].Cve).SequenceEqual(name[..length]) ? null : ToKnownExploited(rows[low]);
     }
 
-    /// <summary>Whether any document that counts has this id, or is about this CVE. Case counts.</summary>
+    /// <summary>Whether any document that counts has this id, or is about this CVE, in any case.</summary>
     public bool Mentions(string id)
     {
         var bytes = Encoding.UTF8.GetBytes(id);
         foreach (ref readonly var document in Documents)
         {
             if (document.State != DocumentState.Live) continue;
-            if (Text(document.Id).SequenceEqual(bytes)) return true;
+            if (Ascii.EqualsIgnoreCase(Text(document.Id), bytes)) return true;
             foreach (var cve in List(document.Cves))
             {
-                if (Text(cve).SequenceEqual(bytes)) return true;
+                if (Ascii.EqualsIgnoreCase(Text(cve), bytes)) return true;
             }
         }
 
@@ -332,7 +332,14 @@ public sealed unsafe class AdvisoryDatabase
 
     internal ReadOnlySpan<int> List(int list) => Lists.Slice(list + 1, Lists[list]);
 
-    internal string TextOf(int text) => text == 0 ? "" : Encoding.UTF8.GetString(Text(text));
+    internal string TextOf(int text)
+    {
+        if (text == 0) return "";
+        var result = Encoding.UTF8.GetString(Text(text));
+        // Making the text may collect what nobody refers to any more, and that may be this.
+        GC.KeepAlive(this);
+        return result;
+    }
 
     internal string? TextOrNull(int text) => text == 0 ? null : TextOf(text);
 

@@ -35,6 +35,11 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     Memo _erratumUrl;
     Memo _remark;
     Memo _justification;
+    // Within a document they say the same things in the same lists and words.
+    ListMemo _architectures;
+    ListMemo _modules;
+    IntervalsMemo _ranges;
+    (PackageStatement? Of, int Number, ulong Hash) _detail;
     bool _isTooLong;
     bool _hasTooMany;
 
@@ -49,7 +54,14 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
 
     public static DetailRow EmptyDetail => new()
     {
-        Cve = 0, Vector = 0, Erratum = 0, ErratumUrl = 0, Remark = 0, Justification = 0, Severity = 0, ScoreTenths = byte.MaxValue,
+        Cve = 0,
+        Vector = 0,
+        Erratum = 0,
+        ErratumUrl = 0,
+        Remark = 0,
+        Justification = 0,
+        Severity = 0,
+        ScoreTenths = byte.MaxValue,
     };
 
     /// <summary>Takes a document in, without storing it yet: <see cref="Append"/> does.</summary>
@@ -58,6 +70,10 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     public string? Encode(Advisory advisory, out DocumentRow row)
     {
         _isTooLong = _hasTooMany = false;
+        // Whose lists those are may change them from here on.
+        _architectures = _modules = default;
+        _ranges = default;
+        _detail = default;
         var statements = Encode(advisory.Statements);
         var (id, part, summary) = (Text(advisory.Id), Text(advisory.Part), Text(advisory.Summary));
         var (feed, vector, url) = (Text(advisory.Feed, ref _feed), Text(advisory.CvssVector), Text(advisory.Url));
@@ -213,8 +229,8 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     ulong Encode(PackageStatement statement, out StatementRow row)
     {
         var (product, name, cpe) = (Text(statement.Product, ref _product), Text(statement.Name), Text(statement.Cpe, ref _cpe));
-        var architectures = List(statement.Architectures, out var architecturesHash);
-        var modules = List(statement.Modules, out var modulesHash);
+        var architectures = List(statement.Architectures, ref _architectures, out var architecturesHash);
+        var modules = List(statement.Modules, ref _modules, out var modulesHash);
         var detail = Detail(statement, out var detailHash);
         var (start, count) = IntervalsOf(statement.Intervals, out var intervalsHash);
         row = new StatementRow
@@ -244,6 +260,18 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
 
     int Detail(PackageStatement statement, out ulong hash)
     {
+        if (_detail.Of is null || !HasDetailOf(statement, _detail.Of)) _detail = (statement, NewDetail(statement, out var newHash), newHash);
+        hash = _detail.Hash;
+        return _detail.Number;
+    }
+
+    static bool HasDetailOf(PackageStatement a, PackageStatement b) =>
+        ReferenceEquals(a.Cve, b.Cve) && ReferenceEquals(a.CvssVector, b.CvssVector) && ReferenceEquals(a.Erratum, b.Erratum)
+        && ReferenceEquals(a.ErratumUrl, b.ErratumUrl) && ReferenceEquals(a.Remark, b.Remark) && ReferenceEquals(a.Justification, b.Justification)
+        && a.Severity == b.Severity && a.CvssScore.Equals(b.CvssScore);
+
+    int NewDetail(PackageStatement statement, out ulong hash)
+    {
         var row = new DetailRow
         {
             Cve = Text(statement.Cve, ref _cve),
@@ -267,6 +295,18 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     }
 
     (int Start, ushort Count) IntervalsOf(IReadOnlyList<VersionInterval> intervals, out ulong hash)
+    {
+        if (!ReferenceEquals(intervals, _ranges.Intervals))
+        {
+            var (start, count) = NewIntervals(intervals, out var newHash);
+            _ranges = new IntervalsMemo(intervals, start, count, newHash);
+        }
+
+        hash = _ranges.Hash;
+        return (_ranges.Start, _ranges.Count);
+    }
+
+    (int Start, ushort Count) NewIntervals(IReadOnlyList<VersionInterval> intervals, out ulong hash)
     {
         hash = 0;
         var count = intervals.Count;
@@ -300,6 +340,13 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
         foreach (ref readonly var row in rows)
             hash = ContentHash.Mix(ContentHash.Mix(hash, Texts.HashOf(row.Introduced)), Texts.HashOf(row.End) + (ulong)row.Kind);
         return (Intervals.Intern(rows), (ushort)rows.Length);
+    }
+
+    int List(IReadOnlyList<string> texts, ref ListMemo memo, out ulong hash)
+    {
+        if (!ReferenceEquals(texts, memo.Texts)) memo = new ListMemo(texts, List(texts, out var newHash), newHash);
+        hash = memo.Hash;
+        return memo.Number;
     }
 
     /// <summary>A list whose order says nothing: sorted, each text once.</summary>
@@ -366,4 +413,8 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     string? Refusal() => _isTooLong ? $"has a text of more than {TextTable.BytesMax} bytes" : _hasTooMany ? "has more than 65535 version intervals for one package" : null;
 
     readonly record struct Memo(string? Text, int Number);
+
+    readonly record struct ListMemo(IReadOnlyList<string>? Texts, int Number, ulong Hash);
+
+    readonly record struct IntervalsMemo(IReadOnlyList<VersionInterval>? Intervals, int Start, ushort Count, ulong Hash);
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Guestmark.Vulnerabilities;
@@ -8,6 +9,8 @@ sealed class TextTable
 {
     const int ChunkBits = 20;
     const int ChunkBytes = 1 << ChunkBits;
+    const int RecentBits = 13;
+    const int RecentCharsMax = 128;
 
     // In chunks, so that growing neither copies nor leaves garbage.
     readonly List<byte[]> _chunks = [new byte[64 * 1024]];
@@ -19,6 +22,8 @@ sealed class TextTable
     ulong[] _hashes = new ulong[1024];
     // Open addressing: number plus one, 0 is free. At most two thirds are taken.
     int[] _table = new int[2048];
+    // Direct-mapped: names and versions come again and again, mostly as the same string object, and need not be encoded and hashed each time.
+    readonly (string Text, int Number)[] _recent = new (string, int)[1 << RecentBits];
 
     public TextTable()
     {
@@ -36,9 +41,10 @@ sealed class TextTable
     {
         if (string.IsNullOrEmpty(text)) return 0;
         if (text.Length > BytesMax) return -1;
-        var most = text.Length * 3;
-        if (most > _scratch.Length) _scratch = new byte[most];
-        return Intern(_scratch.AsSpan(0, Encoding.UTF8.GetBytes(text, _scratch)));
+        if (text.Length > RecentCharsMax) return Encoded(text);
+        ref var recent = ref _recent[RecentSlot(text)];
+        if (!ReferenceEquals(text, recent.Text) && !string.Equals(text, recent.Text, StringComparison.Ordinal)) recent = (text, Encoded(text));
+        return recent.Number;
     }
 
     /// <inheritdoc cref="Intern(string?)"/>
@@ -81,6 +87,32 @@ sealed class TextTable
         for (var i = 0; i < order.Length; i++) order[i] = i;
         Sort(order, new ulong[Count], 0, 0);
         return order;
+    }
+
+    int Encoded(string text)
+    {
+        var most = text.Length * 3;
+        if (most > _scratch.Length) _scratch = new byte[most];
+        return Intern(_scratch.AsSpan(0, Encoding.UTF8.GetBytes(text, _scratch)));
+    }
+
+    // Of the length and of the first, middle and last four characters.
+    static int RecentSlot(string text)
+    {
+        var hash = (ulong)text.Length;
+        var bytes = MemoryMarshal.AsBytes(text.AsSpan());
+        if (bytes.Length >= sizeof(ulong))
+        {
+            hash = (hash ^ MemoryMarshal.Read<ulong>(bytes)) * 0x9E3779B97F4A7C15;
+            hash = (hash ^ (hash >> 29) ^ MemoryMarshal.Read<ulong>(bytes[^sizeof(ulong)..])) * 0xBF58476D1CE4E5B9;
+            hash = (hash ^ (hash >> 32) ^ MemoryMarshal.Read<ulong>(bytes[((bytes.Length - sizeof(ulong)) / 2)..])) * 0x94D049BB133111EB;
+        }
+        else
+        {
+            foreach (var c in text) hash = (hash ^ c) * 0x9E3779B97F4A7C15;
+        }
+
+        return (int)(hash >> (64 - RecentBits));
     }
 
     /// <summary>Sorts texts that are equal up to <paramref name="depth"/>: by their next eight bytes as a number, and those that are still equal by the next.</summary>

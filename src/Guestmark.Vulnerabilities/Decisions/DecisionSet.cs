@@ -86,15 +86,15 @@ public sealed class DecisionSet
 
     sealed class Entry
     {
-        readonly PackageUrl[] _products;
+        readonly PackagePattern[] _products;
 
         public Entry(VexDecision decision)
         {
             Decision = decision;
-            var products = new List<PackageUrl>();
+            var products = new List<PackagePattern>();
             foreach (var product in decision.Products)
             {
-                if (PackageUrl.Parse(product, out _) is { } url) products.Add(url);
+                if (PackagePattern.Parse(product, out _) is { } url) products.Add(url);
             }
 
             _products = [.. products];

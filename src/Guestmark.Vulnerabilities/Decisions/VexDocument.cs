@@ -115,7 +115,7 @@ sealed class VexDocument
                 break;
             }
 
-            if (PackageUrl.Parse(product, out var why) is not null) products.Add(product);
+            if (PackagePattern.Parse(product, out var why) is not null) products.Add(product);
             else Skip(path, $"the product '{Cut(product, 256)}' is left out: {why}");
         }
 

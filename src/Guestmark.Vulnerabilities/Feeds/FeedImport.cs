@@ -87,6 +87,7 @@ sealed class FeedImportRun(
     IReadOnlyDictionary<string, DateTimeOffset>? _deleted;
     (string Host, string Engine, string Category, string Name) _lastCsaf = ("", "", "", NoSource);
     int _skipped;
+    int _unreadable;
     bool _isContinued;
 
     /// <summary>The operator's word for where documents come from.</summary>
@@ -179,15 +180,22 @@ sealed class FeedImportRun(
                     document.Name, document.Stream!, product, Import(document, $"updateinfo/{product}", FeedName.UpdateInfo), cancellationToken);
                 break;
             case FeedFormat.UpdateInfo:
-                Skip(document.Name, "an updateinfo.xml does not say which product it is for: import it with --product, as in --product AlmaLinux:9");
+                Name(document.Name, "an updateinfo.xml does not say which product it is for: import it with --product, as in --product AlmaLinux:9");
                 break;
             default:
-                Skip(document.Name, document.Kind.Detail);
+                Name(document.Name, document.Kind.Detail);
                 break;
         }
     }
 
     public void Skip(string document, string reason)
+    {
+        _unreadable++;
+        Name(document, reason);
+    }
+
+    /// <summary>Names a document that belongs to no source.</summary>
+    void Name(string document, string reason)
     {
         _skipped++;
         if (_skippedParts.Count < SkippedNamedMax) _skippedParts.Add(new SkippedPart(document, "", reason));
@@ -224,6 +232,15 @@ sealed class FeedImportRun(
         if (import.Mode is ImportMode.Add || import.Format is FeedName.Vex || options.AllowShrink) return;
         var before = builder.Source(import.Name)?.Documents ?? 0;
         var documents = import.Count;
+        if (documents < before && _unreadable + import.Skipped > 0)
+        {
+            // What cannot be read may be what is missing: without it the machines that it is about would look well.
+            var first = import.SkippedParts.Concat(_skippedParts).First();
+            throw new FeedException(
+                $"{Uri}: {import.Name} would have {documents} documents and has {before} now, and {_unreadable + import.Skipped} could not be read, "
+                + $"the first: {Words(first)}. What was imported before stays. Fetch the feed again, add what can be read with --add, or import it with --allow-shrink");
+        }
+
         if (documents > 0 && documents > before / 2.0) return;
         if (before == 0 && import.LeftOut.Count > 0) return;
         if (before == 0) throw new FeedException($"{Uri}: no document for {import.Name} in it{Skipped(import)}");

@@ -132,7 +132,14 @@ sealed class FeedInput(IFeedReader reader, FeedLimits limits, FeedMeter meter, C
         var isArchive = false;
         try
         {
-            using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+            using var file = RegularFile.Open(path);
+            if (file is null)
+            {
+                if (isSingle) throw new FeedException($"{path}: is no regular file");
+                reader.Skip(path, "is no regular file");
+                return;
+            }
+
             Span<byte> start = stackalloc byte[4];
             var length = file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false);
             file.Position = 0;

@@ -94,13 +94,13 @@ static class Explanations
         foreach (ref readonly var document in database.Documents)
         {
             if (document.State != DocumentState.Live) continue;
-            var names = database.Text(document.Id).SequenceEqual(bytes);
-            foreach (var text in database.List(document.Cves)) names |= database.Text(text).SequenceEqual(bytes);
+            var names = Ascii.EqualsIgnoreCase(database.Text(document.Id), bytes);
+            foreach (var text in database.List(document.Cves)) names |= Ascii.EqualsIgnoreCase(database.Text(text), bytes);
             if (!names) continue;
             foreach (var index in database.DocumentStatements.Slice(document.StatementStart, document.StatementCount))
             {
                 var own = database.Details[database.AllStatements[index].Detail].Cve;
-                if (own == 0 || database.Text(own).SequenceEqual(bytes)) statements.Add(index);
+                if (own == 0 || Ascii.EqualsIgnoreCase(database.Text(own), bytes)) statements.Add(index);
             }
         }
 

@@ -355,7 +355,7 @@ sealed record PackageMatch(
     /// <summary>The package's version that was compared.</summary>
     public string ComparedVersion => Lookup switch
     {
-        PackageLookup.Source => Package.SourceVersion is { Length: > 0 } version ? version : Package.FullVersion,
+        PackageLookup.Source => SourceNames.Of(Package).Version is { Length: > 0 } version ? version : Package.FullVersion,
         PackageLookup.Module => Encoding.UTF8.GetString(LabelOf(Package).Version),
         _ => Package.FullVersion,
     };

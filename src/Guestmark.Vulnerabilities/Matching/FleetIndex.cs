@@ -220,7 +220,7 @@ public sealed class FleetIndex
         ArgumentNullException.ThrowIfNull(package);
         var name = Ecosystem.ProductOf(package.Manager) is { } product ? Ecosystem.Find(product)?.NormalizeName(package.Name) : null;
         var names = new List<string>(3) { name ?? package.Name };
-        if (package.SourceName is { Length: > 0 } source && source != package.Name) names.Add(source);
+        if (SourceNames.Of(package).Name is { Length: > 0 } source && source != package.Name) names.Add(source);
         if (package.ModularityLabel is { } label && label.IndexOf(':') is >= 0 and var colon)
         {
             var end = label.IndexOf(':', colon + 1);

@@ -97,7 +97,9 @@ public static class RunningKernel
             text = text[release.Length..];
             var variant = Variant(package.Name);
             var runs = plus > 0 ? running.AsSpan(plus + 1) : default;
-            return (text.IsEmpty || text[0] == '.') && (plus <= 0 || variant.SequenceEqual(runs) || variant is "debug" && runs.EndsWith("debug", StringComparison.Ordinal))
+            // Only the architecture may follow: 5.14.0-362 is not the running 5.14.0-362.8.1.el9_3.x86_64.
+            var isSame = text.IsEmpty || (text[0] == '.' && text[1..].IndexOf('.') < 0);
+            return isSame && (plus <= 0 || variant.SequenceEqual(runs) || variant is "debug" && runs.EndsWith("debug", StringComparison.Ordinal))
                 && (plus > 0 || variant is not ("64k" or "debug") && (variant is not "rt" || release.Contains(".rt", StringComparison.Ordinal)));
         }
 

@@ -220,9 +220,10 @@ public sealed class MachineMatch
             return;
         }
 
-        var hasSource = package.SourceName is { Length: > 0 };
-        var isOwnSource = !hasSource || package.SourceName == package.Name;
-        var sourceVersion = hasSource && package.SourceVersion is { Length: > 0 } text ? Write(text) : version;
+        var (sourceName, sourceText) = SourceNames.Of(package);
+        var hasSource = sourceName is { Length: > 0 };
+        var isOwnSource = !hasSource || sourceName == package.Name;
+        var sourceVersion = hasSource && sourceText is { Length: > 0 } ? Write(sourceText) : version;
         // The file name of a source rpm has no epoch and the binary's may be another (perl-Carp 0, perl 4).
         var order = !sourceVersion.Equals(version) && package.Manager == PackageManager.Rpm && !RpmVersion.HasEpoch(_text.AsSpan(sourceVersion))
             ? VersionOrder.RpmWithoutEpoch
@@ -231,7 +232,7 @@ public sealed class MachineMatch
             hasSource ? PackageLookup.Source : PackageLookup.Binary,
             order,
             isOwnSource ? PackageNamings.Source : PackageNamings.Source | PackageNamings.Either,
-            isOwnSource ? name : Write(package.SourceName!),
+            isOwnSource ? name : Write(sourceName!),
             sourceVersion);
 
         var label = package.ModularityLabel is { Length: > 0 } known && known.Contains(':') ? known : null;
@@ -426,7 +427,7 @@ public sealed class MachineMatch
                 var end = start + 1;
                 while (end < candidates.Length && candidates[end].Use == candidates[start].Use) end++;
                 var decided = DecideName(candidates[start..end]);
-                if (ofProduct is not { } known || WithinProduct(decided.Verdict) < WithinProduct(known.Verdict)) ofProduct = decided;
+                if (ofProduct is not { } known || IsStronger(decided, known)) ofProduct = decided;
                 start = end;
             }
 
@@ -435,6 +436,16 @@ public sealed class MachineMatch
         }
 
         return best!.Value;
+
+        // What is said of the installable package itself is more exact than what is said of its source: git-core of an affected git.
+        bool IsStronger(in Candidate a, in Candidate b)
+        {
+            if (a.Verdict == Verdict.Vulnerable && IsOfSource(a) && b.Verdict == Verdict.NotAffected && !IsOfSource(b)) return false;
+            if (b.Verdict == Verdict.Vulnerable && IsOfSource(b) && a.Verdict == Verdict.NotAffected && !IsOfSource(a)) return true;
+            return WithinProduct(a.Verdict) < WithinProduct(b.Verdict);
+        }
+
+        bool IsOfSource(in Candidate candidate) => _lookups[_uses[candidate.Use].Lookup].Kind == PackageLookup.Source;
 
         static int WithinProduct(Verdict verdict) => verdict switch
         {
@@ -450,7 +461,7 @@ public sealed class MachineMatch
             Verdict.Vulnerable => 0,
             Verdict.BuildNotAffected => 1,
             Verdict.Fixed => 2,
-            Verdict.NotAffected => 3,
+            Verdict.Unfixed => 3,
             _ => 4,
         };
     }
@@ -460,9 +471,9 @@ public sealed class MachineMatch
     {
         var use = _uses[candidates[0].Use];
         var rules = use.Plan.Rules;
-        var minor = use.Plan.Product.IsRedHat ? MinorOf(use.Lookup) : 0;
+        var (major, minor) = use.Plan.Product.IsRedHat ? ReleaseOf(use.Lookup) : default;
         var fix = default(Candidate?);
-        var fixIsOwn = false;
+        var fixLikeness = 0;
         var notAffected = default(Candidate?);
         var unfixed = default(Candidate?);
         foreach (var candidate in candidates)
@@ -478,12 +489,14 @@ public sealed class MachineMatch
                     unfixed ??= candidate;
                     break;
                 default:
-                    // Builds of several minor releases stand side by side in one product of Red Hat. That of the installed build's own
-                    // decides; without one the newest, because nothing says that an older one was fixed where the installed comes from.
-                    var isOwn = minor != 0 && rules[candidate.Rule].Minor == minor;
-                    var isBetter = fix is not { } known || (isOwn && !fixIsOwn)
-                        || (isOwn == fixIsOwn && use.Ranks.Last[candidate.Rule] > use.Ranks.Last[known.Rule]);
-                    if (isBetter) (fix, fixIsOwn) = (candidate, isOwn);
+                    // Builds of several minor releases stand side by side in one product of Red Hat, those of layered products for several
+                    // major ones (el7jbcs and el8jbcs). That of the installed build's own decides; without one the newest, because nothing
+                    // says that an older one was fixed where the installed comes from.
+                    ref readonly var rule = ref rules[candidate.Rule];
+                    var likeness = minor != 0 && rule.Minor == minor ? 2 : major != 0 && rule.Major == major ? 1 : 0;
+                    var isBetter = fix is not { } known || likeness > fixLikeness
+                        || (likeness == fixLikeness && use.Ranks.Last[candidate.Rule] > use.Ranks.Last[known.Rule]);
+                    if (isBetter) (fix, fixLikeness) = (candidate, likeness);
                     break;
             }
         }
@@ -491,10 +504,10 @@ public sealed class MachineMatch
         return fix ?? notAffected ?? unfixed!.Value;
     }
 
-    int MinorOf(int lookup)
+    (int Major, int Minor) ReleaseOf(int lookup)
     {
         var version = _lookups[lookup].Version(_text);
-        return _lookups[lookup].Kind == PackageLookup.Module ? BuildTag.PlatformOf(version) : BuildTag.MinorOf(version);
+        return _lookups[lookup].Kind == PackageLookup.Module ? (0, BuildTag.PlatformOf(version)) : (BuildTag.MajorOf(version), BuildTag.MinorOf(version));
     }
 
     void Emit(in Candidate candidate, Candidate? main = null) =>
@@ -539,9 +552,19 @@ public sealed class MachineMatch
             return false;
         }
 
-        if (rule.Interval < 0) return false;
+        var version = _lookups[lookup].Version(_text);
+        if (rule.Interval < 0)
+        {
+            foreach (var module in _database.List(rule.Modules))
+            {
+                if (BuildTag.MayBeOfStream(version, _database.Text(module))) return true;
+            }
+
+            return false;
+        }
+
         ref readonly var interval = ref _database.AllIntervals[rule.Interval];
-        return BuildTag.MayShareStream(_lookups[lookup].Version(_text), _database.Text(interval.End != 0 ? interval.End : interval.Introduced));
+        return BuildTag.MayShareStream(version, _database.Text(interval.End != 0 ? interval.End : interval.Introduced));
     }
 
     bool IsOfArchitecture(int architectures)

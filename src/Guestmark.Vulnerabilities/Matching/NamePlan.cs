@@ -78,13 +78,15 @@ sealed class NamePlan
             {
                 Interval = statement.IntervalStart + i,
                 IsModular = rule.IsModular || BuildTag.IsModular(version),
+                Major = product.IsRedHat && rule.Naming != PackageNaming.Module ? BuildTag.MajorOf(version) : 0,
                 Minor = !product.IsRedHat ? 0 : rule.Naming == PackageNaming.Module ? BuildTag.PlatformOf(version) : BuildTag.MinorOf(version),
             });
         }
 
         // Several fixed builds in one statement are rebuilds of one fix: the oldest decides, else every machine that installed the first
         // build would look vulnerable. Of modular builds whose stream is not named, those of one version line are rebuilds of each other.
-        if (intervals.Length < 2 || product.Ecosystem.Manager != Inventory.PackageManager.Rpm || rule.Naming == PackageNaming.Module) return;
+        // Red Hat's are builds for several minor releases, among which the installed one's release decides.
+        if (intervals.Length < 2 || product.Ecosystem.Manager != Inventory.PackageManager.Rpm || product.IsRedHat || rule.Naming == PackageNaming.Module) return;
         foreach (ref readonly var interval in intervals)
         {
             if (interval.Introduced != 0 || (IntervalEnd)interval.Kind != IntervalEnd.Fixed) return;
@@ -120,6 +122,9 @@ readonly record struct PlanRule
 
     /// <summary>List of texts.</summary>
     public required int Architectures { get; init; }
+
+    /// <summary>Of Red Hat's builds: <see cref="BuildTag.MajorOf"/>. 0 of modules.</summary>
+    public int Major { get; init; }
 
     /// <summary>Of Red Hat's builds: <see cref="BuildTag.MinorOf"/>, <see cref="BuildTag.PlatformOf"/>.</summary>
     public int Minor { get; init; }

@@ -63,7 +63,9 @@ static class PackageOrigin
     static readonly string[] ThirdPartyMaintainers =
     [
         "Docker <", "NodeSource", "Google LLC", "Chrome Linux Team", "Microsoft", "HashiCorp", "Grafana Labs", "GitLab", "Kubernetes Authors",
-        "MariaDB Developers", "Elastic", "MongoDB", "NVIDIA", "Zabbix", "Percona", "Puppet", "InfluxData", "Datadog",
+        "MariaDB Developers", "Elastic", "MongoDB", "NVIDIA", "Zabbix", "Percona", "InfluxData", "Datadog",
+        // "Puppet Package Maintainers" are Debian's.
+        "Puppet Labs", "Puppet, Inc", "Puppet Inc", "Puppet Release",
     ];
 
     public static Family? FamilyOf(OsRelease os)

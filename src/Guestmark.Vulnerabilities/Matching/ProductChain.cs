@@ -12,7 +12,11 @@ sealed class ProductChain
     const string Main = "enterprise_linux";
 
     // Streams of extended updates (https://access.redhat.com/support/policy/updates/errata): what they have no fix for, the main stream may.
-    static readonly string[] Streams = ["rhel_eus", "rhel_eus_long_life", "rhel_aus", "rhel_tus", "rhel_e4s", "rhel_els", "rhel_mission_critical"];
+    static readonly string[] Streams =
+    [
+        "rhel_eus", "rhel_eus_long_life", "rhel_aus", "rhel_tus", "rhel_e4s", "rhel_els", "rhel_mission_critical", "enterprise_linux_eus",
+        "enterprise_linux_e2s", "enterprise_linux_e4s",
+    ];
 
     ProductChain(IReadOnlyList<ChainProduct[]> tiers, bool isStream, bool isGuess)
     {
@@ -79,6 +83,10 @@ sealed class ProductChain
         var ownTiers = tiers.Count;
         AddTier(matcher, tiers, [.. main.Where(product => product.Version.Contains('.')).Select(product => (product.Product, (string?)product.Cpe))]);
         AddTier(matcher, tiers, [.. others.Where(product => product.Name == Main).Select(product => (product.Product, (string?)product.Cpe))]);
+        // Other products are named by their major version until there is a fix: openshift:4 and openshift:4.16
+        // (https://redhatproductsecurity.github.io/security-data-guidelines/scanning-vendors/#cpe-matching-logic).
+        AddTier(matcher, tiers, [.. named.Where(IsLayered).Select(product => ($"{RedHat}{product.Name}:{product.Version[..product.Version.IndexOf('.')]}", (string?)product.Cpe))
+            .DistinctBy(product => product.Item1)]);
         foreach (var product in named)
         {
             if (product.Name != Main && !IsStreamName(product.Name)) continue;
@@ -101,7 +109,9 @@ sealed class ProductChain
         product.Version.Contains('.') && product.Version != versionId && (product.Name == Main || IsStreamName(product.Name))
         && all.Exists(other => other.Name == product.Name && other.Version == versionId);
 
-    static bool IsStreamName(string name) => Array.IndexOf(Streams, name) >= 0 || name.StartsWith("enterprise_linux_", StringComparison.Ordinal);
+    static bool IsLayered(NamedProduct product) => product.Name != Main && !IsStreamName(product.Name) && product.Version.IndexOf('.') > 0;
+
+    static bool IsStreamName(string name) => Array.IndexOf(Streams, name) >= 0;
 
     static void AddTier(Matcher matcher, List<ChainProduct[]> tiers, params ReadOnlySpan<(string Product, string? Cpe)> products)
     {

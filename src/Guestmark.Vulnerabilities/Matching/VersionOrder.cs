@@ -28,6 +28,15 @@ static class BuildTag
     /// <summary>Whether two modular builds can be of one stream: streams are named after the first one or two numbers of the version.</summary>
     public static bool MayShareStream(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b) => VersionLine(a).SequenceEqual(VersionLine(b));
 
+    /// <summary>Whether a modular build can be of a stream by its name alone: <c>18.19.0</c> of <c>nodejs:18</c>. Of <c>rhel8</c> nobody can tell.</summary>
+    public static bool MayBeOfStream(ReadOnlySpan<byte> version, ReadOnlySpan<byte> module)
+    {
+        var stream = module[(module.IndexOf((byte)':') + 1)..];
+        var upstream = RpmVersion.Upstream(version);
+        return !stream.IsEmpty && stream[0] is >= (byte)'0' and <= (byte)'9' && upstream.StartsWith(stream)
+            && (upstream.Length == stream.Length || upstream[stream.Length] == (byte)'.');
+    }
+
     /// <summary><c>2.5</c> of <c>0:2.5.9-1.module_el8.6.0</c>.</summary>
     public static ReadOnlySpan<byte> VersionLine(ReadOnlySpan<byte> version)
     {
@@ -45,12 +54,9 @@ static class BuildTag
     public static int MinorOf(ReadOnlySpan<byte> version)
     {
         var rest = version;
-        while (rest.IndexOf("el"u8) is >= 0 and var at)
+        while (NextMajor(ref rest) is > 0 and var major)
         {
-            var begins = at > 0 && rest[at - 1] is (byte)'.' or (byte)'+' or (byte)'_';
-            rest = rest[(at + 2)..];
-            var major = Number(ref rest);
-            if (!begins || major <= 0 || rest.IsEmpty || rest[0] is not ((byte)'_' or (byte)'.')) continue;
+            if (rest.IsEmpty || rest[0] is not ((byte)'_' or (byte)'.')) continue;
             var isModular = rest[0] == (byte)'.';
             // ".el9.4" is a rebuild; only modular builds separate the minor release by a dot.
             if (isModular && !IsModular(version)) continue;
@@ -59,6 +65,24 @@ static class BuildTag
             if (minor >= 0) return (major * 1000) + minor;
         }
 
+        return 0;
+    }
+
+    /// <summary>The release of Enterprise Linux that a build was made for: 9 of <c>23.el9_2.4</c>, 7 of <c>2.el7jbcs</c>. 0 when it has none.</summary>
+    public static int MajorOf(ReadOnlySpan<byte> version) => NextMajor(ref version);
+
+    /// <param name="rest">Ends up behind the number; empty when there is none.</param>
+    static int NextMajor(ref ReadOnlySpan<byte> rest)
+    {
+        while (rest.IndexOf("el"u8) is >= 0 and var at)
+        {
+            var begins = at > 0 && rest[at - 1] is (byte)'.' or (byte)'+' or (byte)'_';
+            rest = rest[(at + 2)..];
+            var major = Number(ref rest);
+            if (begins && major > 0) return major;
+        }
+
+        rest = default;
         return 0;
     }
 

@@ -16,7 +16,9 @@ sealed record FailOn(Severity Severity, bool Fixable, bool Exploited, string Tex
         Severity? severity = null;
         var (fixable, exploited) = (false, false);
         var words = values.SelectMany(value => value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)).ToList();
-        if (words.Count == 0) return null;
+        if (values.Count == 0) return null;
+        // An empty value is a variable that is not set: a check that is asked for and does not happen must not pass.
+        if (words.Count == 0) throw new UsageException($"--fail-on is empty: use {string.Join(", ", Words)}");
         foreach (var word in words)
         {
             switch (word.ToLowerInvariant())
@@ -41,6 +43,12 @@ sealed record FailOn(Severity Severity, bool Fixable, bool Exploited, string Tex
         return new FailOn(severity ?? Severity.Unknown, fixable, exploited, string.Join(',', words));
     }
 
-    public bool IsMetBy(MatchedFinding finding) =>
-        finding.Counts && finding.Severity >= Severity && (!Fixable || finding.IsFixable) && (!Exploited || finding.Exploited is not null);
+    public bool IsMetBy(MatchedFinding finding) => finding.Severity >= Severity && IsMetButForSeverity(finding);
+
+    /// <summary>A finding that may be as severe as what is named, for all that its vendor says.</summary>
+    public bool IsUndecidedBy(MatchedFinding finding) =>
+        Severity > Severity.Unknown && finding.Severity == Severity.Unknown && IsMetButForSeverity(finding);
+
+    bool IsMetButForSeverity(MatchedFinding finding) =>
+        finding.Counts && (!Fixable || finding.IsFixable) && (!Exploited || finding.Exploited is not null);
 }

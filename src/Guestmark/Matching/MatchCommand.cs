@@ -59,7 +59,8 @@ static class MatchCommand
             selection.Check();
             var file = parsed.GetRequiredValue(database);
             // The default need not be there yet. One that is named and is not there is a typing error, with which every check would pass.
-            if (parsed.GetResult(database) is { Implicit: false } && !File.Exists(file)) throw new CommandException($"--database {file}: there is no such file");
+            if (parsed.GetResult(database) is { Implicit: false } && !File.Exists(file) && !Directory.Exists(file))
+                throw new CommandException($"--database {file}: there is no such file");
             var opened = AdvisoryFile.Open(file);
             var input = MatchInput.Read(selection, cancellationToken);
             var matcher = new Matcher(opened, new MatchOptions { IncludeNotAffected = parsed.GetValue(all) });
@@ -97,14 +98,20 @@ static class MatchCommand
             }
 
             foreach (var note in DecisionNotes.Of(report, stored, named, name)) Console.Error.WriteLine(TerminalText.Printable($"note: {note}"));
-            // A check that could not look must not pass.
-            if (fail is not null && report.Uncheckable is { } why)
-                throw new CommandException($"--fail-on {fail.Text}: cannot pass, {why}: {string.Join("; ", report.Hints)}");
             var problems = Problems(input);
+            // A check that could not look must not pass.
+            if (problems == ExitCode.Done && fail is not null && report.Uncheckable is { } why)
+                throw new CommandException($"--fail-on {fail.Text}: cannot pass, {why}: {WhyNothing(report)}");
             return Task.FromResult(problems != ExitCode.Done ? problems : report.FailOnMet > 0 ? ExitCode.Found : ExitCode.Done);
         });
         return command;
     }
+
+    static string WhyNothing(MatchReport report) =>
+        report.Input.Inventory.Packages.Count == 0
+            ? $"{report.Input.Name} has no packages that are read"
+            : string.Join("; ", MatchWords.Reasons.Where(reason => report.Summary.Count(reason) > 0)
+                .Select(reason => $"{Words.Count(report.Summary.Count(reason), "package")}, {MatchWords.Explain(reason)}").Concat(report.Hints));
 
     static void Write(Action<Stream> write)
     {

@@ -74,7 +74,7 @@ sealed class MatchExplanation(AdvisoryDatabase database, Matcher matcher, MatchI
         {
             findings.Clear();
             machine.Match(package, findings);
-            foreach (var finding in findings.Where(finding => finding.AdvisoryId == cve || finding.Cves.Contains(cve)))
+            foreach (var finding in findings.Where(finding => finding.AdvisoryId.Equals(cve, StringComparison.OrdinalIgnoreCase) || finding.Cves.Contains(cve, StringComparer.OrdinalIgnoreCase)))
             {
                 if (decisionOf(finding, package) is { } decision) decided.Add((package, finding.AdvisoryId, decision));
             }

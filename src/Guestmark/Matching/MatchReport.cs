@@ -121,16 +121,15 @@ sealed class MatchReport
             Findings = sorted,
             Summary = match.Summary,
             FailOn = failOn,
-            Hints = [.. HintsOf(input, match.Summary, database, databaseFile), .. GuessHints(input, sorted), .. AgeHints(sources, now)],
+            Hints = [.. HintsOf(input, match.Summary, database, databaseFile), .. HintsOf(failOn, sorted), .. GuessHints(input, sorted), .. AgeHints(sources, now)],
             EndedByRestart = kernels.Count,
-            Uncheckable = UncheckableOf(input, match.Summary, systemCompared),
+            Uncheckable = UncheckableOf(match.Summary, systemCompared),
             Sources = sources,
         };
     }
 
-    static string? UncheckableOf(MatchInput input, MatchSummary summary, int systemCompared)
+    static string? UncheckableOf(MatchSummary summary, int systemCompared)
     {
-        if (input.Inventory.Packages.Count == 0) return null;
         if (summary.Matched == 0) return "no package could be compared with any advisory";
         if (summary.Count(MatchOutcome.SystemNotCovered) is > 0 and var system)
             return $"{Words.Count(system, "package")} of the operating system could not be compared with any advisory";
@@ -173,6 +172,15 @@ sealed class MatchReport
         if (old.Count == 0) yield break;
         var ages = old.Select(source => $"{source.Name} ({Words.Span(now - (source.Newest ?? source.Imported))})").ToList();
         yield return $"older than {OldDays} days: {Words.List(ages)}: `guestmark vulndb update` fetches what is new, or import newer files";
+    }
+
+    static IEnumerable<string> HintsOf(FailOn? failOn, IEnumerable<MatchedFinding> findings)
+    {
+        if (findings.Count(row => failOn?.IsUndecidedBy(row) == true) is > 0 and var count)
+        {
+            var others = string.Join(',', new[] { "any", failOn!.Fixable ? "fixable" : "", failOn.Exploited ? "exploited" : "" }.Where(word => word.Length > 0));
+            yield return $"--fail-on {failOn.Text} leaves out {Words.Count(count, "finding")} of unknown severity: --fail-on {others} counts them too";
+        }
     }
 
     static IEnumerable<string> HintsOf(MatchInput input, MatchSummary summary, AdvisoryDatabase database, string databaseFile)

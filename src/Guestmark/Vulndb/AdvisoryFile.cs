@@ -19,7 +19,12 @@ static class AdvisoryFile
         Description = "The advisory database; the default is the one of `guestmark up`",
         HelpName = "FILE",
         DefaultValueFactory = _ => Default,
-        CustomParser = result => Path.GetFullPath(result.Tokens[0].Value),
+        CustomParser = result =>
+        {
+            if (result.Tokens[0].Value is { Length: > 0 } path) return Path.GetFullPath(path);
+            result.AddError("--database: name a file");
+            return Default;
+        },
     };
 
     /// <summary>The database in the file; an empty one when there is no file.</summary>
@@ -28,6 +33,7 @@ static class AdvisoryFile
     {
         try
         {
+            if (Directory.Exists(path)) throw new CommandException($"{path}: is a folder; name the file, as {Path.Combine(path, Name)}");
             return File.Exists(path) ? AdvisoryDatabase.Open(path) : AdvisoryDatabase.Empty;
         }
         catch (AdvisoryDatabaseException e)

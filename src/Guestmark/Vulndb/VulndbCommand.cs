@@ -297,7 +297,7 @@ static class VulndbCommand
         var database = AdvisoryFile.Option();
         var command = new Command("remove", "Removes sources with everything that came from them") { names, database }.WithExamples(
             """
-            guestmark vulndb remove osv/almalinux-osv-database vex/decisions.openvex
+            guestmark vulndb remove osv/almalinux-osv-database vex/decisions
             """);
         command.SetAction(async (parsed, _) =>
         {

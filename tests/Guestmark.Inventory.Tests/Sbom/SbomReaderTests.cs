@@ -39,6 +39,46 @@ public sealed class SbomReaderTests(RealDatabases databases)
     }
 
     [Fact]
+    public void The_CPE_of_the_operating_system_holds_for_its_packages()
+    {
+        var document = SbomReader.TryRead(
+            """
+            {"bomFormat":"CycloneDX","specVersion":"1.6","components":[
+              {"type":"operating-system","name":"rhel","version":"9.2","cpe":"cpe:/o:redhat:rhel_eus:9.2::baseos"},
+              {"type":"library","name":"curl","version":"7.76.1-23.el9_2.4","purl":"pkg:rpm/redhat/curl@7.76.1-23.el9_2.4?arch=x86_64"}]}
+            """u8,
+            null,
+            out _);
+
+        Assert.Equal(["cpe:/o:redhat:rhel_eus:9.2::baseos"], Assert.Single(document!.Inventory.Packages).Repository!.Cpes);
+    }
+
+    [Theory]
+    [InlineData("almalinux", "8.5", "pkg:rpm/fedora/curl@7.61.1-18.fc39?distro=fedora-39", false)]
+    [InlineData("almalinux", "8.5", "pkg:rpm/redhat/curl@7.61.1-18.el8?distro=rhel-8.5", true)]
+    [InlineData("almalinux", "8.5", "pkg:rpm/redhat/curl@7.76.1-14.el9?distro=rhel-9.0", false)]
+    [InlineData("debian", "12", "pkg:deb/ubuntu/libc6@2.31?distro=ubuntu-20.04", false)]
+    [InlineData("debian", "12", "pkg:deb/debian/libc6@2.31?distro=debian-11", false)]
+    [InlineData("debian", "12.5", "pkg:deb/debian/libc6@2.36?distro=debian-12", true)]
+    [InlineData("debian", "12", "pkg:deb/debian/libc6@2.36?distro=somewhere-1", true)]
+    public void A_package_of_another_distribution_than_the_document_s_is_left_out_by_name(string id, string version, string purl, bool isRead)
+    {
+        var document = SbomReader.TryRead(
+            Encoding.UTF8.GetBytes(
+                $$"""
+                {"bomFormat":"CycloneDX","specVersion":"1.6","components":[
+                  {"type":"operating-system","name":"{{id}}","version":"{{version}}"},{"type":"library","name":"x","version":"1","purl":"{{purl}}"}]}
+                """),
+            null,
+            out var error);
+
+        Assert.Null(error);
+        Assert.Equal(isRead ? 1 : 0, document!.Inventory.Packages.Count);
+        Assert.Equal(isRead, document.LeftOut.Count == 0);
+        if (!isRead) Assert.StartsWith("packages of another system than the document's, ", document.LeftOut[0].Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void What_we_write_as_CycloneDX_we_read_back()
     {
         var document = Read(CycloneDxOf(Full));

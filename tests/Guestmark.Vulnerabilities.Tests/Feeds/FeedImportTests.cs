@@ -43,6 +43,42 @@ public sealed class FeedImportTests : IDisposable
         Assert.Equal((path, 20), (source.Source.Uri, _builder.Build().AdvisoryCount));
     }
 
+    [Fact]
+    public void A_feed_that_lost_documents_to_damage_is_refused_and_one_that_only_shrank_a_little_is_not()
+    {
+        var folder = _folder.File("alma");
+        Directory.CreateDirectory(folder);
+        for (var i = 0; i < 20; i++) File.WriteAllText(Path.Combine(folder, $"{i}.json"), Document(i));
+        Import(folder);
+
+        File.WriteAllText(Path.Combine(folder, "3.json"), Document(3)[..40]);
+        var error = Assert.Throws<FeedException>(() => Import(folder));
+        Assert.Contains("would have 19 documents and has 20 now, and 1 could not be read", error.Message, StringComparison.Ordinal);
+        Assert.Contains("--allow-shrink", error.Message, StringComparison.Ordinal);
+        Assert.Equal(20, _builder.Build().AdvisoryCount);
+        Assert.Equal(19, Import(folder, options => options with { AllowShrink = true }).Sources[0].Source.Documents);
+
+        // What could never be read is no loss.
+        Assert.Equal(19, Import(folder).Sources[0].Source.Documents);
+        File.Delete(Path.Combine(folder, "3.json"));
+        File.Delete(Path.Combine(folder, "4.json"));
+        Assert.Equal(18, Import(folder).Sources[0].Source.Documents);
+    }
+
+    [Fact]
+    public async Task A_pipe_in_a_folder_is_named_and_not_waited_for()
+    {
+        var folder = _folder.File("feed");
+        Directory.CreateDirectory(folder);
+        File.WriteAllText(Path.Combine(folder, "1.json"), Document(1));
+        var pipe = Path.Combine(folder, "2.json");
+        using (var process = System.Diagnostics.Process.Start("mkfifo", [pipe])) await process.WaitForExitAsync();
+
+        var result = Import(folder);
+        Assert.Equal(new SkippedPart(pipe, "", "is no regular file"), Assert.Single(result.SkippedParts));
+        Assert.Equal(1, result.Sources[0].Source.Documents);
+    }
+
     [TestDataTheory]
     [InlineData("osv/almalinux-osv-database.zip", "osv/almalinux-osv-database", 5680)]
     [InlineData("kev/known_exploited_vulnerabilities.json", "kev", 1404)]

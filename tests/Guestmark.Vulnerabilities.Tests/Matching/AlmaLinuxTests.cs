@@ -12,9 +12,12 @@ public class AlmaLinuxTests(AlmaLinuxFixture almaLinux) : IClassFixture<AlmaLinu
 
     const string RockyLinux8Image = "docker.io/rockylinux@sha256:72afc2e1a20c9ddf56a81c51148ebcbe927c0a879849efe813bee77d69df1dd8";
 
+    const string Ubi8Image = "registry.access.redhat.com/ubi8@sha256:68fecea0d255ee253acbf0c860eaebb7017ef5ef007c25bee9eeffd29ce85b29";
+
     // So many of the labels name a package and a CVE that an ALSA of the feed fixes, counted in the feed's JSON. The others have no fix.
     const int AlmaLinuxLabelsWithAdvisory = 53;
     const int RockyLinuxLabelsWithAdvisory = 60;
+    const int Ubi8LabelsWithAdvisory = 38;
 
     [TestDataFact]
     public void Import_reads_every_document_and_leaves_out_what_is_no_vulnerability()
@@ -72,10 +75,11 @@ public class AlmaLinuxTests(AlmaLinuxFixture almaLinux) : IClassFixture<AlmaLinu
         }
     }
 
-    /// <summary>Rocky is a rebuild of the same sources as AlmaLinux, whose advisories can be asked for it.</summary>
+    /// <summary>Rocky and UBI are of the same sources as AlmaLinux, whose advisories can be asked for them.</summary>
     [TestDataTheory]
     [InlineData(AlmaLinux8Image, 139, AlmaLinuxLabelsWithAdvisory)]
     [InlineData(RockyLinux8Image, 132, RockyLinuxLabelsWithAdvisory)]
+    [InlineData(Ubi8Image, 86, Ubi8LabelsWithAdvisory)]
     public void Every_labelled_true_positive_with_an_advisory_is_found(string image, int labels, int withAdvisory)
     {
         var all = Labels(image, "TP").ToList();
@@ -88,6 +92,7 @@ public class AlmaLinuxTests(AlmaLinuxFixture almaLinux) : IClassFixture<AlmaLinu
     [TestDataTheory]
     [InlineData(AlmaLinux8Image, 4, 3)]
     [InlineData(RockyLinux8Image, 8, 4)]
+    [InlineData(Ubi8Image, 8, 3)]
     public void Labelled_false_positives_are_not_reported(string image, int labels, int ofPython)
     {
         // "rpm" 4.14.3 is the Python distribution of that name, and is matched as one, not as the rpm package: docs/reference/matching.md.

@@ -76,6 +76,20 @@ public class MatcherTests
         Assert.Empty(Match(database, Debian12, Deb("src", "7:3.0-1") with { SourceName = "other", SourceVersion = "1.0-1" }));
     }
 
+    [Theory]
+    [InlineData("linux-signed-amd64", "linux", "6.1.55+1")]
+    [InlineData("linux-signed-6.1-arm64", "linux-6.1", "6.1.55+1")]
+    [InlineData("linux-signed-hwe-6.5", "linux-hwe-6.5", "6.1.55-1")]
+    [InlineData("linux-signed", "linux", "6.1.55-1")]
+    public void A_signed_kernel_has_the_advisories_of_its_sources(string source, string advised, string sourceVersion)
+    {
+        var database = Osv.Database(Osv.Document("DSA-1-1", "Debian:12", advised, ("introduced", "0"), ("fixed", "6.1.55-2")));
+        var image = Deb("linux-image-6.1.0-13-amd64", "6.1.55-1") with { SourceName = source, SourceVersion = sourceVersion };
+        var finding = Assert.Single(Match(database, Debian12, image));
+        Assert.Equal("6.1.55-1 < 6.1.55-2 by dpkg", finding.Evidence.Comparison);
+        Assert.Empty(Match(database, Debian12, image with { Version = "6.1.55", Release = "2", SourceVersion = "6.1.55+2" }));
+    }
+
     [Fact]
     public void AlmaLinux_is_matched_by_binary_package()
     {
@@ -196,7 +210,7 @@ public class MatcherTests
 
         // When this fails and the change of the findings is meant, raise the version and write the new digest here. A change of the import
         // alone needs no new version: it changes the content of the database, and so the revision.
-        Assert.Equal((2, "b4bbb76d2f52dc7a"), (Matcher.RulesVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(findings.ToString())))[..16]));
+        Assert.Equal((3, "b4bbb76d2f52dc7a"), (Matcher.RulesVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(findings.ToString())))[..16]));
     }
 
     static void AddRedHat(StringBuilder findings)

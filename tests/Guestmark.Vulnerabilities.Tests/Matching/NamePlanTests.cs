@@ -48,6 +48,15 @@ public class NamePlanTests
         Assert.Equal(expected, BuildTag.MinorOf(Encoding.UTF8.GetBytes(version)));
 
     [Theory]
+    [InlineData("7.76.1-23.el9_2.4", 9)]
+    [InlineData("8.4.0-2.el7jbcs", 7)]
+    [InlineData("1:18.20.2-1.module+el8.9.0+21767+537f34ee", 8)]
+    [InlineData("1-1.model8_4", 0)]
+    [InlineData("1-1.fc39", 0)]
+    public void The_major_release_is_read_from_the_build(string version, int expected) =>
+        Assert.Equal(expected, BuildTag.MajorOf(Encoding.UTF8.GetBytes(version)));
+
+    [Theory]
     [InlineData("3.9-8100020240826142629.d47b87a4", 81000)]
     [InlineData("rhel8-8100020240826142629.d47b87a4", 81000)]
     [InlineData("3.9-20240826142629.d47b87a4", 0)]

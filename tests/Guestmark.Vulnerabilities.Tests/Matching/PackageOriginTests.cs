@@ -54,6 +54,8 @@ public class PackageOriginTests
     [InlineData("18.19.0-1+deb.sury.org~jammy+1", null, false)]
     [InlineData("18.19.0-1~ppa1", null, false)]
     [InlineData("18.19.0-1", "Docker <support@docker.com>", false)]
+    [InlineData("18.19.0-1", "Puppet Package Maintainers <pkg-puppet-devel@alioth-lists.debian.net>", true)]
+    [InlineData("18.19.0-1", "Puppet Labs <info@puppetlabs.com>", false)]
     [InlineData("18.19.0-1", null, true)]
     public void A_Debian_package_is_known_by_its_version_and_maintainer(string version, string? maintainer, bool matched) =>
         Says(matched ? MatchOutcome.Matched : MatchOutcome.ThirdParty, Debian12, Rpm("nodejs", version) with { Manager = PackageManager.Dpkg, Vendor = maintainer });

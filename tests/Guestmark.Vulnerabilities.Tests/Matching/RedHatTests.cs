@@ -111,6 +111,41 @@ public class RedHatTests
         Assert.Equal("cpe:/o:redhat:rhel_eus:9.2::baseos", finding.Evidence.RepositoryCpe);
     }
 
+    [Fact]
+    public void Of_releases_that_may_all_apply_vulnerable_in_one_is_vulnerable()
+    {
+        // The machine's own 9.3 is none of the repository's.
+        string[] cpes = ["cpe:/o:redhat:rhel_eus:9.0::baseos", "cpe:/o:redhat:rhel_eus:9.4::baseos"];
+        var database = Databases.Of(Vex(
+            Unfixed("Red Hat:rhel_eus:9.0", "curl") with { Status = ProductStatus.NotAffected }, Unfixed("Red Hat:rhel_eus:9.4", "curl")));
+        var finding = Assert.Single(Match(database, new OsRelease("rhel", "9.3", ""), From(Rpm("curl", "7.76.1-26.el9"), cpes)));
+        Assert.Equal("Red Hat:rhel_eus:9.4", finding.Evidence.Ecosystem);
+    }
+
+    [Fact]
+    public void What_has_no_fix_in_a_layered_product_is_said_of_its_major_version()
+    {
+        var package = From(Rpm("puppetserver", "7.9-1.el8sat"), "cpe:/a:redhat:satellite:6.13::el8");
+        var rhel = new OsRelease("rhel", "8.8", "");
+        var finding = Assert.Single(Match(Databases.Of(Vex(Unfixed("Red Hat:satellite:6", "puppetserver"))), rhel, package));
+        Assert.Equal("cpe:/a:redhat:satellite:6.13::el8", finding.Evidence.RepositoryCpe);
+        Assert.Empty(Match(Databases.Of(Vex(Fixed("Red Hat:satellite:6.13", "puppetserver", "7.9-1.el8sat"), Unfixed("Red Hat:satellite:6", "puppetserver"))), rhel, package));
+        Assert.Empty(Match(Databases.Of(Vex(Unfixed("Red Hat:satellite:60", "puppetserver"))), rhel, package));
+    }
+
+    [Theory]
+    [InlineData("8.4.0-2.el7jbcs", "")]
+    [InlineData("8.4.0-1.el7jbcs", "8.4.0-2.el7jbcs")]
+    [InlineData("8.4.0-2.el8jbcs", "")]
+    [InlineData("8.4.0-1.el8jbcs", "8.4.0-2.el8jbcs")]
+    public void Of_builds_for_several_major_releases_that_of_the_installed_one_decides(string installed, string fix)
+    {
+        const string product = "Red Hat:jboss_core_services:1";
+        var database = Databases.Of(Vex(Fixed(product, "jbcs-httpd24-curl", "8.4.0-2.el7jbcs"), Fixed(product, "jbcs-httpd24-curl", "8.4.0-2.el8jbcs")));
+        var findings = Match(database, new OsRelease("rhel", "7.9", ""), From(Rpm("jbcs-httpd24-curl", installed), "cpe:/a:redhat:jboss_core_services:1::el7"));
+        Assert.Equal(fix.Length > 0 ? [fix] : [], findings.Select(finding => finding.FixedVersion));
+    }
+
     [Theory]
     [InlineData("7.76.1-23.el9_2.4", "")]
     [InlineData("7.76.1-23.el9_2.3", "7.76.1-23.el9_2.4")]
@@ -225,6 +260,20 @@ public class RedHatTests
     }
 
     [Fact]
+    public void An_installable_package_that_is_not_affected_is_not_found_by_its_source()
+    {
+        // Red Hat's own example for why its documents name installable packages: git-gui may have a flaw that git-core has not.
+        var database = Databases.Of(Vex(
+            Fixed(Main9, "git", "2.43.5-1.el9_4") with { Naming = PackageNaming.Source }, Fixed(Main9, "git-gui", "2.43.5-1.el9_4"),
+            Unfixed(Main9, "git-core") with { Naming = PackageNaming.Binary, Status = ProductStatus.NotAffected }));
+        Assert.Empty(Match(database, Rhel92, From(Git("git-core"), BaseOs9)));
+        Assert.Single(Match(database, Rhel92, From(Git("git-gui"), BaseOs9)));
+        Assert.Single(Match(database, Rhel92, From(Git("git-daemon"), BaseOs9)));
+
+        static Package Git(string name) => Rpm(name, "2.39.1-1.el9") with { SourceName = "git", SourceVersion = "2.39.1-1.el9" };
+    }
+
+    [Fact]
     public void A_name_that_may_be_either_is_found_once()
     {
         var database = Databases.Of(Vex(Unfixed(Main9, "curl"), Unfixed(Main9, "libcurl")));
@@ -274,6 +323,10 @@ public class RedHatTests
         var rhel = new OsRelease("rhel", "8.10", "");
         Assert.Equal(["CVE-2024-0001"], Ids(Match(database, rhel, From(Rpm("nodejs", "1:18-1.module+el8.9.0+1+a", "nodejs:18:1:a"), cpe))));
         Assert.Empty(Match(database, rhel, From(Rpm("nodejs", "1:20-1.module+el8.9.0+1+a", "nodejs:20:1:a"), cpe)));
+        // Without a label, as of many SBOMs, the stream's name must be the beginning of the version.
+        Assert.Equal(["CVE-2024-0001"], Ids(Match(database, rhel, From(Rpm("nodejs", "1:18.19.0-1.module+el8.9.0+1+a"), cpe))));
+        Assert.Empty(Match(database, rhel, From(Rpm("nodejs", "1:20.9.0-1.module+el8.9.0+1+a"), cpe)));
+        Assert.Empty(Match(database, rhel, From(Rpm("nodejs", "1:180.9.0-1.module+el8.9.0+1+a"), cpe)));
         Assert.Equal(["CVE-2024-2"], Ids(Match(database, rhel, From(Rpm("nodejs", "1:10-1.el8"), cpe))));
     }
 

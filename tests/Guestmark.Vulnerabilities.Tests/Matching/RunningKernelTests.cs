@@ -10,6 +10,7 @@ public class RunningKernelTests
     [InlineData("kernel-core", "4.18.0-553.el8_10", "4.18.0-553.el8_10.x86_64", KernelState.Running)]
     [InlineData("kernel-modules-extra", "4.18.0-553.el8_10", "4.18.0-552.el8_10.x86_64", KernelState.NotRunning)]
     [InlineData("kernel", "4.18.0-55.el8", "4.18.0-55.el8_10.x86_64", KernelState.NotRunning)]
+    [InlineData("kernel", "5.14.0-362", "5.14.0-362.8.1.el9_3.x86_64", KernelState.NotRunning)]
     [InlineData("kernel", "4.18.0-553.el8_10", null, KernelState.Unknown)]
     [InlineData("kernel-headers", "4.18.0-553.el8_10", "4.18.0-553.el8_10.x86_64", KernelState.NoKernel)]
     [InlineData("bash", "4.18.0-553.el8_10", "4.18.0-553.el8_10.x86_64", KernelState.NoKernel)]

@@ -25,6 +25,7 @@ sealed class CsafProducts
     readonly List<int> _defined = [];
     readonly List<int[]> _groups = [];
     readonly List<int> _members = [];
+    readonly List<ReadPackage> _read = [];
     readonly Dictionary<CsafPackage, int> _packageNumbers = [];
     readonly Dictionary<(int Cpe, int Name), int> _platforms = [];
     readonly int[] _leaves = new int[LeavesMax];
@@ -54,7 +55,7 @@ sealed class CsafProducts
     /// <summary>Ids, those included that are referred to and not defined. Numbers start at 1.</summary>
     public int Count => _ids.Count;
 
-    public long Capacity => _ids.Capacity + ((long)_products.Length * 24) + ((long)_names.Length * 40) + ((long)_targets.Length * 40);
+    public long Capacity => _ids.Capacity + ((long)_products.Length * 24) + ((long)_names.Length * 44) + ((long)_targets.Length * 40);
 
     /// <param name="forgetTexts">The table of texts was cleared.</param>
     public void Start(ReadOnlyMemory<byte> json, bool forgetTexts)
@@ -68,6 +69,7 @@ sealed class CsafProducts
         _ids.Clear();
         _defined.Clear();
         _groups.Clear();
+        _read.Clear();
         _packageNumbers.Clear();
         Packages.Clear();
         if (forgetTexts) _platforms.Clear();
@@ -387,7 +389,7 @@ sealed class CsafProducts
         }
 
         // Names of number 0 are empty.
-        ref readonly var component = ref _names[_products[_leaves[0]].Names];
+        ref var component = ref _names[_products[_leaves[0]].Names];
         ref readonly var own = ref _names[_products[number].Names];
         var purl = own.Purl.IsEmpty ? component.Purl : own.Purl;
         if (count == 1 && (purl.IsEmpty || component.Purl.IsEmpty)) return new CsafTarget { LeftOut = "product as a whole, not a package of it" };
@@ -408,6 +410,9 @@ sealed class CsafProducts
         }
 
         var (cpe, edition, product) = count == 1 ? (0, 0, 0) : PlatformOf(_products[_leaves[count - 1]].Names);
+        // Red Hat has a package in every channel and product that ships it.
+        var isOfComponent = own.Purl.IsEmpty && module == 0 && !purl.IsEmpty;
+        if (isOfComponent && component.Read > 0) return Put(_read[component.Read - 1], number, count, cpe, edition, product);
         if (purl.IsEmpty)
         {
             var family = product == 0 ? default : _texts[product];
@@ -430,23 +435,36 @@ sealed class CsafProducts
         }
 
         if (_reader.LeftOut is not null) return new CsafTarget { LeftOut = _reader.LeftOut };
-        if (_reader.OfDistribution)
+        if (!component.Range.IsEmpty && _reader.Package.Version == 0) _reader.SetRange(_texts.Add(Bytes(component.Range)));
+        var read = new ReadPackage(_reader.Package, _reader.Architecture, _reader.OfDistribution);
+        if (isOfComponent)
+        {
+            _read.Add(read);
+            component.Read = _read.Count;
+        }
+
+        return Put(read, number, count, cpe, edition, product);
+    }
+
+    CsafTarget Put(in ReadPackage read, int number, int leaves, int cpe, int edition, int product)
+    {
+        if (read.OfDistribution)
         {
             if (product == 0) return new CsafTarget { LeftOut = "package of a product without a known ecosystem" };
-            if (_reader.IsModule && _products[number].HasComponents) return new CsafTarget { LeftOut = "module whose packages are listed" };
+            if (read.Package.Naming == PackageNaming.Module && _products[number].HasComponents)
+                return new CsafTarget { LeftOut = "module whose packages are listed" };
         }
         else
         {
             // What a product contains is not what the registry of the language has: a fix of the one is none of the other.
-            if (count > 1) return new CsafTarget { LeftOut = "part of a product that is no package of the operating system" };
-            product = _reader.Package.Ecosystem;
+            if (leaves > 1) return new CsafTarget { LeftOut = "part of a product that is no package of the operating system" };
+            product = read.Package.Ecosystem;
         }
 
-        if (!component.Range.IsEmpty && _reader.Package.Version == 0) _reader.SetRange(_texts.Add(Bytes(component.Range)));
         var package = _lastPackage;
-        if (package == Packages.Count || Packages[package] != _reader.Package)
+        if (package == Packages.Count || Packages[package] != read.Package)
         {
-            package = NumberOf(_reader.Package);
+            package = NumberOf(read.Package);
             _lastPackage = package;
         }
 
@@ -456,8 +474,8 @@ sealed class CsafProducts
             Cpe = cpe,
             Edition = edition,
             Package = package,
-            Architecture = _reader.Architecture,
-            OfDistribution = _reader.OfDistribution,
+            Architecture = read.Architecture,
+            OfDistribution = read.OfDistribution,
         };
     }
 
@@ -576,7 +594,13 @@ sealed class CsafProducts
         public Slice Cpe;
         public Slice Range;
         public Slice Architecture;
+
+        /// <summary>Index into what was read of package URLs, plus one. 0: it was not read yet, or cannot be.</summary>
+        public int Read;
     }
+
+    /// <summary>What the package URL of a component says outside of any module.</summary>
+    readonly record struct ReadPackage(CsafPackage Package, int Architecture, bool OfDistribution);
 }
 
 /// <summary>What a product of a CSAF document is about, when there is neither <see cref="LeftOut"/> nor <see cref="Wrong"/>.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Guestmark.Inventory;
+using Guestmark.Inventory.Sbom;
 
 namespace Guestmark.Vulnerabilities;
 
@@ -7,12 +8,10 @@ namespace Guestmark.Vulnerabilities;
 /// A package URL (purl) as a pattern of packages: what it leaves out, it does not ask for. A decision's products are written so.
 /// </summary>
 /// <remarks>
-/// https://github.com/package-url/purl-spec:
-/// <code>pkg:type/namespace/name@version?qualifier=value&amp;qualifier=value#subpath</code>
-/// Each part but the separators may be escaped as %HH. How the names of packages are written as purls is in the SBOM's documentation
-/// (docs/reference/sbom.md): the epoch of rpm is a qualifier, that of dpkg part of the version.
+/// How the names of packages are written as package URLs is in the SBOM's documentation (docs/reference/sbom.md): the epoch of rpm is a
+/// qualifier, that of dpkg part of the version.
 /// </remarks>
-sealed class PackageUrl
+sealed class PackagePattern
 {
     const int LengthMax = 2048;
     const int QualifiersMax = 32;
@@ -26,7 +25,7 @@ sealed class PackageUrl
     readonly string? _module;
     readonly uint? _epoch;
 
-    PackageUrl(
+    PackagePattern(
         PackageManager manager, string nameSpace, string name, string? version, string? architecture, string? distribution, string? module, uint? epoch)
     {
         _manager = manager;
@@ -48,32 +47,14 @@ sealed class PackageUrl
     /// </summary>
     /// <param name="text">The URL.</param>
     /// <param name="problem">Why it is none. Empty otherwise.</param>
-    public static PackageUrl? Parse(string text, out string problem)
+    public static PackagePattern? Parse(string text, out string problem)
     {
         problem = "";
-        var rest = text.AsSpan();
-        if (rest.Length > LengthMax) return Fail($"it has {rest.Length} characters, limit {LengthMax}", out problem);
-        if (!rest.StartsWith("pkg:", StringComparison.OrdinalIgnoreCase)) return Fail("it does not begin with pkg:", out problem);
-        rest = rest["pkg:".Length..].TrimStart('/');
-        var hash = rest.IndexOf('#');
-        if (hash >= 0) return Fail("a file in a package (#) is not known", out problem);
-        var question = rest.IndexOf('?');
-        var qualifiers = question < 0 ? default : rest[(question + 1)..];
-        if (question >= 0) rest = rest[..question];
-        // An @ in the name, as of npm's @scope/name, is escaped or before the last slash.
-        var at = rest.LastIndexOf('@');
-        string? version = null;
-        if (at > rest.LastIndexOf('/'))
-        {
-            version = Unescape(rest[(at + 1)..]);
-            rest = rest[..at];
-            if (version.Length == 0) version = null;
-        }
-
-        rest = rest.TrimEnd('/');
-        var first = rest.IndexOf('/');
-        if (first <= 0) return Fail("it has no name", out problem);
-        PackageManager? manager = rest[..first].ToString().ToLowerInvariant() switch
+        if (text.Length > LengthMax) return Fail($"it has {text.Length} characters, limit {LengthMax}", out problem);
+        if (!text.StartsWith("pkg:", StringComparison.OrdinalIgnoreCase)) return Fail("it does not begin with pkg:", out problem);
+        if (text.Contains('#')) return Fail("a file in a package (#) is not known", out problem);
+        if (PackageUrl.TryParse(text) is not { } url) return Fail("it has no name", out problem);
+        PackageManager? manager = url.Type switch
         {
             "rpm" => PackageManager.Rpm,
             "deb" => PackageManager.Dpkg,
@@ -85,25 +66,15 @@ sealed class PackageUrl
             "nuget" => PackageManager.NuGet,
             _ => null,
         };
-        if (manager is not { } type) return Fail($"packages of type {rest[..first]} are not in any inventory", out problem);
-        rest = rest[(first + 1)..];
-        var last = rest.LastIndexOf('/');
-        var nameSpace = last < 0 ? "" : Unescape(rest[..last]).Trim('/');
-        var name = Unescape(rest[(last + 1)..]);
-        if (name.Length == 0) return Fail("it has no name", out problem);
-
+        if (manager is not { } type) return Fail($"packages of type {url.Type} are not in any inventory", out problem);
+        if (url.Qualifiers.Count > QualifiersMax) return Fail($"it has more than {QualifiersMax} qualifiers", out problem);
         string? architecture = null, distribution = null, module = null;
         uint? epoch = null;
-        var count = 0;
-        foreach (var range in qualifiers.Split('&'))
+        foreach (var (key, value) in url.Qualifiers)
         {
-            var pair = qualifiers[range];
-            var equal = pair.IndexOf('=');
             // One without a value is as if it were not there.
-            if (equal <= 0 || equal == pair.Length - 1) continue;
-            if (++count > QualifiersMax) return Fail($"it has more than {QualifiersMax} qualifiers", out problem);
-            var value = Unescape(pair[(equal + 1)..]);
-            switch (pair[..equal].ToString().ToLowerInvariant())
+            if (value.Length == 0) continue;
+            switch (key)
             {
                 case "arch":
                     architecture = value;
@@ -122,17 +93,19 @@ sealed class PackageUrl
                 // Where a package comes from and what its file looks like follows from name and version; SBOMs write these.
                 case "upstream" or "checksum" or "checksums" or "download_url" or "vcs_url" or "file_name" or "type" or "package-id":
                     break;
-                case var other:
-                    return Fail($"the qualifier {other} cannot be checked", out problem);
+                default:
+                    return Fail($"the qualifier {key} cannot be checked", out problem);
             }
         }
 
         // The namespace of these is part of the name in an inventory: group:artifact, @scope/name.
-        if (nameSpace.Length > 0 && type is PackageManager.Maven) name = $"{nameSpace}:{name}";
-        else if (nameSpace.Length > 0 && (type is PackageManager.Npm or PackageManager.Go)) name = $"{nameSpace}/{name}";
-        return new PackageUrl(type, nameSpace, name, version, architecture, distribution, module, epoch);
+        var name = url.Name;
+        if (url.Namespace.Length > 0 && type is PackageManager.Maven) name = $"{url.Namespace}:{name}";
+        else if (url.Namespace.Length > 0 && (type is PackageManager.Npm or PackageManager.Go)) name = $"{url.Namespace}/{name}";
+        return new PackagePattern(
+            type, url.Namespace, name, url.Version.Length > 0 ? url.Version : null, architecture, distribution, module, epoch);
 
-        static PackageUrl? Fail(string why, out string problem)
+        static PackagePattern? Fail(string why, out string problem)
         {
             problem = why;
             return null;
@@ -233,6 +206,4 @@ sealed class PackageUrl
 
         return i == a.Length && j == b.Length;
     }
-
-    static string Unescape(ReadOnlySpan<char> text) => text.Contains('%') ? Uri.UnescapeDataString(text) : text.ToString();
 }

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace Guestmark.Vulnerabilities.Tests;
 
-public sealed class PackageUrlTests
+public sealed class PackagePatternTests
 {
     static readonly OsRelease Rhel = new("rhel", "9.2", "Red Hat Enterprise Linux 9.2");
     static readonly OsRelease Debian = new("debian", "12", "Debian GNU/Linux 12");
@@ -109,7 +109,7 @@ public sealed class PackageUrlTests
     [InlineData("pkg:golang/google.golang.org/genproto#googleapis/api", "a file in a package (#) is not known")]
     public void What_cannot_be_compared_is_no_pattern(string url, string problem)
     {
-        Assert.Null(PackageUrl.Parse(url, out var why));
+        Assert.Null(PackagePattern.Parse(url, out var why));
         Assert.Equal(problem, why);
     }
 
@@ -128,5 +128,5 @@ public sealed class PackageUrlTests
         }
     }
 
-    static PackageUrl Parse(string url) => PackageUrl.Parse(url, out var problem) ?? throw new InvalidOperationException($"{url}: {problem}");
+    static PackagePattern Parse(string url) => PackagePattern.Parse(url, out var problem) ?? throw new InvalidOperationException($"{url}: {problem}");
 }
