@@ -44,10 +44,10 @@ static class FeedImport
     {
         const int named = 8;
         var words = string.Join("; ", result.Sources.Take(named).Select(ImportText.Of));
-        if (result.Sources.Count > named) words += $"; {result.Sources.Count - named} sources more";
+        if (result.Sources.Count > named) words += $"; {Words.Count(result.Sources.Count - named, "source")} more";
         foreach (var (parts, where) in result.Sources.Select(source => (source.SkippedParts, source.Source.Name)).Append((result.SkippedParts, "no source")))
         {
-            if (parts.Count > 0) words += $"; skipped of {where}, the first {parts[0].Document}: {parts[0].Reason}";
+            if (parts.Count > 0) words += $"; skipped of {where}, the first: {parts[0].Document}: {parts[0].Reason}";
         }
 
         return TerminalText.Printable(words);

@@ -8,6 +8,10 @@ static class Words
     /// <summary><c>1 document</c>, <c>5,680 documents</c>.</summary>
     public static string Count(long number, string thing) => string.Create(CultureInfo.InvariantCulture, $"{number:N0} {thing}{(number == 1 ? "" : "s")}");
 
+    /// <summary><c>AlmaLinux:8, AlmaLinux:9 and PyPI</c>.</summary>
+    public static string List(IReadOnlyList<string> things) =>
+        things.Count < 2 ? string.Concat(things) : $"{string.Join(", ", things.Take(things.Count - 1))} and {things[^1]}";
+
     public static string Number(long number) => number.ToString("N0", CultureInfo.InvariantCulture);
 
     /// <summary><c>35 MB</c>: by powers of 1,000, as disks are sold and downloads are shown.</summary>

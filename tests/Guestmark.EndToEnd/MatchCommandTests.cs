@@ -90,7 +90,7 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
     public async Task A_CVE_is_explained_statement_by_statement()
     {
         var output = await fixture.MatchAsync([.. Root, "--explain", "CVE-2021-43527"]);
-        Assert.Contains("nss 3.53.1-11.el8_2 x86_64\n  APPLIES: osv ALSA-2021:4903; AlmaLinux:8; nss; fixed; introduced 0, fixed 3.67.0-7.el8_5; compared 3.53.1-11.el8_2", output, StringComparison.Ordinal);
+        Assert.Contains("nss 3.53.1-11.el8_2 x86_64\n  APPLIES: osv ALSA-2021:4903; AlmaLinux:8; nss; fix available; introduced 0, fixed 3.67.0-7.el8_5; compared 3.53.1-11.el8_2", output, StringComparison.Ordinal);
         Assert.Contains("11 statements looked at, 6 apply", await fixture.MatchAsync([.. Root, "--explain", "cve-2021-43527"]), StringComparison.Ordinal);
         Assert.Contains("no statement about any", await fixture.MatchAsync([.. Root, "--explain", "CVE-1999-0001"]), StringComparison.Ordinal);
     }
@@ -161,6 +161,136 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
     }
 
     [Fact]
+    public async Task A_check_does_not_pass_when_packages_of_the_system_were_compared_with_nothing()
+    {
+        var database = await PythonOnlyAsync();
+        const string Python = """{"name":"other","version":"1.0","purl":"pkg:pypi/other@1.0"}""";
+        const string Rpm = """{"name":"bash","version":"4.4.20-1.el8_4","purl":"pkg:rpm/almalinux/bash@4.4.20-1.el8_4?arch=x86_64&distro=almalinux-8.5"}""";
+        await File.WriteAllTextAsync(_folder.File("both.json"), $$"""{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{{Python}},{{Rpm}}]}""");
+        await File.WriteAllTextAsync(_folder.File("python.json"), $$"""{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{{Python}}]}""");
+        string[] match = ["match", "--database", database, "--fail-on", "any", "--sbom"];
+
+        var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", [.. match, _folder.File("both.json")]);
+        Assert.Equal(1, exitCode);
+        Assert.Contains("--fail-on any: cannot pass, 1 package of the operating system could not be compared", error, StringComparison.Ordinal);
+        Assert.Contains("vulndb update osv/almalinux", error, StringComparison.Ordinal);
+        Assert.DoesNotContain("nothing found", output, StringComparison.Ordinal);
+
+        (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", [.. match, _folder.File("python.json")]);
+        Assert.True(exitCode == 0, error);
+        Assert.Contains("--fail-on any: nothing found", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("csv")]
+    [InlineData("sarif")]
+    [InlineData("cyclonedx")]
+    public async Task A_document_that_cannot_hold_it_leaves_what_was_not_compared_to_standard_error(string format)
+    {
+        var (_, database) = await SmallAsync();
+        await File.WriteAllTextAsync(
+            _folder.File("bom.json"),
+            """{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"x","purl":"pkg:generic/x@1"},{"name":"example","purl":"pkg:deb/debian/example@3.0.11-1?distro=debian-12"}]}""");
+        var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--sbom", _folder.File("bom.json"), "-o", format);
+        Assert.True(exitCode == 0, error);
+        const string Line = "not compared: 1 package of type generic, x";
+        Assert.Contains(Line, error, StringComparison.Ordinal);
+        if (format != "sarif") return;
+        var notes = JsonNode.Parse(output)!["runs"]![0]!["invocations"]![0]!["toolExecutionNotifications"]!.AsArray();
+        Assert.Contains(("note", Line), notes.Select(note => ($"{note!["level"]}", $"{note["message"]!["text"]}")));
+    }
+
+    [Fact]
+    public async Task A_database_that_is_named_and_not_there_fails_the_run()
+    {
+        var (root, database) = await SmallAsync();
+        var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database + "x", "--root", root);
+        Assert.Equal((1, ""), (exitCode, output));
+        Assert.Contains($"--database {database}x: there is no such file", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Decisions_that_do_nothing_are_named_with_the_reason()
+    {
+        var (root, database) = await SmallAsync();
+        await File.WriteAllTextAsync(_folder.File("vex.json"), Vex("not_affected", "\"impact_statement\":\"we never call it\","));
+        await File.WriteAllTextAsync(_folder.File("other.json"), Vex("not_affected", "\"impact_statement\":\"x\",").Replace(SampleGuest.Advisory, "CVE-2020-7777", StringComparison.Ordinal));
+        string[] match = ["match", "--database", database, "--root", root];
+        var other = (await GuestmarkProcess.RunAsync("guestmark", [.. match, "--vex", _folder.File("other.json")])).Error;
+        Assert.Contains("note: 1 decision of --vex matches no finding: CVE-2020-7777", other, StringComparison.Ordinal);
+
+        string[] import = ["vulndb", "import", _folder.File("vex.json"), "--database", database];
+        Assert.Equal(0, (await GuestmarkProcess.RunAsync("guestmark", [.. import, "--scope", "web-*"])).ExitCode);
+        Assert.Contains($"name it with --machine: {SampleGuest.Advisory} (web-*)", (await GuestmarkProcess.RunAsync("guestmark", match)).Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("--machine", (await GuestmarkProcess.RunAsync("guestmark", [.. match, "--machine", "web-1"])).Error, StringComparison.Ordinal);
+
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", [.. import, "--expires", "2020-01-31"]);
+        Assert.True(exitCode == 0, error);
+        Assert.Contains("--expires 2020-01-31 is in the past", error, StringComparison.Ordinal);
+        Assert.Contains($"note: 1 decision expired and no longer counts: {SampleGuest.Advisory} (on 2020-01-31)", (await GuestmarkProcess.RunAsync("guestmark", match)).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_is_explained_is_a_CVE_or_an_advisory_of_the_database_and_has_the_decision()
+    {
+        var (root, database) = await SmallAsync();
+        await File.WriteAllTextAsync(_folder.File("vex.json"), Vex("not_affected", "\"impact_statement\":\"we never call it\","));
+        string[] match = ["match", "--database", database, "--root", root, "--vex", _folder.File("vex.json"), "--explain"];
+        foreach (var id in new[] { SampleGuest.Advisory, SampleGuest.Advisory.ToLowerInvariant(), "cve-2026-0001" })
+        {
+            var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", [.. match, id]);
+            Assert.True(exitCode == 0, error);
+            Assert.Contains("  APPLIES: ", output, StringComparison.Ordinal);
+            Assert.Contains($"  your decision about {SampleGuest.Advisory}: not affected; we never call it; by Security", output, StringComparison.Ordinal);
+        }
+
+        var bogus = await GuestmarkProcess.RunAsync("guestmark", [.. match, "bogus"]);
+        Assert.Equal((2, ""), (bogus.ExitCode, bogus.Output));
+        Assert.Contains("--explain bogus: neither a CVE", bogus.Error, StringComparison.Ordinal);
+        var json = JsonNode.Parse((await GuestmarkProcess.RunAsync("guestmark", [.. match, SampleGuest.Advisory, "-o", "json"])).Output)!;
+        Assert.Equal("not-affected", $"{json["decisions"]![0]!["decision"]!["status"]}");
+    }
+
+    [Fact]
+    public async Task The_CVE_that_is_exploited_comes_first()
+    {
+        var (root, database) = await SmallAsync(cves: """["CVE-2026-0001", "CVE-2026-0002", "CVE-2026-0003", "CVE-2026-0004"]""");
+        await File.WriteAllTextAsync(
+            _folder.File("kev.json"),
+            """{"catalogVersion":"2026.01.05","dateReleased":"2026-01-05T00:00:00Z","count":1,"vulnerabilities":[{"cveID":"CVE-2026-0004","dateAdded":"2026-01-05","dueDate":"2026-01-26","requiredAction":"Update.","knownRansomwareCampaignUse":"Unknown"}]}""");
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "vulndb", "import", _folder.File("kev.json"), "--database", database);
+        Assert.True(exitCode == 0, error);
+        var output = (await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", root)).Output;
+        Assert.Contains("CVE-2026-0004 CVE-2026-0001 +2", output, StringComparison.Ordinal);
+        Assert.Contains("exploited: CVE-2026-0004", output, StringComparison.Ordinal);
+        Assert.Contains("status: 1 fix available", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Releases_of_the_system_that_the_database_has_are_named_and_sources_of_others_are_not()
+    {
+        var (root, database) = await SmallAsync();
+        await PythonOnlyAsync(database);
+        var output = (await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", root)).Output;
+        var data = output.Split('\n').Single(line => line.StartsWith("data: ", StringComparison.Ordinal));
+        Assert.Contains(" of 2026-01-02", data, StringComparison.Ordinal);
+        Assert.DoesNotContain("osv/python", data, StringComparison.Ordinal);
+        Assert.Contains("note: older than 30 days: osv/", output, StringComparison.Ordinal);
+        Assert.Contains("but about Debian:12", (await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", root, "--distro", "debian:11")).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_folder_without_packages_is_named_with_the_option()
+    {
+        var (_, database) = await SmallAsync();
+        Directory.CreateDirectory(_folder.File("empty"));
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "match", "--database", database, "--root", _folder.File("empty"));
+        Assert.Equal(1, exitCode);
+        Assert.Contains($"error: --root {_folder.File("empty")}: no packages in it", error, StringComparison.Ordinal);
+        Assert.DoesNotContain("host path", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Decided_findings_are_marked_and_do_not_fail_the_run()
     {
         var (root, database) = await SmallAsync();
@@ -181,7 +311,15 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
         Assert.Equal(("not-affected", "Ada", "2999-01-01T00:00:00Z"), ($"{finding["decision"]!["status"]}", $"{finding["decision"]!["author"]}", $"{finding["decision"]!["expires"]}"));
         Assert.Equal((0, 1, 0), (document["counts"]!["findings"]!.GetValue<int>(), document["counts"]!["decided"]!.GetValue<int>(), document["counts"]!["failOn"]!.GetValue<int>()));
 
-        var sarif = JsonNode.Parse((await GuestmarkProcess.RunAsync("guestmark", [.. match, "--show-decided", "-o", "sarif"])).Output)!;
+        // Reason, author and expiry are where people look.
+        output = (await GuestmarkProcess.RunAsync("guestmark", [.. match, "--show-decided"])).Output;
+        Assert.Contains("decided: not affected (we never call it; by Ada; until 2999-01-01)", output, StringComparison.Ordinal);
+        output = (await GuestmarkProcess.RunAsync("guestmark", [.. match, "--show-decided", "-o", "csv"])).Output;
+        Assert.EndsWith(",Ada,2999-01-01T00:00:00Z", output.TrimEnd(), StringComparison.Ordinal);
+        Assert.Contains(",we never call it,", output, StringComparison.Ordinal);
+
+        // SARIF always has them, as suppressed: what is missing would pass for fixed.
+        var sarif = JsonNode.Parse((await GuestmarkProcess.RunAsync("guestmark", [.. match, "-o", "sarif"])).Output)!;
         Assert.Contains("we never call it", $"{sarif["runs"]![0]!["results"]![0]!["suppressions"]![0]!["justification"]}", StringComparison.Ordinal);
         await File.WriteAllTextAsync(_folder.File("cyclonedx"), (await GuestmarkProcess.RunAsync("guestmark", [.. match, "--show-decided", "-o", "cyclonedx"])).Output);
         var vulnerability = JsonNode.Parse(await File.ReadAllTextAsync(_folder.File("cyclonedx")))!["vulnerabilities"]![0]!;
@@ -256,27 +394,41 @@ public sealed class MatchCommandTests(MatchFixture fixture) : IClassFixture<Matc
     [Fact]
     public async Task A_document_that_is_none_is_named_with_the_reason()
     {
+        var (_, database) = await SmallAsync();
         await File.WriteAllTextAsync(_folder.File("bad"), "<bom/>");
         foreach (var option in new[] { "--sbom", "--inventory", "--root", "--vex" })
         {
             string[] input = option == "--vex" ? ["--root", "/", "--vex"] : [option];
             foreach (var file in new[] { _folder.File("bad"), _folder.File("absent") })
             {
-                var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", ["match", "--database", _folder.File("none.db"), .. input, file]);
+                var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", ["match", "--database", database, .. input, file]);
                 Assert.Equal(1, exitCode);
                 Assert.Contains($"error: {option} {file}", error, StringComparison.Ordinal);
             }
         }
     }
 
-    async Task<(string Root, string Database)> SmallAsync(string? summary = null)
+    /// <summary>A database that has nothing about any operating system, or one more source in it.</summary>
+    async Task<string> PythonOnlyAsync(string? database = null)
+    {
+        Directory.CreateDirectory(_folder.File("python"));
+        await File.WriteAllTextAsync(
+            _folder.File("python/PYSEC-2026-1.json"),
+            """{"id":"PYSEC-2026-1","modified":"2026-01-02T03:04:05Z","aliases":["CVE-2026-0009"],"affected":[{"package":{"ecosystem":"PyPI","name":"thing"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2"}]}]}]}""");
+        database ??= _folder.File("python.db");
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "vulndb", "import", _folder.File("python"), "--source", "osv/python", "--database", database);
+        Assert.True(exitCode == 0, error);
+        return database;
+    }
+
+    async Task<(string Root, string Database)> SmallAsync(string? summary = null, string? cves = null)
     {
         var (root, feed, database) = (SampleGuest.Create(_folder), SampleGuest.CreateFeed(_folder), _folder.File("advisories.db"));
-        if (summary is not null)
-        {
-            var file = Path.Combine(feed, SampleGuest.Advisory + ".json");
-            await File.WriteAllTextAsync(file, (await File.ReadAllTextAsync(file)).Replace("example - security update", summary, StringComparison.Ordinal));
-        }
+        var file = Path.Combine(feed, SampleGuest.Advisory + ".json");
+        var advisory = await File.ReadAllTextAsync(file);
+        if (summary is not null) advisory = advisory.Replace("example - security update", summary, StringComparison.Ordinal);
+        if (cves is not null) advisory = advisory.Replace("""["CVE-2026-0001", "CVE-2026-0002"]""", cves, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(file, advisory);
 
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "vulndb", "import", feed, "--database", database);
         Assert.True(exitCode == 0, error);

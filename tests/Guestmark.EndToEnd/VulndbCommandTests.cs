@@ -107,6 +107,78 @@ public sealed class VulndbCommandTests(MatchFixture fixture) : IClassFixture<Mat
     }
 
     [Fact]
+    public async Task Withdrawn_are_only_documents_that_somebody_has_withdrawn()
+    {
+        var feed = Feed("some", 2);
+        // A notice of updates without vulnerabilities, of which an older version may have had some.
+        await File.WriteAllTextAsync(Path.Combine(feed, "ALBA-2026:1.json"), """{"id":"ALBA-2026:1","modified":"2026-01-01T00:00:00Z","affected":[{"package":{"ecosystem":"Debian:12","name":"a"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2"}]}]}]}""");
+        await File.WriteAllTextAsync(Path.Combine(feed, "DSA-9-1.json"), """{"id":"DSA-9-1","modified":"2026-01-01T00:00:00Z","withdrawn":"2026-01-01T00:00:00Z","related":["CVE-2026-1"],"affected":[]}""");
+        var (exitCode, output, error) = await RunAsync("import", feed, "--source", "feed", "-o", "json");
+        Assert.True(exitCode == 0, error);
+        var source = JsonNode.Parse(output)!["imports"]![0]!["sources"]![0]!;
+        Assert.Equal(1, source["withdrawn"]!.GetValue<int>());
+        Assert.Equal((1, 1), (source["leftOut"]!["withdrawn"]!.GetValue<int>(), source["leftOut"]!["no vulnerability"]!.GetValue<int>()));
+        (_, output, _) = await RunAsync("import", feed, "--source", "feed");
+        Assert.Contains("feed: 2 documents (2 read, 1 withdrawn, 1 left out, 2 before)", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Options_of_other_data_are_refused_and_nothing_is_imported()
+    {
+        var (exitCode, _, error) = await RunAsync("import", Feed("many", 2), "--author", "Ada");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("--scope, --expires and --author are about decisions (VEX), and what was named has osv", error, StringComparison.Ordinal);
+        (exitCode, _, error) = await RunAsync("import", Feed("many", 2), "--product", "AlmaLinux:9");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("--product is about an updateinfo.xml", error, StringComparison.Ordinal);
+        Assert.False(File.Exists(Database));
+    }
+
+    [Theory]
+    [InlineData("almalinux:8", "AlmaLinux:8")]
+    [InlineData("AlmaLinux:8.10", "AlmaLinux:8")]
+    [InlineData("rocky:9", "Rocky Linux:9")]
+    public async Task A_product_is_written_as_machines_are_asked_for_it(string named, string expected)
+    {
+        await File.WriteAllTextAsync(
+            _folder.File("updateinfo.xml"),
+            """<updates><update type="security" status="final"><id>ALSA-1</id><title>x</title><issued date="2026-01-01 00:00:00"/><references><reference type="cve" id="CVE-2026-1" href="x"/></references><pkglist><collection><package name="a" version="1" release="1.el8" epoch="0" arch="x86_64" src="a-1-1.el8.src.rpm"/></collection></pkglist></update></updates>""");
+        var (exitCode, _, error) = await RunAsync("import", _folder.File("updateinfo.xml"), "--product", named);
+        Assert.True(exitCode == 0, error);
+        Assert.Equal([expected], (await StatusAsync())["products"]!.AsArray().Select(product => $"{product}"));
+    }
+
+    [Fact]
+    public async Task A_list_of_packages_is_sent_to_match()
+    {
+        await File.WriteAllTextAsync(
+            _folder.File("bom.json"), """{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"example","purl":"pkg:deb/debian/example@1?distro=debian-12"}]}""");
+        await File.WriteAllTextAsync(
+            _folder.File("bom.spdx.json"),
+            """{"spdxVersion":"SPDX-2.3","packages":[{"name":"example","versionInfo":"1","SPDXID":"SPDXRef-1","externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:deb/debian/example@1?distro=debian-12"}]}]}""");
+        foreach (var name in new[] { "bom.json", "bom.spdx.json" })
+        {
+            var (exitCode, _, error) = await RunAsync("import", _folder.File(name));
+            Assert.Equal(1, exitCode);
+            Assert.Contains($"guestmark match --sbom {_folder.File(name)}", error, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Status_fits_a_terminal_of_80_columns()
+    {
+        Assert.Equal(0, (await RunAsync("import", Feed("a-folder-with-a-name-that-is-long-enough-to-need-more-than-a-line", 2), "--source", "osv/example")).ExitCode);
+        var (exitCode, output, error) = await RunAsync("status");
+        Assert.True(exitCode == 0, error);
+        var lines = output.TrimEnd('\n').Split('\n');
+        Assert.StartsWith("osv/example: 2 documents, newest of 2026-01-02 (", lines[0], StringComparison.Ordinal);
+        Assert.StartsWith("  osv, imported ", lines[1], StringComparison.Ordinal);
+        Assert.EndsWith("that-is-long-enough-to-need-more-than-a-line", lines[1], StringComparison.Ordinal);
+        Assert.Equal("products: Debian 12", lines[2]);
+        Assert.All(lines[..3], line => Assert.True(line.Length <= 80, line));
+    }
+
+    [Fact]
     public async Task A_source_is_removed_by_its_name()
     {
         Assert.Equal(0, (await RunAsync("import", Feed("a", 2), "--source", "one")).ExitCode);
@@ -170,6 +242,10 @@ public sealed class VulndbCommandTests(MatchFixture fixture) : IClassFixture<Mat
     [InlineData("sources.json: name the sources to update", "update")]
     [InlineData("--expires soon: write a date", "import", "x", "--expires", "soon")]
     [InlineData("Required argument missing", "import")]
+    [InlineData("only http and https are fetched", "import", "ftp://example.com/all.zip")]
+    [InlineData("only http and https are fetched", "update", "ftp://example.com/all.zip")]
+    [InlineData("--product almalinux: no such product", "import", "x", "--product", "almalinux")]
+    [InlineData("--product nonsense:9: no such product", "import", "x", "--product", "nonsense:9")]
     public async Task Wrong_usage_ends_with_2_and_says_what_is_right(string expected, params string[] arguments)
     {
         var (exitCode, _, error) = await RunAsync(arguments);

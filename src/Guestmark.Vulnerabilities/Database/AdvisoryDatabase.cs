@@ -206,6 +206,46 @@ public sealed unsafe class AdvisoryDatabase
         return low == rows.Length || !Text(rows[low].Cve).SequenceEqual(name[..length]) ? null : ToKnownExploited(rows[low]);
     }
 
+    /// <summary>Whether any document that counts has this id, or is about this CVE, in any case.</summary>
+    public bool Mentions(string id)
+    {
+        var bytes = Encoding.UTF8.GetBytes(id);
+        foreach (ref readonly var document in Documents)
+        {
+            if (document.State != DocumentState.Live) continue;
+            if (Ascii.EqualsIgnoreCase(Text(document.Id), bytes)) return true;
+            foreach (var cve in List(document.Cves))
+            {
+                if (Ascii.EqualsIgnoreCase(Text(cve), bytes)) return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The names of the sources that say anything about a product for which the condition holds.</summary>
+    public IReadOnlySet<string> SourcesAbout(Func<string, bool> isMeant)
+    {
+        ArgumentNullException.ThrowIfNull(isMeant);
+        var found = new bool[SourceRows.Length];
+        // The names of a product lie side by side.
+        var (product, means) = (-1, false);
+        for (var name = 0; name < Names.Length; name++)
+        {
+            if (Names[name].Product != product) (product, means) = (Names[name].Product, isMeant(TextOf(Names[name].Product)));
+            if (!means) continue;
+            foreach (ref readonly var statement in StatementsOf(name)) found[Documents[statement.Document].Source] = true;
+        }
+
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        for (var source = 0; source < found.Length; source++)
+        {
+            if (found[source]) names.Add(TextOf(SourceRows[source].Name));
+        }
+
+        return names;
+    }
+
     /// <summary>The operator's decisions.</summary>
     public IReadOnlyList<VexDecision> Decisions
     {

@@ -52,24 +52,33 @@ static class MatchCommand
         command.SetAction((parsed, cancellationToken) =>
         {
             var fail = FailOn.Parse(parsed.GetValue(failOn) ?? []);
-            var input = MatchInput.Read(
-                new MatchSelection(
-                    parsed.GetValue(root), parsed.GetValue(sbom), parsed.GetValue(inventory), parsed.GetValue(distro), parsed.GetValue(languages), parsed.GetValue(mapping)),
-                cancellationToken);
+            var format = parsed.GetRequiredValue(output);
+            if (parsed.GetValue(explain) is not null && format is not ("table" or "json")) throw new UsageException($"--explain prints as table or json, not as {format}");
+            var selection = new MatchSelection(
+                parsed.GetValue(root), parsed.GetValue(sbom), parsed.GetValue(inventory), parsed.GetValue(distro), parsed.GetValue(languages), parsed.GetValue(mapping));
+            selection.Check();
             var file = parsed.GetRequiredValue(database);
+            // The default need not be there yet. One that is named and is not there is a typing error, with which every check would pass.
+            if (parsed.GetResult(database) is { Implicit: false } && !File.Exists(file) && !Directory.Exists(file))
+                throw new CommandException($"--database {file}: there is no such file");
             var opened = AdvisoryFile.Open(file);
+            var input = MatchInput.Read(selection, cancellationToken);
             var matcher = new Matcher(opened, new MatchOptions { IncludeNotAffected = parsed.GetValue(all) });
-            if (parsed.GetValue(explain) is { } cve)
+            var name = parsed.GetValue(machine) ?? (input.IsThisMachine ? ScannedGuest.NameOfThisMachine() : null);
+            var (stored, named) = (opened.Decisions, VexFiles(parsed.GetValue(vex) ?? [], cancellationToken));
+            var decisions = new DecisionSet(stored.Concat(named));
+            var now = TimeProvider.System.GetUtcNow();
+            if (parsed.GetValue(explain) is { } id)
             {
-                MatchExplanation.Print(matcher, input, cve, parsed.GetRequiredValue(output), Console.Out);
+                var explanation = new MatchExplanation(opened, matcher, input, id, (finding, package) =>
+                    decisions.Find(finding.AdvisoryId, finding.Cves, package, input.Inventory.Os, name, now));
+                explanation.Print(format, Console.Out);
                 return Task.FromResult(Problems(input));
             }
 
-            var name = parsed.GetValue(machine) ?? (input.IsThisMachine ? ScannedGuest.NameOfThisMachine() : null);
-            var decisions = new DecisionSet(opened.Decisions.Concat(VexFiles(parsed.GetValue(vex) ?? [], cancellationToken)));
-            var report = MatchReport.Of(input, matcher, opened, file, decisions, name, TimeProvider.System.GetUtcNow(), fail, cancellationToken);
+            var report = MatchReport.Of(input, matcher, opened, file, decisions, name, now, fail, cancellationToken);
             var shown = new MatchShown(report, parsed.GetValue(showDecided));
-            switch (parsed.GetRequiredValue(output))
+            switch (format)
             {
                 case "json": Write(stream => MatchJson.Write(shown, stream)); break;
                 case "csv": Write(stream => MatchCsv.Write(shown, stream)); break;
@@ -78,25 +87,31 @@ static class MatchCommand
                 default: MatchTable.Print(shown); break;
             }
 
-            if (parsed.GetRequiredValue(output) != "table")
+            if (format is "csv" or "sarif" or "cyclonedx")
+            {
+                foreach (var line in report.NotCompared) Console.Error.WriteLine(TerminalText.Printable(line));
+            }
+
+            if (format != "table")
             {
                 foreach (var hint in report.Hints) Console.Error.WriteLine(TerminalText.Printable($"note: {hint}"));
             }
 
-            // A check that could not look at anything must not pass.
+            foreach (var note in DecisionNotes.Of(report, stored, named, name)) Console.Error.WriteLine(TerminalText.Printable($"note: {note}"));
             var problems = Problems(input);
-            if (problems == ExitCode.Done && fail is not null && report.Summary.Matched == 0)
-                throw new CommandException($"--fail-on: no package could be compared with any advisory, so nothing can be said: {WhyNothing(report)}");
+            // A check that could not look must not pass.
+            if (problems == ExitCode.Done && fail is not null && report.Uncheckable is { } why)
+                throw new CommandException($"--fail-on {fail.Text}: cannot pass, {why}: {WhyNothing(report)}");
             return Task.FromResult(problems != ExitCode.Done ? problems : report.FailOnMet > 0 ? ExitCode.Found : ExitCode.Done);
         });
         return command;
     }
 
-    static string WhyNothing(MatchReport report) => string.Join("; ",
-        report.Hints.Count > 0 ? report.Hints
-        : report.Input.Inventory.Packages.Count == 0 ? [$"{report.Input.Name} has no packages that are read"]
-        : MatchWords.Reasons.Where(reason => report.Summary.Count(reason) > 0)
-            .Select(reason => $"{Words.Count(report.Summary.Count(reason), "package")}, {MatchWords.Explain(reason)}"));
+    static string WhyNothing(MatchReport report) =>
+        report.Input.Inventory.Packages.Count == 0
+            ? $"{report.Input.Name} has no packages that are read"
+            : string.Join("; ", MatchWords.Reasons.Where(reason => report.Summary.Count(reason) > 0)
+                .Select(reason => $"{Words.Count(report.Summary.Count(reason), "package")}, {MatchWords.Explain(reason)}").Concat(report.Hints));
 
     static void Write(Action<Stream> write)
     {
@@ -106,10 +121,22 @@ static class MatchCommand
 
     static int Problems(MatchInput input)
     {
+        if (input.Inventory.Packages.Count == 0 && input.Kind == "root" && input.Inventory.Problems.Count > 0)
+            Console.Error.WriteLine(TerminalText.Printable($"error: --root {input.Name}: no packages in it; name the folder in which the machine's / is, as --root / or --root /mnt/c8"));
         foreach (var problem in input.Inventory.Problems)
-            Console.Error.WriteLine(TerminalText.Printable($"error: {(problem.Path.Length > 0 ? problem.Path : input.Name)}: {problem.Message}"));
+            Console.Error.WriteLine(TerminalText.Printable($"error: {PathOf(problem, input)}: {WordsOf(problem, input)}"));
         return input.Inventory.Problems.Count == 0 ? ExitCode.Done : ExitCode.Failed;
     }
+
+    /// <summary>In the words of this command: what the agent calls its host path is the folder of <c>--root</c>.</summary>
+    static string WordsOf(InventoryProblem problem, MatchInput input) =>
+        input.Kind == "root" ? problem.Message.Replace("as the host path", "with --root", StringComparison.Ordinal) : problem.Message;
+
+    /// <summary>Where the operator finds it: below the folder that they named.</summary>
+    static string PathOf(InventoryProblem problem, MatchInput input) =>
+        problem.Path.Length == 0 ? input.Name
+        : input.Kind == "root" && problem.Path.StartsWith('/') && !input.IsThisMachine ? (input.Name.TrimEnd('/') + problem.Path).TrimEnd('/')
+        : problem.Path;
 
     /// <summary>Decisions of files that are used this once.</summary>
     static List<VexDecision> VexFiles(string[] files, CancellationToken cancellationToken)

@@ -10,6 +10,7 @@ static class MatchCsv
     [
         "severity", "status", "cves", "package", "installed", "fixed", "arch", "advisory", "feed", "erratum", "cvss", "epss", "epss_percentile", "exploited",
         "kernel", "decision", "decision_reason", "repository", "product", "comparison", "url", "summary",
+        "decision_author", "decision_expires",
     ];
 
     public static void Write(MatchShown shown, Stream output)
@@ -26,7 +27,7 @@ static class MatchCsv
                 finding.Package.Architecture, finding.AdvisoryId, finding.Feed, finding.Erratum, Number(finding.CvssScore), Number(row.Prediction?.Score),
                 Number(row.Prediction?.Percentile), row.Exploited?.Added.ToString("O", CultureInfo.InvariantCulture), MatchWords.Of(finding.Kernel),
                 row.Decision is { } decision ? MatchWords.Of(decision.Status) : null, row.Decision?.Reason, evidence.Repository, evidence.Ecosystem, evidence.Comparison,
-                evidence.Url, finding.Summary,
+                evidence.Url, finding.Summary, row.Decision?.Author, row.Decision?.Expires is { } expires ? ImportText.Time(expires) : null,
             ];
             writer.WriteLine(string.Join(',', cells.Select(cell => Cell(cell ?? ""))));
         }

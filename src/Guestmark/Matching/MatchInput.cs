@@ -6,7 +6,18 @@ using Guestmark.Inventory.Sbom;
 namespace Guestmark;
 
 /// <summary>What the operator says to match. Of root, SBOM and inventory exactly one is named.</summary>
-sealed record MatchSelection(string? Root, string? Sbom, string? Inventory, OsRelease? Distro, bool Languages, string? RepositoryToCpe);
+sealed record MatchSelection(string? Root, string? Sbom, string? Inventory, OsRelease? Distro, bool Languages, string? RepositoryToCpe)
+{
+    /// <exception cref="UsageException">Not exactly one of the three is named, or an option does not fit it.</exception>
+    public void Check()
+    {
+        if (new[] { Root, Sbom, Inventory }.Count(value => value is not null) != 1)
+            throw new UsageException("name what to match: one of --root DIR, --sbom FILE and --inventory FILE");
+        if (Languages && Root is null) throw new UsageException("--languages: only --root looks for packages; a document has those that it lists");
+        if (RepositoryToCpe is not null && Inventory is not null)
+            throw new UsageException("--repo-cpe-path: an inventory has its CPEs; give the mapping to `guestmark-agent scan`");
+    }
+}
 
 /// <summary>The packages to match, and where they come from.</summary>
 /// <param name="Kind"><c>root</c>, <c>sbom</c> or <c>inventory</c>.</param>
@@ -19,15 +30,10 @@ sealed record MatchInput(string Kind, string Name, string? Format, GuestInventor
 
     public bool IsThisMachine => Kind == "root" && Path.GetFullPath(Name) == "/";
 
-    /// <exception cref="UsageException">Not exactly one of the three is named, or an option does not fit it.</exception>
+    /// <param name="selection">Checked.</param>
     /// <exception cref="CommandException">It cannot be read.</exception>
     public static MatchInput Read(MatchSelection selection, CancellationToken cancellationToken)
     {
-        if (new[] { selection.Root, selection.Sbom, selection.Inventory }.Count(value => value is not null) != 1)
-            throw new UsageException("name what to match: one of --root DIR, --sbom FILE and --inventory FILE");
-        if (selection.Languages && selection.Root is null) throw new UsageException("--languages: only --root looks for packages; a document has those that it lists");
-        if (selection.RepositoryToCpe is not null && selection.Inventory is not null)
-            throw new UsageException("--repo-cpe-path: an inventory has its CPEs; give the mapping to `guestmark-agent scan`");
         var input = selection.Root is { } root ? OfRoot(root, selection, cancellationToken)
             : selection.Sbom is { } sbom ? OfSbom(sbom, selection.RepositoryToCpe)
             : OfInventory(selection.Inventory!);

@@ -194,7 +194,8 @@ static class MatchJson
         }
     }
 
-    static void WriteDecision(Utf8JsonWriter json, VexDecision? decision)
+    /// <summary>The property <c>decision</c>.</summary>
+    public static void WriteDecision(Utf8JsonWriter json, VexDecision? decision)
     {
         if (decision is null)
         {

@@ -22,6 +22,11 @@ sealed record MatchedFinding(
 /// <summary>What the match of one machine gave.</summary>
 sealed class MatchReport
 {
+    /// <summary>Older than that, a source lacks what everybody patches now.</summary>
+    const int OldDays = 30;
+
+    const int LeftOutNamedMax = 3;
+
     public required MatchInput Input { get; init; }
 
     public required AdvisoryDatabase Database { get; init; }
@@ -46,6 +51,35 @@ sealed class MatchReport
     /// <summary>Findings that a restart with an installed kernel ends.</summary>
     public required int EndedByRestart { get; init; }
 
+    /// <summary>
+    /// Why a check of this machine must not pass: packages of its system, or all that it has, were compared with nothing. Null when nothing
+    /// keeps it from passing.
+    /// </summary>
+    public required string? Uncheckable { get; init; }
+
+    /// <summary>The sources that are about this machine, and those about all CVEs.</summary>
+    public required IReadOnlyList<AdvisorySource> Sources { get; init; }
+
+    /// <summary>What was not compared and why, a line each.</summary>
+    public IEnumerable<string> NotCompared
+    {
+        get
+        {
+            foreach (var reason in MatchWords.Reasons)
+            {
+                if (Summary.Count(reason) > 0) yield return $"not compared: {Words.Count(Summary.Count(reason), "package")}, {MatchWords.Explain(reason)}";
+            }
+
+            foreach (var row in Input.LeftOut)
+            {
+                // The reasons of SBOMs are of many: "packages of type generic".
+                var reason = row.Count == 1 && row.Reason.StartsWith("packages of ", StringComparison.Ordinal) ? "package" + row.Reason["packages".Length..] : row.Reason;
+                var names = string.Join(", ", row.Names.Take(LeftOutNamedMax)) + (row.Count > LeftOutNamedMax ? " …" : "");
+                yield return $"not compared: {Words.Number(row.Count)} {reason}, {names}";
+            }
+        }
+    }
+
     public static MatchReport Of(
         MatchInput input, Matcher matcher, AdvisoryDatabase database, string databaseFile, DecisionSet decisions, string? machine, DateTimeOffset now, FailOn? failOn,
         CancellationToken cancellationToken)
@@ -54,11 +88,12 @@ sealed class MatchReport
         var match = matcher.For(os, input.Inventory.Host);
         var all = new List<MatchedFinding>();
         var findings = new List<Finding>();
+        var systemCompared = 0;
         for (var i = 0; i < packages.Count; i++)
         {
             cancellationToken.ThrowIfCancellationRequested();
             findings.Clear();
-            match.Match(packages[i], findings);
+            if (match.Match(packages[i], findings) == MatchOutcome.Matched && Ecosystem.ProductOf(packages[i].Manager) is null) systemCompared++;
             foreach (var finding in findings)
             {
                 all.Add(new MatchedFinding(
@@ -76,6 +111,7 @@ sealed class MatchReport
             .ThenByDescending(row => row.Finding.CvssScore ?? -1)
             .ThenBy(row => row.Finding.Package.Name, StringComparer.Ordinal)
             .ToList();
+        var sources = SourcesOf(input, database);
         return new MatchReport
         {
             Input = input,
@@ -85,9 +121,57 @@ sealed class MatchReport
             Findings = sorted,
             Summary = match.Summary,
             FailOn = failOn,
-            Hints = [.. HintsOf(input, match.Summary, database, databaseFile), .. HintsOf(failOn, sorted)],
+            Hints = [.. HintsOf(input, match.Summary, database, databaseFile), .. HintsOf(failOn, sorted), .. GuessHints(input, sorted), .. AgeHints(sources, now)],
             EndedByRestart = kernels.Count,
+            Uncheckable = UncheckableOf(match.Summary, systemCompared),
+            Sources = sources,
         };
+    }
+
+    static string? UncheckableOf(MatchSummary summary, int systemCompared)
+    {
+        if (summary.Matched == 0) return "no package could be compared with any advisory";
+        if (summary.Count(MatchOutcome.SystemNotCovered) is > 0 and var system)
+            return $"{Words.Count(system, "package")} of the operating system could not be compared with any advisory";
+        // Some repositories without advisories are normal, a system of which nothing was compared is not.
+        foreach (var reason in (MatchOutcome[])[MatchOutcome.ProductNotCovered, MatchOutcome.OtherManager])
+        {
+            if (systemCompared == 0 && summary.Count(reason) is > 0 and var packages)
+                return $"no package of the operating system could be compared: {Words.Count(packages, "package")}, {MatchWords.Explain(reason)}";
+        }
+
+        return null;
+    }
+
+    static IReadOnlyList<AdvisorySource> SourcesOf(MatchInput input, AdvisoryDatabase database)
+    {
+        var os = input.Inventory.Os;
+        var products = Ecosystem.ProductsOf(os).ToHashSet(StringComparer.Ordinal);
+        foreach (var manager in input.Inventory.Packages.Select(package => package.Manager).Distinct())
+        {
+            if (Ecosystem.ProductOf(manager) is { } product) products.Add(product);
+        }
+
+        // The repositories of Red Hat have products of their own.
+        var hasCpes = os.IsRhel || input.Inventory.Packages.Any(package => package.Repository is { Cpes.Count: > 0 });
+        var names = database.SourcesAbout(product => products.Contains(product) || (hasCpes && product.StartsWith("Red Hat:", StringComparison.Ordinal)));
+        return [.. database.Sources.Where(source => source.Format is FeedName.Epss or FeedName.Kev || names.Contains(source.Name))];
+    }
+
+    static IEnumerable<string> GuessHints(MatchInput input, IEnumerable<MatchedFinding> findings)
+    {
+        var guessed = findings.Count(row => row.Counts && row.Finding.Bytes().IsGuess);
+        if (guessed == 0) yield break;
+        var how = input.Kind == "inventory" ? "give `guestmark-agent scan` the mapping with --repo-cpe-path" : "name Red Hat's repository-to-cpe.json with --repo-cpe-path";
+        yield return $"{Words.Count(guessed, "finding")} {(guessed == 1 ? "rests" : "rest")} on a guess of the CPE of the package's repository: {how}";
+    }
+
+    static IEnumerable<string> AgeHints(IEnumerable<AdvisorySource> sources, DateTimeOffset now)
+    {
+        var old = sources.Where(source => now - (source.Newest ?? source.Imported) > TimeSpan.FromDays(OldDays)).ToList();
+        if (old.Count == 0) yield break;
+        var ages = old.Select(source => $"{source.Name} ({Words.Span(now - (source.Newest ?? source.Imported))})").ToList();
+        yield return $"older than {OldDays} days: {Words.List(ages)}: `guestmark vulndb update` fetches what is new, or import newer files";
     }
 
     static IEnumerable<string> HintsOf(FailOn? failOn, IEnumerable<MatchedFinding> findings)
@@ -112,13 +196,22 @@ sealed class MatchReport
         {
             yield return os.IsUnknown ? $"nothing says which operating system {input.Name} is of: name it with --distro ID:VERSION"
                 : os.VersionId.Length == 0 ? $"nothing says which version of {os.Id} {input.Name} is of: name it with --distro {os.Id}:VERSION, or {FeedFor(os)}"
-                : $"the database has nothing about {os} ({os.Id}:{os.VersionId}): {FeedFor(os)}; or name another system with --distro ID:VERSION";
+                : $"the database has nothing about {os} ({os.Id}:{os.VersionId}){OtherReleases(os, database)}: {FeedFor(os)}; or name another system with --distro ID:VERSION";
         }
 
         if (summary.Count(MatchOutcome.ProductNotCovered) is > 0 and var products)
             yield return $"the database has nothing about the products of {Words.Count(products, "package")}: {FeedFor(os)}";
         if (summary.Count(MatchOutcome.LanguageNotCovered) is > 0 and var languages)
             yield return $"the database has nothing about the languages of {Words.Count(languages, "package")}: import their ecosystems from OSV, as `guestmark vulndb update osv/pypi`";
+    }
+
+    /// <summary>Which other releases of the system the database has: an update of the feed that has them does not help then.</summary>
+    static string OtherReleases(OsRelease os, AdvisoryDatabase database)
+    {
+        if (Ecosystem.ProductsOf(os) is not [var product, ..] || product.LastIndexOf(':') is not (> 0 and var colon)) return "";
+        var family = product[..(colon + 1)];
+        var releases = database.Products.Where(known => known.StartsWith(family, StringComparison.Ordinal)).OrderBy(known => known.Length).ToList();
+        return releases.Count == 0 ? "" : $", but about {Words.List(releases)}";
     }
 
     /// <summary>The feed that is about a system, as <c>guestmark vulndb update --list</c> names it.</summary>
@@ -179,6 +272,20 @@ static class MatchWords
         ProductStatus.NotAffected => "not-affected",
         _ => "unknown",
     };
+
+    /// <summary>For people: <see cref="ProductStatus.Fixed"/> is a package that is not fixed, of which there is a fix.</summary>
+    public static string Say(ProductStatus status) => status == ProductStatus.Fixed ? "fix available" : Of(status).Replace('-', ' ');
+
+    /// <summary>Why the operator decided so, who, and until when, as far as it is known: <c>we never call it; by Ada; until 2027-01-31</c>.</summary>
+    public static string Why(VexDecision decision)
+    {
+        var facts = new List<string>();
+        if (decision.Reason.Length > 0) facts.Add(decision.Reason);
+        else if (decision.Justification is { } justification) facts.Add(justification);
+        if (decision.Author.Length > 0) facts.Add($"by {decision.Author}");
+        if (decision.Expires is { } expires) facts.Add($"until {Words.Date(expires)}");
+        return facts.Count == 0 ? decision.Id : string.Join("; ", facts);
+    }
 
     public static string Of(DecisionStatus status) => status switch
     {

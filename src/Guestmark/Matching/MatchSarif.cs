@@ -17,7 +17,8 @@ static class MatchSarif
     public static void Write(MatchShown shown, Stream output)
     {
         var report = shown.Report;
-        var findings = shown.Findings.ToList();
+        // Decided ones are always in it, as suppressed: what a run does not have, code scanning takes for fixed.
+        var findings = report.Findings;
         var rules = new Dictionary<string, int>(StringComparer.Ordinal);
         var first = new List<MatchedFinding>();
         foreach (var row in findings)
@@ -53,6 +54,7 @@ static class MatchSarif
             json.WriteStartArray("toolExecutionNotifications");
             foreach (var problem in report.Input.Inventory.Problems) WriteNotification(json, "error", $"{problem.Path}: {problem.Message}");
             foreach (var hint in report.Hints) WriteNotification(json, "warning", hint);
+            foreach (var line in report.NotCompared) WriteNotification(json, "note", line);
             json.WriteEndArray();
             json.WriteEndObject();
             json.WriteEndArray();
@@ -112,7 +114,7 @@ static class MatchSarif
         json.WriteString("ruleId", RuleOf(row));
         json.WriteNumber("ruleIndex", rule);
         json.WriteString("level", LevelOf(row.Severity));
-        var fix = finding.FixedVersion is { } version ? $"fixed in {version}" : MatchWords.Of(row.Status).Replace('-', ' ');
+        var fix = finding.FixedVersion is { } version ? $"fixed in {version}" : MatchWords.Say(row.Status);
         WriteText(json, "message", $"{finding.Package.Name} {finding.InstalledVersion}: {(finding.Cves.Count > 0 ? string.Join(", ", finding.Cves) : finding.AdvisoryId)}, {fix}. {evidence.Comparison}");
         json.WriteStartArray("locations");
         json.WriteStartObject();
@@ -142,7 +144,7 @@ static class MatchSarif
             json.WriteStartObject();
             json.WriteString("kind", "external");
             json.WriteString("status", "accepted");
-            json.WriteString("justification", $"{MatchWords.Of(decision.Status).Replace('-', ' ')}: {(decision.Reason.Length > 0 ? decision.Reason : decision.Justification ?? decision.Id)}");
+            json.WriteString("justification", $"{MatchWords.Of(decision.Status).Replace('-', ' ')}: {MatchWords.Why(decision)}");
             json.WriteEndObject();
             json.WriteEndArray();
         }

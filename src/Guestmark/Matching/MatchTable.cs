@@ -1,6 +1,5 @@
 using System.Globalization;
 using Guestmark.CommandLine;
-using Guestmark.Inventory.Sbom;
 using Guestmark.Vulnerabilities;
 using Spectre.Console;
 
@@ -15,18 +14,16 @@ static class MatchTable
     /// <summary>Two CVEs have 30 characters; an advisory of 20 would be as high as a page.</summary>
     const int CvesMax = 2;
 
-    const int LeftOutNamedMax = 3;
-
     public static void Print(MatchShown shown)
     {
         var console = Terminal.Output();
         var findings = shown.Findings.ToList();
-        if (findings.Count > 0 && console.Profile.Width >= WideColumns) console.Write(Wide(findings));
-        else PrintNarrow(findings, Console.Out);
+        if (findings.Count > 0 && console.Profile.Width >= WideColumns) console.Write(Wide(findings, shown.Report.Database));
+        else PrintNarrow(findings, shown.Report.Database, Console.Out);
         PrintSummary(shown, Console.Out);
     }
 
-    static Table Wide(List<MatchedFinding> findings)
+    static Table Wide(List<MatchedFinding> findings, AdvisoryDatabase database)
     {
         var table = new Table { Border = TableBorder.Simple };
         foreach (var column in (string[])["Severity", "CVEs", "Package", "Installed", "Fixed in", "Advisory", "EPSS", ""]) table.AddColumn(new TableColumn(column) { NoWrap = column is "Severity" });
@@ -35,7 +32,7 @@ static class MatchTable
             var finding = row.Finding;
             string[] cells =
             [
-                MatchWords.Of(row.Severity), Cves(finding.Cves), finding.Package.Name, finding.InstalledVersion, Fix(row), finding.Erratum ?? finding.AdvisoryId, Epss(row),
+                MatchWords.Of(row.Severity), Cves(row, database), finding.Package.Name, finding.InstalledVersion, Fix(row), finding.Erratum ?? finding.AdvisoryId, Epss(row),
                 string.Join(", ", Marks(row)),
             ];
             table.AddRow(cells.Select(cell => new Text(TerminalText.Printable(cell))));
@@ -45,7 +42,7 @@ static class MatchTable
     }
 
     /// <summary>Two lines each: broken in the middle, versions and names are hard to read.</summary>
-    static void PrintNarrow(List<MatchedFinding> findings, TextWriter output)
+    static void PrintNarrow(List<MatchedFinding> findings, AdvisoryDatabase database, TextWriter output)
     {
         foreach (var row in findings)
         {
@@ -53,21 +50,21 @@ static class MatchTable
             string[] marks = [.. Marks(row), .. Epss(row) is { Length: > 0 } epss ? [$"EPSS {epss}"] : Array.Empty<string>()];
             output.WriteLine(TerminalText.Printable($"{MatchWords.Of(row.Severity),-9} {finding.Package.Name} {finding.InstalledVersion}, fixed in: {Fix(row)}"));
             output.WriteLine(TerminalText.Printable(
-                $"{"",-9} {string.Join("  ", [.. finding.Cves.Count > 0 ? [Cves(finding.Cves)] : Array.Empty<string>(), finding.Erratum ?? finding.AdvisoryId, .. marks])}"));
+                $"{"",-9} {string.Join("  ", [.. finding.Cves.Count > 0 ? [Cves(row, database)] : Array.Empty<string>(), finding.Erratum ?? finding.AdvisoryId, .. marks])}"));
         }
     }
 
     static void PrintSummary(MatchShown shown, TextWriter output)
     {
         var report = shown.Report;
-        var (inventory, summary) = (report.Input.Inventory, report.Summary);
+        var inventory = report.Input.Inventory;
         var counted = report.Findings.Where(row => row.Counts).ToList();
         if (shown.Findings.Any()) output.WriteLine();
         Line($"{Words.Count(counted.Count, "finding")} in {Words.Number(counted.Select(row => row.PackageIndex).Distinct().Count())} of {Words.Count(inventory.Packages.Count, "package")}, {inventory.Os}");
         if (counted.Count > 0)
         {
             Line($"severity: {Counts(MatchWords.Severities, severity => counted.Count(row => row.Severity == severity), MatchWords.Of)}");
-            Line($"status: {Counts(MatchWords.Statuses, status => counted.Count(row => row.Status == status), MatchWords.Of)}");
+            Line($"status: {Counts(MatchWords.Statuses, status => counted.Count(row => row.Status == status), MatchWords.Say)}");
             if (counted.Count(row => row.Exploited is not null) is > 0 and var exploited) Line($"known to be exploited: {Words.Number(exploited)}");
         }
 
@@ -75,14 +72,10 @@ static class MatchTable
             Line($"decided as not affected or fixed: {Words.Number(decided)}{(shown.ShowsDecided ? "" : "; --show-decided prints them")}");
         if (report.Findings.Count(row => row.Status == ProductStatus.NotAffected) is > 0 and var notAffected) Line($"not affected, as vendors say: {Words.Number(notAffected)}");
         if (report.EndedByRestart > 0) Line($"restart: {Words.Count(report.EndedByRestart, "finding")} of the running kernel would end with one that is installed");
-        foreach (var reason in MatchWords.Reasons)
-        {
-            if (summary.Count(reason) > 0) Line($"not compared: {Words.Count(summary.Count(reason), "package")}, {MatchWords.Explain(reason)}");
-        }
-
-        foreach (var row in report.Input.LeftOut) Line($"not compared: {Words.Number(row.Count)} {row.Reason}, {Names(row)}");
-        if (report.Database.Sources.Count > 0) Line($"data: {string.Join("; ", report.Database.Sources.Select(source => Age(source, report.Now)))}");
-        if (report.FailOn is { } failOn) Line($"--fail-on {failOn.Text}: {(report.FailOnMet > 0 ? Words.Count(report.FailOnMet, "finding") : summary.Matched > 0 ? "nothing found" : "nothing was compared")}");
+        foreach (var line in report.NotCompared) Line(line);
+        if (report.Sources.Count > 0) Line($"data: {string.Join("; ", report.Sources.Select(source => Age(source, report.Now)))}");
+        if (report.FailOn is { } failOn)
+            Line($"--fail-on {failOn.Text}: {(report.FailOnMet > 0 ? Words.Count(report.FailOnMet, "finding") : report.Uncheckable is { } why ? $"cannot pass, {why}" : "nothing found")}");
         foreach (var hint in report.Hints) Line($"note: {hint}");
 
         void Line(string text) => output.WriteLine(TerminalText.Printable(text));
@@ -91,9 +84,6 @@ static class MatchTable
     static string Counts<T>(IReadOnlyList<T> values, Func<T, int> count, Func<T, string> name) =>
         string.Join(", ", values.Select(value => (value, Count: count(value))).Where(pair => pair.Count > 0).Select(pair => $"{Words.Number(pair.Count)} {name(pair.value)}"));
 
-    static string Names(SbomLeftOut row) =>
-        string.Join(", ", row.Names.Take(LeftOutNamedMax)) + (row.Count > LeftOutNamedMax ? " …" : "");
-
     static string Age(AdvisorySource source, DateTimeOffset now) =>
         $"{source.Name} {(source.Newest is { } newest ? $"of {Words.Date(newest)} ({Words.Span(now - newest)} old)" : $"imported {Words.Span(now - source.Imported)} ago")}";
 
@@ -101,18 +91,24 @@ static class MatchTable
     static string Fix(MatchedFinding row) =>
         row.Finding.FixedVersion is { } version ? version
         : row.Status == ProductStatus.Fixed ? "a later version"
-        : $"- ({MatchWords.Of(row.Status).Replace('-', ' ')})";
+        : $"- ({MatchWords.Say(row.Status)})";
 
     static string Epss(MatchedFinding row) =>
         row.Prediction is { } prediction ? (prediction.Score * 100).ToString(prediction.Score < 0.1 ? "0.0" : "0", CultureInfo.InvariantCulture) + "%" : "";
 
     static IEnumerable<string> Marks(MatchedFinding row)
     {
-        if (row.Exploited is { } exploited) yield return exploited.Ransomware ? "exploited (ransomware)" : "exploited";
+        if (row.Exploited is { } exploited)
+            yield return $"exploited{(row.Finding.Cves.Count > 1 ? $": {exploited.Cve}" : "")}{(exploited.Ransomware ? " (ransomware)" : "")}";
         if (row.Finding.Kernel == KernelState.NotRunning) yield return "not the running kernel";
-        if (row.Decision is { } decision) yield return $"decided: {MatchWords.Of(decision.Status).Replace('-', ' ')}";
+        if (row.Decision is { } decision) yield return $"decided: {MatchWords.Of(decision.Status).Replace('-', ' ')} ({MatchWords.Why(decision)})";
     }
 
-    static string Cves(IReadOnlyList<string> cves) =>
-        cves.Count <= CvesMax ? string.Join(" ", cves) : $"{string.Join(" ", cves.Take(CvesMax))} +{cves.Count - CvesMax}";
+    /// <summary>Those that are known to be exploited come first: they are why the finding is where it is.</summary>
+    static string Cves(MatchedFinding row, AdvisoryDatabase database)
+    {
+        var cves = row.Finding.Cves;
+        if (row.Exploited is not null && cves.Count > 1) cves = [.. cves.OrderBy(cve => database.KnownExploitedOf(cve) is null)];
+        return cves.Count <= CvesMax ? string.Join(" ", cves) : $"{string.Join(" ", cves.Take(CvesMax))} +{cves.Count - CvesMax}";
+    }
 }

@@ -25,13 +25,22 @@ static class ImportText
     public static string Of(FeedSourceResult result)
     {
         var parts = new List<string> { $"{Words.Number(result.Added)} read" };
-        var leftOut = result.LeftOut.Values.Sum();
-        if (result.Withdrawn > 0) parts.Add($"{Words.Number(result.Withdrawn)} withdrawn");
+        var withdrawn = WithdrawnOf(result);
+        // In these formats each document that is withdrawn is also counted with what was left out, by its reason.
+        var leftOut = result.LeftOut.Values.Sum() - (result.Source.Format is FeedName.Osv or FeedName.UpdateInfo ? withdrawn : 0);
+        if (withdrawn > 0) parts.Add($"{Words.Number(withdrawn)} withdrawn");
         if (leftOut > 0) parts.Add($"{Words.Number(leftOut)} left out");
         if (result.Source.Skipped > 0) parts.Add($"{Words.Number(result.Source.Skipped)} skipped");
         if (result.DocumentsBefore > 0) parts.Add($"{Words.Number(result.DocumentsBefore)} before");
         return $"{result.Source.Name}: {Words.Count(result.Source.Documents, "document")} ({string.Join(", ", parts)})";
     }
+
+    /// <summary>
+    /// Documents that their publisher has taken back. Of OSV the importer also takes back former versions of a document that names no
+    /// vulnerability or no package any more: that is counted with what is left out.
+    /// </summary>
+    static int WithdrawnOf(FeedSourceResult result) =>
+        result.Source.Format == FeedName.Osv ? result.LeftOut.GetValueOrDefault("withdrawn") : result.Withdrawn;
 
     /// <summary>What came to each source, what was left out with counts, and the first of what was skipped.</summary>
     public static void Print(FeedImportResult result, bool all, TextWriter output)
@@ -52,7 +61,7 @@ static class ImportText
     {
         var rows = leftOut.OrderByDescending(pair => pair.Value).ThenBy(pair => pair.Key, StringComparer.Ordinal).ToList();
         foreach (var (what, count) in rows.Take(all ? int.MaxValue : NamedMax)) output.WriteLine(TerminalText.Printable($"  left out: {what} ({Words.Number(count)})"));
-        if (!all && rows.Count > NamedMax) output.WriteLine($"  left out: {rows.Count - NamedMax} kinds more; --verbose names them");
+        if (!all && rows.Count > NamedMax) output.WriteLine($"  left out: {Words.Count(rows.Count - NamedMax, "kind")} more; --verbose names them");
     }
 
     static void PrintSkipped(IReadOnlyList<SkippedPart> parts, int count, bool all, TextWriter output)
@@ -72,7 +81,7 @@ static class ImportText
             json.WriteString("mode", source.Mode is ImportMode.Add ? "add" : "replace");
             json.WriteNumber("documentsBefore", source.DocumentsBefore);
             json.WriteNumber("read", source.Added);
-            json.WriteNumber("withdrawn", source.Withdrawn);
+            json.WriteNumber("withdrawn", WithdrawnOf(source));
             WriteRest(json, source.LeftOut, source.SkippedParts);
             json.WriteEndObject();
         }

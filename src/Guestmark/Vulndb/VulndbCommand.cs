@@ -4,14 +4,19 @@ using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Guestmark.CommandLine;
+using Guestmark.Inventory.Sbom;
 using Guestmark.Vulnerabilities;
-using Spectre.Console;
 
 namespace Guestmark;
 
 /// <summary><c>guestmark vulndb</c>: the database of vendors' advisories and of the operator's decisions.</summary>
 static class VulndbCommand
 {
+    /// <summary>What every terminal has.</summary>
+    const int StatusColumns = 80;
+
+    const int ReleasesNamedMax = 8;
+
     static readonly JsonWriterOptions Indented = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public static Command Create() => new Command("vulndb", "The database of vendors' advisories and of your decisions (VEX)")
@@ -59,12 +64,16 @@ static class VulndbCommand
         {
             var file = parsed.GetRequiredValue(database);
             var json = parsed.GetRequiredValue(output) == "json";
+            var productName = parsed.GetValue(product) is { } named ? ProductName.Of(named) : null;
+            var defaults = new DecisionDefaults { Scope = parsed.GetValue(scope) ?? [], Expires = parsed.GetValue(expires), Author = parsed.GetValue(author) };
             var results = new List<FeedImportResult>();
             await AdvisoryFile.ChangeAsync(file, async builder =>
             {
                 var batch = new FeedBatch(builder);
                 foreach (var path in parsed.GetRequiredValue(paths))
                 {
+                    if (UrlOf(path) is null && path.Contains("://", StringComparison.Ordinal) && !File.Exists(path))
+                        throw new UsageException($"{path}: only http and https are fetched; of others fetch the file yourself, and name it");
                     var options = new FeedImportOptions
                     {
                         Path = path,
@@ -73,16 +82,23 @@ static class VulndbCommand
                         Add = parsed.GetValue(add),
                         AllowShrink = parsed.GetValue(shrink),
                         CsafDecisions = parsed.GetValue(decisions),
-                        Product = parsed.GetValue(product),
-                        Decisions = new DecisionDefaults { Scope = parsed.GetValue(scope) ?? [], Expires = parsed.GetValue(expires), Author = parsed.GetValue(author) },
+                        Product = productName,
+                        Decisions = defaults,
                     };
                     results.Add(await ImportAsync(options, file, parsed.GetValue(http), builder, cancellationToken));
                 }
 
                 batch.Complete();
+                // An option that does nothing is one that was meant for something else: a decision for some machines that now is for all.
+                if ((defaults.Scope.Count > 0 || defaults.Expires is not null || defaults.Author is not null) && !Has(FeedName.Vex))
+                    throw new UsageException($"--scope, --expires and --author are about decisions (VEX), and what was named has {Formats()}. Nothing was imported.");
+                if (productName is not null && !Has(FeedName.UpdateInfo))
+                    throw new UsageException($"--product is about an updateinfo.xml, and what was named has {Formats()}. Nothing was imported.");
                 return true;
             });
 
+            if (defaults.Expires <= TimeProvider.System.GetUtcNow())
+                await Console.Error.WriteLineAsync($"note: --expires {Words.Date(defaults.Expires)} is in the past: the decisions do not count any more");
             var written = AdvisoryFile.Open(file);
             if (json)
             {
@@ -107,6 +123,14 @@ static class VulndbCommand
             }
 
             return ExitCode.Done;
+
+            bool Has(string format) => results.Exists(result => result.Sources.Any(source => source.Source.Format == format));
+
+            string Formats()
+            {
+                var formats = results.SelectMany(result => result.Sources).Select(source => source.Source.Format).Distinct().ToList();
+                return formats.Count == 0 ? "none" : Words.List(formats);
+            }
         });
         return command;
     }
@@ -121,8 +145,18 @@ static class VulndbCommand
             return await progress.RunAsync($"Importing {options.Path}", tell => Task.Run(
                 () =>
                 {
-                    var result = Vulnerabilities.FeedImport.Run(options, builder, TimeProvider.System, new FeedTeller(tell), cancellationToken);
-                    return (result, Outcome(result));
+                    try
+                    {
+                        var result = Vulnerabilities.FeedImport.Run(options, builder, TimeProvider.System, new FeedTeller(tell), cancellationToken);
+                        // A list of packages without any analysis decides nothing; one that had some takes them back.
+                        return result.Sources.All(source => source.Source.Documents + source.DocumentsBefore == 0) && IsSbom(options.Path)
+                            ? throw new CommandException(SbomHint(options.Path))
+                            : (result, Outcome(result));
+                    }
+                    catch (FeedException e) when (IsSbom(options.Path))
+                    {
+                        throw new CommandException(SbomHint(options.Path), e);
+                    }
                 },
                 cancellationToken));
         }
@@ -135,6 +169,23 @@ static class VulndbCommand
             var import = result.Import ?? new FeedImportResult([], 0, [], new Dictionary<string, int>());
             return (import, Outcome(import));
         });
+    }
+
+    static string SbomHint(string path) =>
+        $"{path}: it lists packages and has no decisions: `guestmark match --sbom {path}` prints their vulnerabilities";
+
+    /// <summary>Whether the file is an SBOM that has packages to match.</summary>
+    static bool IsSbom(string path)
+    {
+        try
+        {
+            if (!File.Exists(path) || new FileInfo(path).Length > SbomReader.BytesMax) return false;
+            return SbomReader.TryRead(File.ReadAllBytes(path), null, out _) is { Inventory.Packages.Count: > 0 };
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     static Command Update()
@@ -290,20 +341,42 @@ static class VulndbCommand
         }
 
         var now = TimeProvider.System.GetUtcNow();
-        var table = new Table { Border = TableBorder.Simple };
-        foreach (var column in (string[])["Source", "Format", "Documents", "Newest", "Age", "Imported", "Skipped", "From"]) table.AddColumn(column);
         foreach (var source in database.Sources)
         {
-            string[] cells =
-            [
-                source.Name, source.Format, Words.Number(source.Documents), Words.Date(source.Newest), source.Newest is { } newest ? Words.Span(now - newest) : "",
-                $"{Words.Span(now - source.Imported)} ago", source.Skipped == 0 ? "" : Words.Number(source.Skipped), source.Uri,
-            ];
-            table.AddRow(cells.Select(cell => new Text(TerminalText.Printable(cell))));
+            var facts = new List<string> { Words.Count(source.Documents, "document") };
+            if (source.Newest is { } newest) facts.Add($"newest of {Words.Date(newest)} ({Words.Span(now - newest)} old)");
+            if (source.Skipped > 0) facts.Add($"{Words.Number(source.Skipped)} skipped");
+            Line($"{source.Name}: {string.Join(", ", facts)}");
+            var imported = $"  {source.Format}, imported {Words.Span(now - source.Imported)} ago from ";
+            Line(imported + Shortened(source.Uri, Math.Max(StatusColumns / 4, StatusColumns - imported.Length)));
         }
 
-        Terminal.Output().Write(table);
-        Console.Out.WriteLine(Describe(file, database));
+        // Red Hat has a product for each repository: what a family has is told by its number.
+        var products = database.Products.GroupBy(product => product.Split(':')[0]).Select(family =>
+        {
+            var releases = family.Where(product => product.Length > family.Key.Length).Select(product => product[(family.Key.Length + 1)..]).OrderBy(release => release.Length).ToList();
+            return releases.Count == 0 ? family.Key : releases.Count <= ReleasesNamedMax ? $"{family.Key} {string.Join("/", releases)}" : $"{family.Key} ({Words.Number(releases.Count)})";
+        });
+        var line = "products:";
+        foreach (var (product, index) in products.Select((product, index) => (product, index)))
+        {
+            var text = (index == 0 ? " " : ", ") + product;
+            if (line.Length + text.Length >= StatusColumns)
+            {
+                Line(line + (index == 0 ? "" : ","));
+                (line, text) = (" ", " " + product);
+            }
+
+            line += text;
+        }
+
+        if (database.Products.Count > 0) Line(line);
+        Line(Describe(file, database));
+
+        static void Line(string text) => Console.Out.WriteLine(TerminalText.Printable(text));
+
+        // The end of a path or URL tells more than its beginning.
+        static string Shortened(string text, int columns) => text.Length <= columns ? text : "…" + text[^(columns - 1)..];
     }
 
     static void PrintUpdates(List<FeedUpdateResult> results, bool all, string file, AdvisoryDatabase database)
@@ -409,7 +482,10 @@ static class VulndbCommand
         if (listFile is not null) throw new UsageException($"--sources {listFile}: either the file says what to update, or the arguments do");
         return [.. names.Select(name =>
             (UrlOf(name) is { } url ? FeedSource.OfUrl(url) : FeedSource.Find(name))
-            ?? throw new UsageException($"'{name}' is no known source: give a URL, or one of those that `guestmark vulndb update --list` prints"))];
+            ?? throw new UsageException(
+                name.Contains("://", StringComparison.Ordinal)
+                    ? $"{name}: only http and https are fetched"
+                    : $"'{name}' is no known source: give a URL, or one of those that `guestmark vulndb update --list` prints"))];
     }
 
     static FeedUpdateOptions UpdateOptions(string databaseFile, bool insecureHttp, bool allowShrink) => new()
@@ -425,7 +501,7 @@ static class VulndbCommand
         text.Contains("://", StringComparison.Ordinal) && Uri.TryCreate(text, UriKind.Absolute, out var url) && url.Scheme is "http" or "https" ? url : null;
 
     static string Outcome(FeedImportResult result) => TerminalText.Printable(
-        result.Sources.Count == 0 ? "nothing new" : string.Join("; ", result.Sources.Take(3).Select(ImportText.Of)) + (result.Sources.Count > 3 ? $"; {result.Sources.Count - 3} sources more" : ""));
+        result.Sources.Count == 0 ? "nothing new" : string.Join("; ", result.Sources.Take(3).Select(ImportText.Of)) + (result.Sources.Count > 3 ? $"; {Words.Count(result.Sources.Count - 3, "source")} more" : ""));
 
     static void PrintJson(Action<Utf8JsonWriter> write)
     {
