@@ -116,7 +116,12 @@ sealed class FeedImportRun(
             try
             {
                 using var stream = File.OpenRead(path);
-                return CsafListing.Read(stream, options.Limits.Documents, (line, reason) => Skip(path, $"{line}: {reason}"));
+                return CsafListing.Read(stream, options.Limits.Documents, (line, reason) =>
+                {
+                    Skip(path, $"{line}: {reason}");
+                    // A line of a list is no document that may be what is missing.
+                    _unreadable--;
+                });
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
