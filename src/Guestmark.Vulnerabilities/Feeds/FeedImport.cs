@@ -116,12 +116,8 @@ sealed class FeedImportRun(
             try
             {
                 using var stream = File.OpenRead(path);
-                return CsafListing.Read(stream, options.Limits.Documents, (line, reason) =>
-                {
-                    Skip(path, $"{line}: {reason}");
-                    // A line of a list is no document that may be what is missing.
-                    _unreadable--;
-                });
+                // A line of a list is no document that may be what is missing: it is only named.
+                return CsafListing.Read(stream, options.Limits.Documents, (line, reason) => Name(path, $"{line}: {reason}"));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
