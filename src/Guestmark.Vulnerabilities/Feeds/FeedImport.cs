@@ -116,6 +116,7 @@ sealed class FeedImportRun(
             try
             {
                 using var stream = File.OpenRead(path);
+                // A line of a list is no document that may be what is missing: it is only named.
                 return CsafListing.Read(stream, options.Limits.Documents, (line, reason) => Name(path, $"{line}: {reason}"));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
