@@ -10,14 +10,16 @@ namespace Guestmark.Vulnerabilities;
 /// </remarks>
 sealed class StoringThread
 {
-    // Four batches of 32 documents wait at most: AlmaLinux' have 6 KB each.
-    const int BatchSize = 32;
+    // Four batches wait at most. AlmaLinux' documents have 13 statements on average, so that 20 go together; one of Red Hat's has up to
+    // thousands, and is stored by itself.
+    const int BatchWeight = 256;
     const int BatchesMax = 4;
     const int IdleMilliseconds = 1000;
 
     readonly object _lock = new();
     readonly Queue<List<Item>> _batches = new();
-    List<Item> _current = new(BatchSize);
+    List<Item> _current = [];
+    int _weight;
     bool _isRunning;
     bool _isStoring;
     bool _isEnding;
@@ -45,14 +47,16 @@ sealed class StoringThread
         Throw();
         // The rest is not worth a thread.
         var rest = _current;
-        _current = new List<Item>(BatchSize);
+        _current = [];
+        _weight = 0;
         foreach (var item in rest) item.Store();
     }
 
     /// <summary>Forgets what is not stored yet, and waits until nothing is being stored.</summary>
     public void Abandon()
     {
-        _current.Clear();
+        _current = [];
+        _weight = 0;
         lock (_lock)
         {
             _batches.Clear();
@@ -66,7 +70,8 @@ sealed class StoringThread
     void Post(Item item)
     {
         _current.Add(item);
-        if (_current.Count < BatchSize) return;
+        _weight += 1 + (item.Advisory?.Statements.Count ?? 0);
+        if (_weight < BatchWeight) return;
         lock (_lock)
         {
             while (_batches.Count == BatchesMax && _failure is null) Monitor.Wait(_lock);
@@ -80,7 +85,8 @@ sealed class StoringThread
             Monitor.PulseAll(_lock);
         }
 
-        _current = new List<Item>(BatchSize);
+        _current = [];
+        _weight = 0;
         Throw();
     }
 

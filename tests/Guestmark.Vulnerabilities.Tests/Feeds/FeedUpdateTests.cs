@@ -104,7 +104,8 @@ public sealed class FeedUpdateTests : IAsyncLifetime
         {
             context.Response.Headers.LastModified = "Fri, 25 Oct 2024 10:00:00 GMT";
             await context.Response.Body.WriteAsync(Packed.Utf8(tracker));
-        }));
+        }
+        ));
         await Updated(File("debian-tracker", "tracker"));
         Assert.Equal(new DateTimeOffset(2024, 10, 25, 10, 0, 0, TimeSpan.Zero), _builder.Source("debian-tracker")!.Newest);
         _server.Put("tracker", tracker);
