@@ -126,8 +126,8 @@ public sealed class SbomReaderTests(RealDatabases databases)
             """
             {"type":"library","publisher":"AlmaLinux Packaging Team <packager@almalinux.org>","name":"bash","version":"0:4.4.20-4.el8_6","purl":"pkg:rpm/almalinux/bash@4.4.20-4.el8_6?arch=x86_64&distro=almalinux-8.7&upstream=bash-4.4.20-4.el8_6.src.rpm",
              "properties":[{"name":"syft:package:type","value":"rpm"}]},
-            {"type":"library","name":"libc6","version":"2.31-13+deb11u5","purl":"pkg:deb/debian/libc6@2.31-13%2Bdeb11u5?arch=amd64&distro=debian-11&upstream=glibc"},
-            {"type":"library","name":"perl-base","version":"5.32.1-4","purl":"pkg:deb/debian/perl-base@5.32.1-4?arch=amd64&distro=debian-11&upstream=perl%405.32.1-3"},
+            {"type":"library","name":"libc6","version":"2.31-13+deb11u5","purl":"pkg:deb/debian/libc6@2.31-13%2Bdeb11u5?arch=amd64&upstream=glibc"},
+            {"type":"library","name":"perl-base","version":"5.32.1-4","purl":"pkg:deb/debian/perl-base@5.32.1-4?arch=amd64&upstream=perl%405.32.1-3"},
             {"type":"operating-system","name":"almalinux","version":"8.7","description":"AlmaLinux 8.7 (Stone Smilodon)",
              "properties":[{"name":"syft:distro:id","value":"almalinux"},{"name":"syft:distro:versionID","value":"8.7"},{"name":"syft:distro:prettyName","value":"AlmaLinux 8.7 (Stone Smilodon)"}]},
             {"type":"file","name":"/etc/passwd"}
