@@ -44,6 +44,22 @@ public class RedHatFeedTests
         Assert.True(checkedStatements >= atLeast, $"{checkedStatements} statements");
     }
 
+    /// <summary>The old feed's archive names both packages without a package URL, for the operating system as a whole.</summary>
+    [TestDataTheory]
+    [InlineData("kernel-core", "kernel", "5.14.0-70.el9", "cpe:/o:redhat:enterprise_linux:9::baseos", "CVE-2023-0045")]
+    [InlineData("vim-enhanced", "vim", "8.2.2637-20.el9", "cpe:/a:redhat:enterprise_linux:9::appstream", "CVE-2023-0049")]
+    public void A_BaseOS_and_an_AppStream_package_get_what_is_not_fixed_from_the_old_feed(string name, string source, string version, string cpe, string cve)
+    {
+        var builder = new AdvisoryDatabaseBuilder();
+        var options = new FeedImportOptions { Path = Repository.TestDataPath("vex/legacy/csaf_vex_2023-10-31.tar.zst") };
+        FeedImport.Run(options, builder, TimeProvider.System, progress: null, CancellationToken.None);
+        var package = Rpm(name, version) with { SourceName = source, SourceVersion = version };
+
+        var finding = Assert.Single(Match(builder.Build(), new OsRelease("rhel", "9.2", ""), From(package, cpe)), finding => finding.AdvisoryId == cve);
+        Assert.Equal(("cpe:/o:redhat:enterprise_linux:9", cpe), (finding.Evidence.Cpe, finding.Evidence.RepositoryCpe));
+        Assert.NotEqual(ProductStatus.Fixed, finding.Status);
+    }
+
     [TestDataFact]
     public void An_AppStream_and_a_BaseOS_package_get_what_is_not_fixed_from_the_new_feed()
     {
