@@ -29,4 +29,22 @@ public sealed record ChannelIdentity
 
     /// <summary>The port that the guest dialled.</summary>
     public uint? GuestPort { get; internal init; }
+
+    /// <summary>
+    /// Inode of the network namespace in which <see cref="GuestCid"/> holds, null where there is one for the whole host: since Linux 7.0 a CID
+    /// is unique within a namespace only.
+    /// </summary>
+    public ulong? NetworkNamespace { get; internal init; }
+
+    /// <summary>Which boot of the machine, as the registry knows it: a CID is given to another machine some day.</summary>
+    public string? BootEpoch { get; internal init; }
+
+    /// <summary>Set when the channel belongs to a cell.</summary>
+    public CellAttribution? Cell { get; internal init; }
 }
+
+/// <summary>What CellOS stamps on everything that comes from a cell.</summary>
+/// <param name="CellId">1 to 128 characters.</param>
+/// <param name="RunId">1 to 128 characters.</param>
+/// <param name="SpecSignatureHash">Lower-case hexadecimal digits; null when the cell's specification is not signed.</param>
+public sealed record CellAttribution(string CellId, string RunId, string? SpecSignatureHash);

@@ -2,6 +2,7 @@ using System.Globalization;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Guestmark.Events.CloudEvents;
+using Guestmark.Events.Signing;
 using AttributeValue = Guestmark.Events.CloudEvents.CloudEvent.Types.CloudEventAttributeValue;
 
 namespace Guestmark.Events;
@@ -54,8 +55,10 @@ public sealed class StampedEvent
     /// <summary>Makes an event of what arrived on a channel. Internal: only the node stamps.</summary>
     /// <param name="dataType">Full name of the protobuf message in <paramref name="data"/>.</param>
     internal static StampedEvent Stamp(
-        ChannelIdentity channel, string type, string dataType, ReadOnlySpan<byte> data, EventPosition position, DateTimeOffset receivedAt)
+        ChannelIdentity channel, string type, string dataType, ReadOnlySpan<byte> data, EventPosition position, DateTimeOffset receivedAt,
+        EventSigner? signer = null)
     {
+        _ = signer;
         var cloudEvent = new CloudEvent
         {
             Id = Guid.CreateVersion7(receivedAt).ToString(),

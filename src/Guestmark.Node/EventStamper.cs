@@ -1,4 +1,5 @@
 using Guestmark.Events;
+using Guestmark.Events.Signing;
 using Guestmark.Spool;
 
 namespace Guestmark.Node;
@@ -24,7 +25,7 @@ public enum StampOutcome
 /// Numbers are given and records are queued under one lock, so the spool's order is the stream's order and a refused record
 /// uses up no number. When the disk refuses records that have numbers, a new stream begins, because a gap must mean a loss.
 /// </remarks>
-public sealed class EventStamper(EventSpool spool, TimeProvider time)
+public sealed class EventStamper(EventSpool spool, EventSigner? signer, TimeProvider time)
 {
     readonly Lock _lock = new();
     string _stream = NewStream(time);
@@ -44,7 +45,7 @@ public sealed class EventStamper(EventSpool spool, TimeProvider time)
                 AppendOutcome outcome;
                 while (true)
                 {
-                    var stamped = StampedEvent.Stamp(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow());
+                    var stamped = StampedEvent.Stamp(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow(), signer);
                     outcome = spool.Append(stamped.Encoded, _breaks, out durable);
                     if (outcome != AppendOutcome.Broken) break;
                     _breaks = spool.Breaks;

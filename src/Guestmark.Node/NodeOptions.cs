@@ -1,5 +1,4 @@
-using System.Security.Cryptography;
-using System.Text;
+using System.Net;
 using Guestmark.Wire.Framing;
 
 namespace Guestmark.Node;
@@ -40,14 +39,43 @@ public sealed record NodeOptions
     /// <summary>Time a connection may stay silent between messages. Default 60 s.</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>
-    /// Connections that one guest may have open. Default 8: an agent needs one. Each may hold a message in memory, in up to four copies
-    /// while it is being stored.
-    /// </summary>
-    public int ConnectionsPerGuestMax { get; init; } = 8;
-
     /// <summary>Bytes of the spool. Default 1 GiB.</summary>
     public long SpoolBytesMax { get; init; } = 1L << 30;
+
+    /// <summary>The Unix socket of <c>guestmark cell</c> and other commands. Default: <c>control.sock</c> in the data folder.</summary>
+    public string ControlSocket
+    {
+        get => field ?? Path.Combine(DataDirectory, "control.sock");
+        init;
+    }
+
+    /// <summary>What this node does. Default: it listens for guests.</summary>
+    public NodeMode Mode { get; init; } = NodeMode.VsockListener;
+
+    /// <summary>Ports of AF_VSOCK that guests dial. Empty where every guest has a Unix socket.</summary>
+    public IReadOnlyList<VsockListenerOptions> VsockListeners { get; init; } = [];
+
+    /// <summary>File of guests, in the form of <c>guests:</c> in the configuration; read again when it changes. Null: <see cref="Guests"/> alone.</summary>
+    public string? RegistryFile { get; init; }
+
+    /// <summary>What becomes of guests that no registry knows.</summary>
+    public UnknownGuestPolicy UnknownGuests { get; init; } = UnknownGuestPolicy.Refuse;
+
+    public GuestLimits Limits { get; init; } = new();
+
+    public CellOptions Cells { get; init; } = new();
+
+    /// <summary>How events are signed. Null: they are not. A key that is named and cannot be read stops the start.</summary>
+    public SigningOptions? Signing { get; init; }
+
+    /// <summary>Bytes of the spool of events that may be shed. Default 256 MiB.</summary>
+    public long ShedSpoolBytesMax { get; init; } = 256L << 20;
+
+    /// <summary>A StackRox Sensor up to 4.11 that gets every report beside, or instead of, the sensor.</summary>
+    public StackRoxSensorOptions? StackRoxSensor { get; init; }
+
+    /// <summary>Where <c>/metrics</c>, <c>/healthz</c> and <c>/readyz</c> are served. Null: nowhere.</summary>
+    public IPEndPoint? Endpoint { get; init; }
 
     /// <summary>Everything that is wrong, each with its value and what is allowed. Empty when nothing is.</summary>
     public IReadOnlyList<string> Validate()
@@ -59,7 +87,7 @@ public sealed record NodeOptions
         if (MessageBytesMax is < 1024 or > PushFrame.BodyBytesMaxDefault)
             errors.Add($"message bytes {MessageBytesMax}: must be 1024 to {PushFrame.BodyBytesMaxDefault}");
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");
-        if (ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {ConnectionsPerGuestMax}: must be at least 1");
+        if (Limits.ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {Limits.ConnectionsPerGuestMax}: must be at least 1");
         foreach (var guest in Guests) guest.Validate(PushPort, errors);
         foreach (var twice in Guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add($"guest uid '{twice.Key}' is given {twice.Count()} times");
         foreach (var twice in Guests.GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
@@ -73,49 +101,110 @@ public sealed record NodeOptions
     public static bool IsNameCharacter(char c) => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.';
 }
 
-/// <summary>One machine and its channel.</summary>
-public sealed record GuestOptions
+/// <summary>The modes of fact, by their names: <c>file-monitor</c>, <c>vm-agent</c>, <c>vsock-listener</c>, <c>hybrid</c>.</summary>
+public enum NodeMode
 {
-    /// <summary>sockaddr_un.sun_path has 108 bytes with the closing zero.</summary>
-    const int SocketPathBytesMax = 107;
+    FileMonitor,
+    VmAgent,
+    VsockListener,
+    Hybrid,
+}
 
-    // RFC 9562, 6.5: the name space within which the names of guests are unique. Chosen once; changing it renames every guest.
-    static readonly Guid NameSpace = new("5e0ff6f5-8d0a-4b0e-9d0c-0f6c9c1b7a35");
+/// <summary>What speaks on a channel. Chosen by configuration, never guessed from bytes.</summary>
+public enum GuestProtocol
+{
+    /// <summary>Length, VMReport, status; many messages a connection (<see cref="PushFrame"/>).</summary>
+    Push,
 
-    /// <summary>What identifies the machine everywhere: its uid in Kubernetes, or any stable text of at most 128 characters.</summary>
-    public required string Uid { get; init; }
+    /// <summary>StackRox 4.9 to 4.11: one VMReport until the end of the stream, no answer.</summary>
+    StackRoxPush,
 
-    /// <summary>For people. As <see cref="NodeOptions.Cluster"/>.</summary>
-    public required string Name { get; init; }
+    /// <summary>CellOS declarations: length and CBOR map.</summary>
+    Cells,
+}
+
+/// <summary>One port of AF_VSOCK.</summary>
+public sealed record VsockListenerOptions
+{
+    public uint Port { get; init; } = 818;
+
+    public GuestProtocol Protocol { get; init; } = GuestProtocol.Push;
+
+    /// <summary>Refuse peers whose source port is 1024 or more: below it only root of the guest can bind.</summary>
+    public bool PrivilegedSourcePort { get; init; }
+}
+
+public enum UnknownGuestPolicy
+{
+    /// <summary>They are answered with <see cref="PushStatus.UnknownGuest"/>.</summary>
+    Refuse,
+
+    /// <summary>Their events have a subject made of their channel: <c>vsock:NETNS:CID</c>.</summary>
+    Accept,
+}
+
+/// <summary>What one guest, and all together, may take of the host.</summary>
+public sealed record GuestLimits
+{
+    /// <summary>Connections of all guests together. Default 16,384.</summary>
+    public int ConnectionsMax { get; init; } = 16384;
 
     /// <summary>
-    /// Path of the machine's vsock Unix socket as Firecracker and cloud-hypervisor are given it (<c>uds_path</c>). What the guest
-    /// sends to port P arrives at <c>&lt;SocketBase&gt;_P</c>.
+    /// Connections that one guest may have open. Default 8: an agent needs one. Each may hold a message in memory, in up to four copies
+    /// while it is being stored.
     /// </summary>
-    public required string SocketBase { get; init; }
+    public int ConnectionsPerGuestMax { get; init; } = 8;
 
-    /// <summary>The socket that the node listens on: <c>&lt;SocketBase&gt;_&lt;port&gt;</c>.</summary>
-    public string SocketPath(uint port) => $"{SocketBase}_{port}";
+    /// <summary>Messages per second of one guest over a long time. Default 100. 0: no limit.</summary>
+    public double MessagesPerSecond { get; init; } = 100;
 
-    /// <summary>
-    /// A uid for a machine that nobody has given one: a UUID of version 5 made from where it is and its name, so that it is the same
-    /// after every start and two hosts may each have a guest of the same name.
-    /// </summary>
-    public static string UidOf(string cluster, string node, string name)
-    {
-        Span<byte> hash = stackalloc byte[SHA1.HashSizeInBytes];
-        SHA1.HashData([.. NameSpace.ToByteArray(bigEndian: true), .. Encoding.UTF8.GetBytes($"{cluster}/{node}/{name}")], hash);
-        hash[6] = (byte)((hash[6] & 0x0f) | 0x50);
-        hash[8] = (byte)((hash[8] & 0x3f) | 0x80);
-        return new Guid(hash[..16], bigEndian: true).ToString();
-    }
+    /// <summary>Messages that one guest may send at once before <see cref="MessagesPerSecond"/> holds. Default 1000.</summary>
+    public int MessagesBurst { get; init; } = 1000;
 
-    internal void Validate(uint port, List<string> errors)
-    {
-        if (!NodeOptions.IsName(Name)) errors.Add($"guest '{Name}': a name has 1 to 63 letters, digits, '-', '_' or '.'");
-        if (Uid.Length is < 1 or > 128) errors.Add($"guest '{Name}': its uid has {Uid.Length} characters, 1 to 128 are allowed");
-        var path = SocketPath(port);
-        if (Encoding.UTF8.GetByteCount(path) is var bytes && bytes > SocketPathBytesMax)
-            errors.Add($"guest '{Name}': the socket path {path} has {bytes} bytes, a Unix socket's path has at most {SocketPathBytesMax}; use a shorter folder");
-    }
+    /// <summary>Bytes per second of one guest over a long time. Default 16 MiB. 0: no limit.</summary>
+    public long BytesPerSecond { get; init; } = 16 << 20;
+
+    /// <summary>Bytes of one guest at once before <see cref="BytesPerSecond"/> holds. Default 64 MiB.</summary>
+    public long BytesBurst { get; init; } = 64 << 20;
+
+    /// <summary>Bytes of unfinished messages of all guests together. Default 256 MiB.</summary>
+    public long MessageMemoryMax { get; init; } = 256L << 20;
+}
+
+/// <summary>Cells of CellOS (<c>guestmark cell</c>).</summary>
+public sealed record CellOptions
+{
+    /// <summary>The port of declarations: 9001, CellOS's VSOCK_TELEMETRY_PORT.</summary>
+    public uint Port { get; init; } = 9001;
+
+    /// <summary>Silence after which a cell's agent counts as silenced. Default 10 s, CellOS's.</summary>
+    public TimeSpan KeepAliveWindow { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Cells at once. Default 4096.</summary>
+    public int CellsMax { get; init; } = 4096;
+}
+
+/// <summary>The key that events are signed with.</summary>
+public sealed record SigningOptions
+{
+    /// <summary><c>ecdsa-p256</c> (default), <c>ed25519</c> or <c>hmac-sha256</c>.</summary>
+    public string Algorithm { get; init; } = "ecdsa-p256";
+
+    /// <summary>File of the key; replaced files are used at once.</summary>
+    public required string KeyFile { get; init; }
+
+    /// <summary>Attribute <c>keyid</c>. Null: derived from the public key.</summary>
+    public string? KeyId { get; init; }
+}
+
+/// <summary>A StackRox Sensor up to 4.11.</summary>
+public sealed record StackRoxSensorOptions
+{
+    public required Uri Endpoint { get; init; }
+
+    /// <summary>The name in its certificate. StackRox: <c>sensor.stackrox.svc</c>.</summary>
+    public string ServerName { get; init; } = "sensor.stackrox.svc";
+
+    /// <summary>Folder with <c>ca.pem</c>, <c>cert.pem</c> and <c>key.pem</c> of a collector.</summary>
+    public required string Certificates { get; init; }
 }

@@ -1,38 +1,39 @@
+using Guestmark.Events.Signing;
 using Guestmark.Node.Listening;
 using Guestmark.Rpc.Publishing;
 using Guestmark.Spool;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Guestmark.Node;
 
-/// <summary>The node as a part of a host: <see cref="AddNode"/> its services, <see cref="ListenForGuests"/> its listeners.</summary>
+/// <summary>The node as a part of a host.</summary>
 public static class NodeServices
 {
-    /// <summary>Adds the spool, the stamp and the relay to the sensor.</summary>
+    /// <summary>Adds the listeners, the stamp, the spool and the relay to the sensor.</summary>
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
         services.AddSingleton(TimeProvider.System);
-        services.AddSingleton<EventStamper>();
+        services.AddSingleton(provider => new EventStamper(
+            provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();
         services.AddSingleton<GuestChannels>();
         services.AddHostedService<GuestAnnouncer>();
+        services.AddHostedService<GuestListeners>();
         return services.AddRelay(new RelayOptions(
             new SpoolOptions { Directory = Path.Combine(options.DataDirectory, "spool"), BytesMax = options.SpoolBytesMax },
             "sensor", options.SensorEndpoint, options.SensorName, options.Certificates));
     }
 
-    /// <summary>Listens on the socket of every guest. The socket decides who the guest is.</summary>
-    /// <exception cref="AddressInUseException">Another process listens on a guest's socket.</exception>
-    public static void ListenForGuests(this KestrelServerOptions kestrel)
+    /// <summary>
+    /// Listens for commands of the host's own users on <see cref="NodeOptions.ControlSocket"/>, HTTP/1.1 over a Unix socket whose folder only the
+    /// node's user may enter.
+    /// </summary>
+    public static void ListenForControl(this KestrelServerOptions kestrel)
     {
-        var channels = kestrel.ApplicationServices.GetRequiredService<GuestChannels>();
-        foreach (var channel in channels.All)
-        {
-            UnixSocketFile.Prepare(channel.SocketPath);
-            kestrel.ListenUnixSocket(channel.SocketPath, listener => listener.Run(channel.RunAsync));
-        }
+        var options = kestrel.ApplicationServices.GetRequiredService<NodeOptions>();
+        UnixSocketFile.Prepare(options.ControlSocket);
+        kestrel.ListenUnixSocket(options.ControlSocket, listener => listener.Protocols = HttpProtocols.Http1);
     }
 }

@@ -29,7 +29,7 @@ static class RoleHosts
         ThrowIfInvalid("node", options.Validate());
         var builder = CreateBuilder(logLevel);
         builder.Services.AddNode(options);
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForGuests());
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
         return builder.Build();
     }
 

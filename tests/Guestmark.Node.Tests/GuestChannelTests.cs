@@ -129,7 +129,7 @@ public sealed class GuestChannelTests
     [Fact]
     public async Task A_guest_over_its_connections_is_refused_and_others_are_not()
     {
-        await using var node = await RunningNode.StartAsync(options => options with { ConnectionsPerGuestMax = 2 });
+        await using var node = await RunningNode.StartAsync(options => options with { Limits = new GuestLimits { ConnectionsPerGuestMax = 2 } });
         using var first = await OpenAsync("web1");
         using var second = await OpenAsync("web1");
         using var third = await node.ConnectAsync("web1");

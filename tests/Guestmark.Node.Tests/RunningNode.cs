@@ -32,7 +32,7 @@ sealed class RunningNode : IAsyncDisposable
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.Services.AddNode(Options);
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForGuests());
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
         _app = builder.Build();
     }
 

@@ -59,13 +59,13 @@ public sealed partial class GuestChannel
         var open = Interlocked.Increment(ref _connections);
         try
         {
-            if (open <= _options.ConnectionsPerGuestMax)
+            if (open <= _options.Limits.ConnectionsPerGuestMax)
             {
                 await ServeAsync(connection);
             }
             else
             {
-                var reason = $"{open} connections are open, {_options.ConnectionsPerGuestMax} are allowed";
+                var reason = $"{open} connections are open, {_options.Limits.ConnectionsPerGuestMax} are allowed";
                 await AnswerAsync(connection.Transport.Output, PushStatus.TooManyConnections, reason, connection.ConnectionClosed);
             }
         }

@@ -29,13 +29,23 @@ public enum PushStatus : uint
 
     /// <summary>Too many connections of this guest are open. The connection is closed; try again later.</summary>
     TooManyConnections = 7,
+
+    /// <summary>No registry of the host knows this channel's machine. Try again later: the host may learn of it.</summary>
+    UnknownGuest = 8,
+
+    /// <summary>The host demands a source port below 1024, which only root can bind. The connection is closed.</summary>
+    UnprivilegedPort = 9,
+
+    /// <summary>This guest has sent more than its share. Try again later.</summary>
+    TooManyMessages = 10,
 }
 
 public static class PushStatusExtensions
 {
     /// <summary>Whether the same report may be accepted at another time.</summary>
     public static bool IsTransient(this PushStatus status) =>
-        status is PushStatus.Unavailable or PushStatus.DeadlineExceeded or PushStatus.TooManyConnections;
+        status is PushStatus.Unavailable or PushStatus.DeadlineExceeded or PushStatus.TooManyConnections or
+            PushStatus.UnknownGuest or PushStatus.TooManyMessages;
 
     /// <summary>The status for a person, with what to do.</summary>
     public static string Describe(this PushStatus status) => status switch
@@ -48,6 +58,9 @@ public static class PushStatusExtensions
         PushStatus.Unavailable => "the host cannot store reports now, its queue or disk is full; try again later",
         PushStatus.DeadlineExceeded => "the message took longer than the host allows; try again later",
         PushStatus.TooManyConnections => "too many connections of this guest are open; try again later",
+        PushStatus.UnknownGuest => "the host does not know this machine (yet); register it there, or try again later",
+        PushStatus.UnprivilegedPort => "the host demands a source port below 1024; run the agent as root",
+        PushStatus.TooManyMessages => "this machine has sent more than its share; try again later",
         _ => $"the host answered with the unknown status {(uint)status}",
     };
 }
