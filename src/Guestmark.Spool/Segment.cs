@@ -91,7 +91,7 @@ sealed class Segment : IDisposable
                     damage.Add(new SegmentDamage(segment.NextIndex, record.Index - 1, segment.Length, record.Offset - segment.Length));
                 segment.Length = record.End;
                 segment.NextIndex = record.Index + 1;
-                visit?.Invoke(record.Index, record.Data.Span);
+                visit?.Invoke(record.Index, record.Data);
             }
 
             tail = fileLength - segment.Length;

@@ -19,4 +19,4 @@ public enum SpoolLossReason
 
 /// <summary>Is shown every record of a spool while it is opened.</summary>
 /// <param name="data">Valid during the call.</param>
-public delegate void SpoolRecordVisitor(ulong index, ReadOnlySpan<byte> data);
+public delegate void SpoolRecordVisitor(ulong index, ReadOnlyMemory<byte> data);

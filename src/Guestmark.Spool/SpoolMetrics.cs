@@ -2,7 +2,7 @@ using System.Diagnostics.Metrics;
 
 namespace Guestmark.Spool;
 
-/// <summary>Accounting of one spool: what became durable, what waits, what was lost and why.</summary>
+/// <summary>Accounting of one spool: what became durable, what it takes, what was lost and why. What waits is the account of those who read it.</summary>
 public static class SpoolMetrics
 {
     public const string MeterName = "Guestmark.Spool";
@@ -17,8 +17,6 @@ public static class SpoolMetrics
             "guestmark.spool.stored", () => new Measurement<long>(spool.Appended, label), "{event}", "Events that were put on the disk since the start.");
         meter.CreateObservableCounter(
             "guestmark.spool.commits", () => new Measurement<long>(spool.Commits, label), "{commit}", "Flushes of the disk; each makes one or more events durable.");
-        meter.CreateObservableGauge(
-            "guestmark.spool.waiting", () => new Measurement<long>((long)spool.Depth, label), "{event}", "Events on the disk that are not delivered everywhere.");
         meter.CreateObservableGauge("guestmark.spool.size", () => new Measurement<long>(spool.Bytes, label), "By", "Bytes on the disk and on their way to it.");
         meter.CreateObservableGauge("guestmark.spool.limit", () => new Measurement<long>(spool.BytesMax, label), "By", "Bytes at which the spool is full.");
         meter.CreateObservableGauge(
