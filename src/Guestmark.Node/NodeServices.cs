@@ -4,6 +4,7 @@ using Guestmark.Rpc.Publishing;
 using Guestmark.Spool;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Guestmark.Node;
 
@@ -14,6 +15,7 @@ public static class NodeServices
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
+        services.TryAddSingleton(new NodeConfiguration(options));
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton(provider => new EventStamper(
             provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
