@@ -14,6 +14,7 @@ return args switch
     ["match-machines", var folder, var texts] => MatchRun.Machines(folder, texts == "texts"),
     ["match-together", var folder] => MatchRun.Together(folder),
     ["match-fleet", var folder] => MatchRun.Fleet(folder),
+    ["signing", var what, var algorithm, var seconds] => EventSigning.Measure(what, algorithm, double.Parse(seconds)),
     _ => Usage(),
 };
 
@@ -29,6 +30,7 @@ static int Usage()
                Guestmark.Benchmarks match-machines FOLDER bytes|texts
                Guestmark.Benchmarks match-together FOLDER
                Guestmark.Benchmarks match-fleet FOLDER
+               Guestmark.Benchmarks signing events|messages none|ecdsa-p256|ed25519|hmac-sha256 SECONDS
         """);
     return 64;
 }
