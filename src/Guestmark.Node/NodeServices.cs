@@ -4,6 +4,7 @@ using Guestmark.Rpc.Publishing;
 using Guestmark.Spool;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Node;
@@ -15,6 +16,7 @@ public static class NodeServices
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
+        services.TryAddSingleton(new NodeConfiguration(options));
         services.AddSingleton(TimeProvider.System);
         if (options.Signing is { } signing)
         {
