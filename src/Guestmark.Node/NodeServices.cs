@@ -1,5 +1,8 @@
 using Guestmark.Events.Signing;
+using Guestmark.Node.Admission;
+using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
+using Guestmark.Node.Protocols;
 using Guestmark.Rpc.Publishing;
 using Guestmark.Spool;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -20,7 +23,11 @@ public static class NodeServices
         services.AddSingleton(provider => new EventStamper(
             provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();
-        services.AddSingleton<GuestChannels>();
+        services.AddSingleton(provider => new GuestRegistry(provider.GetRequiredService<NodeConfiguration>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<Refusals>();
+        services.AddSingleton<DeadlineSweep>();
+        services.AddSingleton<GuestReception>();
+        services.AddHostedService<RegistryFile>();
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
         return services.AddRelay(new RelayOptions(
