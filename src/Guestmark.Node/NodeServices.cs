@@ -3,25 +3,31 @@ using Guestmark.Node.Admission;
 using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
 using Guestmark.Node.Protocols;
-using Guestmark.Rpc.Publishing;
-using Guestmark.Spool;
+using Guestmark.Node.Relay;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Node;
 
 /// <summary>The node as a part of a host.</summary>
 public static class NodeServices
 {
-    /// <summary>Adds the listeners, the stamp, the spool and the relay to the sensor.</summary>
+    /// <summary>Adds the listeners, the stamp, the spools and the relays.</summary>
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
         services.TryAddSingleton(new NodeConfiguration(options));
         services.AddSingleton(TimeProvider.System);
+        if (options.Signing is { } signing)
+        {
+            services.AddSingleton<EventSigner>(provider => EventSigningKeys.Open(
+                signing.Algorithm, signing.KeyFile, signing.KeyId, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<EventSigningKeys>>()));
+        }
+
         services.AddSingleton(provider => new EventStamper(
-            provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
+            provider.GetRequiredService<NodeSpools>(), options, provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();
         services.AddSingleton(provider => new GuestRegistry(provider.GetRequiredService<NodeConfiguration>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<Refusals>();
@@ -30,9 +36,7 @@ public static class NodeServices
         services.AddHostedService<RegistryFile>();
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
-        return services.AddRelay(new RelayOptions(
-            new SpoolOptions { Directory = Path.Combine(options.DataDirectory, "spool"), BytesMax = options.SpoolBytesMax },
-            "sensor", options.SensorEndpoint, options.SensorName, options.Certificates));
+        return services.AddSpools(options);
     }
 
     /// <summary>
