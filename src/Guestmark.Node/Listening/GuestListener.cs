@@ -39,9 +39,10 @@ public sealed partial class GuestListener : IAsyncDisposable
     /// <summary>Listens.</summary>
     /// <param name="address">A <see cref="UnixDomainSocketEndPoint"/>, whose stale file is removed, or a <see cref="VsockEndPoint"/>.</param>
     /// <param name="serve">Serves one connection to its end. The connection is closed when it returns.</param>
+    /// <param name="bound">Called when the address is bound and nobody can connect yet: a Unix socket's mode and owner are set here.</param>
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
     /// <exception cref="SocketException">The address cannot be listened on.</exception>
-    public static GuestListener Bind(EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger)
+    public static GuestListener Bind(EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null)
     {
         Socket socket;
         if (address is VsockEndPoint)
@@ -57,6 +58,7 @@ public sealed partial class GuestListener : IAsyncDisposable
         try
         {
             socket.Bind(address);
+            bound?.Invoke();
             socket.Listen(Backlog);
         }
         catch
