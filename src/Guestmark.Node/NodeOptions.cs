@@ -241,6 +241,18 @@ public sealed record CellOptions
 
     /// <summary>Cells at once. Default 4096.</summary>
     public int CellsMax { get; init; } = 4096;
+
+    /// <summary>Time from the first byte of a frame to its last. Default 5 s: an agent writes a frame at once.</summary>
+    public TimeSpan FrameTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Declarations per second of one cell over a long time; what comes faster is read later. Default 5,000. 0: no limit.</summary>
+    public double DeclarationsPerSecond { get; init; } = 5000;
+
+    /// <summary>Declarations that one cell may send at once before <see cref="DeclarationsPerSecond"/> holds. Default 20,000.</summary>
+    public int DeclarationsBurst { get; init; } = 20_000;
+
+    /// <summary>Probes whose declarations are taken, by name. Default: all that are known.</summary>
+    public IReadOnlyList<string> ProbeSources { get; init; } = Wire.Declarations.ProbeSources.All;
 }
 
 /// <summary>The key that events are signed with.</summary>

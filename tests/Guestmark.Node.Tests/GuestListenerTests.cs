@@ -158,7 +158,9 @@ public sealed class GuestListenerTests : IDisposable
         await listener.DisposeAsync();
         Assert.False(File.Exists(_folder.File("s")));
         const UnixFileMode group = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite;
-        await using var shared = GuestListener.Bind(new UnixDomainSocketEndPoint(_folder.File("s")), _ => Task.CompletedTask, NullLogger.Instance, group);
+        await using var shared = GuestListener.Bind(
+            new UnixDomainSocketEndPoint(_folder.File("s")), _ => Task.CompletedTask, NullLogger.Instance,
+            () => File.SetUnixFileMode(_folder.File("s"), group));
         Assert.Equal(group, File.GetUnixFileMode(_folder.File("s")));
     }
 

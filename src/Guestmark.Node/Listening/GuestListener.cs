@@ -55,13 +55,14 @@ public sealed partial class GuestListener : IAsyncDisposable
     /// <summary>Listens.</summary>
     /// <param name="address">A <see cref="UnixDomainSocketEndPoint"/>, whose stale file is removed, or a <see cref="VsockEndPoint"/>.</param>
     /// <param name="serve">Serves one connection to its end. The connection is closed when it returns.</param>
-    /// <param name="mode">Of the socket's file. Set before the first connection is possible; AF_VSOCK has none.</param>
+    /// <param name="bound">
+    /// Called when the address is bound and nobody can connect yet: another mode than <see cref="ModeDefault"/>, and the owner, of a Unix socket are set here.
+    /// </param>
     /// <param name="slots">Bounds the connections of all listeners together. Null: no bound.</param>
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
     /// <exception cref="SocketException">The address cannot be listened on.</exception>
     public static GuestListener Bind(
-        EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, UnixFileMode mode = ModeDefault, ConnectionSlots? slots = null,
-        TimeProvider? time = null)
+        EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null)
     {
         Socket socket;
         if (address is VsockEndPoint)
@@ -78,7 +79,8 @@ public sealed partial class GuestListener : IAsyncDisposable
         {
             socket.Bind(address);
             // Between bind and listen every connect is refused, whatever mode the umask gave.
-            if (address is UnixDomainSocketEndPoint) File.SetUnixFileMode(address.ToString()!, mode);
+            if (address is UnixDomainSocketEndPoint) File.SetUnixFileMode(address.ToString()!, ModeDefault);
+            bound?.Invoke();
             socket.Listen(Backlog);
         }
         catch

@@ -113,8 +113,15 @@ sealed partial class GuestListeners(
         _sockets.Add(channel, Listen(address, connection => reception.ServeSocketAsync(channel, connection)));
     }
 
-    GuestListener Listen(EndPoint address, Func<ConnectionContext, Task> serve) =>
-        GuestListener.Bind(address, serve, logger, configuration.Current.SocketMode, reception.Connections, time);
+    GuestListener Listen(EndPoint address, Func<ConnectionContext, Task> serve)
+    {
+        return GuestListener.Bind(address, serve, logger, SetMode, reception.Connections, time);
+
+        void SetMode()
+        {
+            if (address is UnixDomainSocketEndPoint) File.SetUnixFileMode(address.ToString()!, configuration.Current.SocketMode);
+        }
+    }
 
     [LoggerMessage(4113, LogLevel.Error, "Cannot listen for guest {Guest}, trying again: {Problem}", EventName = "GuestNotListening")]
     partial void LogNotListening(string guest, string problem);

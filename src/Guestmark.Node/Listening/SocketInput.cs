@@ -89,14 +89,8 @@ sealed class SocketInput(Socket socket) : PipeReader
 
     public override void CancelPendingRead()
     {
-        CancellationTokenSource? wake = null;
-        lock (_lock)
-        {
-            _cancelled = true;
-            if (_waits) wake = _wake;
-        }
-
-        wake?.Cancel();
+        _cancelled = true;
+        Wake();
     }
 
     public override void Complete(Exception? exception = null)
@@ -124,6 +118,17 @@ sealed class SocketInput(Socket socket) : PipeReader
         }
     }
 
+    void Wake()
+    {
+        CancellationTokenSource? wake = null;
+        lock (_lock)
+        {
+            if (_waits) wake = _wake;
+        }
+
+        wake?.Cancel();
+    }
+
     /// <summary>Waits until the socket can be read, or <see cref="CancelPendingRead"/>.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     async ValueTask ReadableAsync(CancellationToken cancellationToken)
@@ -146,15 +151,8 @@ sealed class SocketInput(Socket socket) : PipeReader
         try
         {
             // Zero bytes: the kernel says when there are some, and no array waits with it.
-            if (cancellationToken.CanBeCanceled)
-            {
-                using var either = CancellationTokenSource.CreateLinkedTokenSource(wake, cancellationToken);
-                await socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None, either.Token);
-            }
-            else
-            {
-                await socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None, wake);
-            }
+            await using var registration = cancellationToken.UnsafeRegister(static input => ((SocketInput)input!).Wake(), this);
+            await socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None, wake);
         }
         catch (OperationCanceledException)
         {
