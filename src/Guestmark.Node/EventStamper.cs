@@ -124,7 +124,7 @@ public sealed class EventStamper
                     else
                     {
                         var position = new EventPosition(loss.Stream, ledger.Next(loss.Stream, loss.Next));
-                        var encoded = StampedEvent.Stamp(self, EventTypes.Loss, dataType, data.ToByteArray(), position, time.GetUtcNow(), signer).Encoded;
+                        var encoded = StampedEvent.Encode(self, EventTypes.Loss, dataType, data.ToByteArray(), position, time.GetUtcNow(), signer);
                         if (spool.Append(encoded, _breaks, out durable, out index) != AppendOutcome.Queued) return StampOutcome.Full;
                         ledger.Add(index, position);
                     }
@@ -144,8 +144,8 @@ public sealed class EventStamper
         {
             while (true)
             {
-                var stamped = StampedEvent.Stamp(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow(), signer);
-                var outcome = spool.Append(stamped.Encoded, _breaks, out durable, out index);
+                var encoded = StampedEvent.Encode(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow(), signer);
+                var outcome = spool.Append(encoded, _breaks, out durable, out index);
                 if (outcome != AppendOutcome.Broken) return outcome;
                 _breaks = spool.Breaks;
                 _stream = NewStream(name, time);
