@@ -30,7 +30,9 @@ static class RoleHosts
         var builder = CreateBuilder(logLevel);
         builder.Services.AddNode(options);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
-        return builder.Build();
+        var app = builder.Build();
+        app.MapNode();
+        return app;
     }
 
     /// <param name="rpc">Where nodes connect.</param>
