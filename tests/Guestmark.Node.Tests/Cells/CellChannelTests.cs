@@ -29,6 +29,8 @@ public sealed class CellChannelTests
         Assert.Equal(("process.spawned", 9u, "evil", 7UL, 1u), (declaration.ProbeSource, declaration.GuestPid, declaration.GuestComm, declaration.GuestMonotonicNs, declaration.ContentVersion));
         Assert.Equal(stamped.Time.ToUnixTimeMilliseconds(), declaration.ReceivedAt.ToDateTimeOffset().ToUnixTimeMilliseconds(), 2000.0);
         Assert.False(stamped.Encoded.Span.IndexOf("FORGED"u8) >= 0);
+        foreach (var text in (string[])["cellid", "runid", "run-1", "specsignaturehash", "sha256:abc"])
+            Assert.True(stamped.Encoded.Span.IndexOf(Encoding.UTF8.GetBytes(text)) > 0, $"{text} is not in the event");
         Assert.Equal(3, node.Count("guestmark.node.cell.unknown_keys"));
     }
 
@@ -295,7 +297,8 @@ public sealed class CellChannelTests
     [Fact]
     public async Task A_full_spool_stalls_the_guest_and_loses_nothing()
     {
-        await using var node = await CellNode.StartAsync(window: 300, options => options with { DeclarationsPerSecond = 0 }, spoolBytes: 16 << 20);
+        await using var node = await CellNode.StartAsync(window: 300, options => options with { DeclarationsPerSecond = 0 }, hasSmallSpool: true);
+        await node.FillSpoolAsync();
         await node.AddAsync("cell-A");
         using var socket = await node.ConnectAsync("cell-A");
         using var stop = new CancellationTokenSource();
@@ -323,7 +326,7 @@ public sealed class CellChannelTests
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
         while (expected <= sent || stalls == 0)
         {
-            foreach (var record in await cursor.ReadAsync(100, 1 << 22, limit.Token))
+            foreach (var record in await cursor.ReadAsync(100, 1 << 25, limit.Token))
             {
                 Assert.Null(StampedEvent.TryRead(record.Data, out var stamped));
                 if (CellNode.IsSilence(stamped!, SilenceReason.Stalled)) stalls++;

@@ -3,12 +3,15 @@ using System.Globalization;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text.Json;
+using Google.Protobuf;
 using Guestmark.Events;
 using Guestmark.Node.Cells;
 using Guestmark.Rpc;
 using Guestmark.Spool;
 using Guestmark.TestKit;
 using Guestmark.Wire.Declarations;
+using Guestmark.Wire.Framing;
+using Guestmark.Wire.Reports;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -28,7 +31,7 @@ sealed class CellNode : IAsyncDisposable
     WebApplication _app = null!;
     IMeterFactory? _meterFactory;
 
-    CellNode(CellOptions cells, long spoolBytes)
+    CellNode(CellOptions cells, bool hasSmallSpool)
     {
         CertificateAuthority.Create(_folder.File("ca"));
         CertificateAuthority.Issue(_folder.File("ca"), _folder.File("certs"), "node");
@@ -39,7 +42,8 @@ sealed class CellNode : IAsyncDisposable
             SensorEndpoint = new Uri("https://127.0.0.1:1"),
             Certificates = _folder.File("certs"),
             Cells = cells,
-            SpoolBytesMax = spoolBytes,
+            SpoolBytesMax = hasSmallSpool ? 110L << 20 : 1L << 30,
+            Guests = hasSmallSpool ? [new GuestOptions { Uid = "filler", Name = "filler", SocketBase = _folder.File("filler.sock") }] : [],
         };
         _meters.InstrumentPublished = (instrument, listener) =>
         {
@@ -59,10 +63,10 @@ sealed class CellNode : IAsyncDisposable
     public EventSpool Spool => _app.Services.GetRequiredService<EventSpool>();
 
     /// <param name="window">Of the keep-alive, in milliseconds. By default no test waits for it.</param>
-    public static async Task<CellNode> StartAsync(int window = 600_000, Func<CellOptions, CellOptions>? configure = null, long spoolBytes = 1L << 30)
+    public static async Task<CellNode> StartAsync(int window = 600_000, Func<CellOptions, CellOptions>? configure = null, bool hasSmallSpool = false)
     {
         var cells = new CellOptions { KeepAliveWindow = TimeSpan.FromMilliseconds(window), FrameTimeout = TimeSpan.FromMilliseconds(window) };
-        var node = new CellNode(configure?.Invoke(cells) ?? cells, spoolBytes);
+        var node = new CellNode(configure?.Invoke(cells) ?? cells, hasSmallSpool);
         await node.RestartAsync();
         return node;
     }
@@ -117,10 +121,21 @@ sealed class CellNode : IAsyncDisposable
         return list.GetProperty("cells").EnumerateArray().Single(cell => cell.GetProperty("cell").GetProperty("id").GetString() == id);
     }
 
-    public async Task<Socket> ConnectAsync(string id)
+    public Task<Socket> ConnectAsync(string id) => ConnectToAsync(id + ".sock_9001");
+
+    /// <summary>Has a guest of the same node send reports of 15 MB until the spool takes no more of them. For a node with a small spool.</summary>
+    public async Task FillSpoolAsync()
+    {
+        using var socket = await ConnectToAsync("filler.sock_818");
+        var report = new VMReport { IndexReport = new IndexReport { IndexV4 = new() { Err = new string('x', 15_000_000) } } }.ToByteArray();
+        do await socket.SendAsync(RunningNode.Frame(report));
+        while (await RunningNode.ReceiveAsync(socket) == PushStatus.Stored);
+    }
+
+    async Task<Socket> ConnectToAsync(string file)
     {
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        await socket.ConnectAsync(new UnixDomainSocketEndPoint(_folder.File(id + ".sock_9001")));
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(_folder.File(file)));
         return socket;
     }
 
