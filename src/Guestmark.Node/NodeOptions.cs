@@ -88,6 +88,7 @@ public sealed record NodeOptions
             errors.Add($"message bytes {MessageBytesMax}: must be 1024 to {PushFrame.BodyBytesMaxDefault}");
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");
         if (Limits.ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {Limits.ConnectionsPerGuestMax}: must be at least 1");
+        Cells.Validate(errors);
         foreach (var guest in Guests) guest.Validate(PushPort, errors);
         foreach (var twice in Guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add($"guest uid '{twice.Key}' is given {twice.Count()} times");
         foreach (var twice in Guests.GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
@@ -194,6 +195,20 @@ public sealed record CellOptions
 
     /// <summary>Probes whose declarations are taken, by name. Default: all that are known.</summary>
     public IReadOnlyList<string> ProbeSources { get; init; } = Wire.Declarations.ProbeSources.All;
+
+    internal void Validate(List<string> errors)
+    {
+        var least = TimeSpan.FromMilliseconds(100);
+        if (KeepAliveWindow < least) errors.Add($"cells' keep-alive window {KeepAliveWindow.TotalSeconds} s: must be at least 0.1 s");
+        if (FrameTimeout < least) errors.Add($"cells' frame timeout {FrameTimeout.TotalSeconds} s: must be at least 0.1 s");
+        if (CellsMax < 0) errors.Add($"cells at once {CellsMax}: must be 0 or more");
+        if (DeclarationsPerSecond > 0 && DeclarationsBurst < 1) errors.Add($"cells' burst of declarations {DeclarationsBurst}: must be at least 1");
+        foreach (var source in ProbeSources)
+        {
+            if (System.Text.Encoding.UTF8.GetByteCount(source) is < 1 or > Wire.Declarations.DeclarationFrame.ProbeSourceBytesMax)
+                errors.Add($"cells' probe source '{source}': must have 1 to {Wire.Declarations.DeclarationFrame.ProbeSourceBytesMax} bytes");
+        }
+    }
 }
 
 /// <summary>The key that events are signed with.</summary>

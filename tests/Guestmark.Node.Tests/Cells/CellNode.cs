@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Globalization;
+using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text.Json;
@@ -14,6 +15,8 @@ using Guestmark.Wire.Framing;
 using Guestmark.Wire.Reports;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -77,13 +80,22 @@ sealed class CellNode : IAsyncDisposable
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.Services.AddNode(_options);
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.ListenForControl();
+            // As for metrics.
+            kestrel.Listen(IPAddress.Loopback, 0);
+        });
         _app = builder.Build();
         _app.MapNode();
         _meterFactory = _app.Services.GetRequiredService<IMeterFactory>();
         _meters.Start();
         await _app.StartAsync();
     }
+
+    /// <summary>Where the node answers over the network.</summary>
+    public Uri NetworkAddress =>
+        new(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single(a => a.Contains("127.0.0.1", StringComparison.Ordinal)));
 
     public long Count(string name)
     {

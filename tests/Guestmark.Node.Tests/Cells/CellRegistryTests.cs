@@ -81,6 +81,22 @@ public sealed class CellRegistryTests
         Assert.Equal("unbound", cell.GetProperty("state").GetString());
         Assert.Contains("there is no folder", cell.GetProperty("reason").GetString(), StringComparison.Ordinal);
         using var socket = await node.ConnectAsync("cell-B");
+
+        // Added again when its folder is back, it is served.
+        folder.Create();
+        Assert.Equal(HttpStatusCode.OK, (await PostAsync(node, node.Definition("cell-A") with { SocketBase = Path.Combine(folder.FullName, "a") })).Status);
+        Assert.True(File.Exists(Path.Combine(folder.FullName, "a_9001")));
+    }
+
+    [Fact]
+    public async Task Cells_are_not_reached_over_the_network()
+    {
+        await using var node = await CellNode.StartAsync();
+        await node.AddAsync("cell-A");
+        using var network = new HttpClient { BaseAddress = node.NetworkAddress };
+        Assert.Equal(HttpStatusCode.NotFound, (await network.GetAsync("v1/cells")).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await network.DeleteAsync("v1/cells/cell-A")).StatusCode);
+        Assert.Equal("waiting", (await node.StatusAsync("cell-A")).GetProperty("state").GetString());
     }
 
     [Fact]
