@@ -30,7 +30,7 @@ static class NodeCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var values = flags.Read(parsed);
-            var setup = flags.Require(values);
+            var setup = NodeFlags.Require(values);
             using var notifier = ServiceNotifier.OfThisProcess();
             var app = await RoleHosts.StartAsync("node", () => Host(setup, values, () => flags.Read(parsed), notifier), cancellationToken);
             await TellAsync(setup);

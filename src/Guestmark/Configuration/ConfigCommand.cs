@@ -26,6 +26,7 @@ static class ConfigCommand
         show.SetAction(parsed =>
         {
             var values = flags.Read(parsed);
+            var setup = NodeSetup.Create(values);
             switch (parsed.GetRequiredValue(output))
             {
                 case "json":
@@ -39,8 +40,8 @@ static class ConfigCommand
                     break;
             }
 
-            flags.Require(values);
-            return ExitCode.Done;
+            foreach (var warning in values.Warnings) Console.Error.WriteLine(TerminalText.Printable($"warning: {warning}"));
+            return setup is not null ? ExitCode.Done : throw NodeFlags.Refuse(values.Problems);
         });
         return show;
     }
@@ -56,7 +57,7 @@ static class ConfigCommand
         check.SetAction(parsed =>
         {
             var values = flags.Read(parsed);
-            flags.Require(values);
+            _ = NodeFlags.Require(values);
             Console.WriteLine(values.File is null ? "good; no configuration file was read" : $"good: {values.File}");
             return ExitCode.Done;
         });
@@ -97,7 +98,7 @@ static class ConfigCommand
 
         writer.WriteEndArray();
         writer.WriteStartArray("problems");
-        foreach (var problem in values.Problems) writer.WriteStringValue(problem.ToString());
+        foreach (var problem in ConfigurationProblem.InOrder(values.Problems)) writer.WriteStringValue(problem.ToString());
         writer.WriteEndArray();
         writer.WriteEndObject();
         writer.Flush();

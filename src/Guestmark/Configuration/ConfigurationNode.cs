@@ -36,5 +36,9 @@ sealed record Origin(Source Source, string Name, int Line = 0)
 /// <summary>Something that is wrong with a configuration: where, what value, and what to write instead.</summary>
 sealed record ConfigurationProblem(Origin? Origin, string Message)
 {
+    /// <summary>By layer, and by line within the file.</summary>
+    public static IEnumerable<ConfigurationProblem> InOrder(IEnumerable<ConfigurationProblem> problems) =>
+        problems.OrderBy(problem => problem.Origin?.Source ?? Source.Default).ThenBy(problem => problem.Origin?.Line);
+
     public override string ToString() => Origin is null ? Message : $"{Origin}: {Message}";
 }

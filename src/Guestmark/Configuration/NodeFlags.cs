@@ -43,7 +43,7 @@ sealed class NodeFlags
     /// <summary>The setup, or an error that lists all that is wrong.</summary>
     /// <exception cref="UsageException">A flag is wrong, or what was asked for is not built.</exception>
     /// <exception cref="CommandException">The file or a variable is wrong.</exception>
-    public NodeSetup Require(SettingValues values)
+    public static NodeSetup Require(SettingValues values)
     {
         foreach (var warning in values.Warnings) Console.Error.WriteLine(TerminalText.Printable($"warning: {warning}"));
         if (NodeSetup.Create(values) is { } setup) return setup;
@@ -52,7 +52,7 @@ sealed class NodeFlags
 
     public static Exception Refuse(IReadOnlyList<ConfigurationProblem> problems)
     {
-        var text = string.Join('\n', problems.Select((problem, i) => i == 0 ? problem.ToString() : $"       {problem}"));
+        var text = string.Join('\n', ConfigurationProblem.InOrder(problems).Select((problem, i) => i == 0 ? problem.ToString() : $"       {problem}"));
         var isUsage = problems.Any(problem => problem.Origin is null or { Source: Source.Flag } || problem.Message.Contains("not built yet", StringComparison.Ordinal));
         return isUsage ? new UsageException(text) : new CommandException(text);
     }

@@ -28,6 +28,7 @@ sealed partial class NodeReload : BackgroundService
     readonly ILogger<NodeReload> _logger;
     readonly Lock _lock = new();
     SettingValues _inForce;
+    (DateTime, long, string?) _readStamp;
     string? _lastProblem;
 
     /// <param name="read">Reads all layers as they are now.</param>
@@ -47,7 +48,9 @@ sealed partial class NodeReload : BackgroundService
     {
         lock (_lock)
         {
-            _notifier.Reloading(_time.GetTimestamp() * 1_000_000 / _time.TimestampFrequency);
+            _notifier.Reloading((long)(_time.GetTimestamp() * (1e6 / _time.TimestampFrequency)));
+            // Before the file is read: a change in between is seen at the next look.
+            _readStamp = Stamp(_inForce.File);
             try
             {
                 return Apply(_read());
@@ -67,19 +70,16 @@ sealed partial class NodeReload : BackgroundService
             context.Cancel = true;
             Reload();
         });
-        var read = Stamp(_inForce.File);
-        var seen = read;
+        var seen = Stamp(_inForce.File);
+        lock (_lock) _readStamp = seen;
         var isHot = NodeSetup.Create(_inForce)?.HotReload ?? false;
         while (isHot && _inForce.File is not null)
         {
             await Task.Delay(LookInterval, _time, stoppingToken);
             var now = Stamp(_inForce.File);
-            if (now == seen && now != read)
-            {
-                read = now;
-                Reload();
-            }
-
+            bool isNew;
+            lock (_lock) isNew = now != _readStamp;
+            if (isNew && now == seen) Reload();
             seen = now;
         }
 
@@ -88,9 +88,9 @@ sealed partial class NodeReload : BackgroundService
 
     bool Apply(SettingValues values)
     {
-        if (NodeSetup.Create(values) is not { } setup)
+        if (NodeSetup.Create(values, _configuration.Current) is not { } setup)
         {
-            var problem = string.Join("; ", values.Problems);
+            var problem = string.Join("; ", ConfigurationProblem.InOrder(values.Problems));
             LogRefused(values.File ?? "the environment", TerminalText.Printable(problem));
             Volatile.Write(ref _lastProblem, problem);
             return false;

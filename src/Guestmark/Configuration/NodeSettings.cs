@@ -33,10 +33,17 @@ static class NodeSettings
 
     public static readonly Setting<string> Cluster = Text("cluster", Preset.Cluster, "NAME", "prod-1", "The cluster's name in every event");
 
-    public static readonly Setting<string> Node = Text("node", "", "NAME", "host-7", "This host's name in every event; without: the host's name");
+    public static readonly Setting<string> Node = Add(new Setting<string>(SettingForms.Text, text => text)
+    {
+        Key = "node", Default = ScannedGuest.NameOfThisMachine(), DefaultInWords = "the host's name", Form = "NAME", Example = "host-7",
+        Description = "This host's name in every event",
+    });
 
-    public static readonly Setting<string> Data = FilePath("data", "/srv/guestmark",
-        "The folder for the spools and what else this process keeps; without: $XDG_DATA_HOME/guestmark/node");
+    public static readonly Setting<string> Data = Add(new Setting<string>(SettingForms.FilePath, text => text)
+    {
+        Key = "data", Default = Path.Combine(RoleArguments.DataHome, "node"), DefaultInWords = "$XDG_DATA_HOME/guestmark/node", Form = "DIR", Example = "/srv/guestmark",
+        Description = "The folder for the spools and what else this process keeps",
+    });
 
     public static readonly Setting<Uri> SensorEndpoint = Endpoint("sensor-endpoint", "FACT_SENSOR_ENDPOINT", "sensor:443", "sensor.example.com:8443",
         "The sensor that events are delivered to");

@@ -31,8 +31,9 @@ sealed record NodeSetup
     public bool HotReload { get; init; }
 
     /// <summary>Makes the setup; what is missing or does not go together is added to the problems of <paramref name="values"/>.</summary>
+    /// <param name="running">The options of the node that runs, whose names and folder stay until it is started again. Null: none runs.</param>
     /// <returns>Null when there are problems.</returns>
-    public static NodeSetup? Create(SettingValues values)
+    public static NodeSetup? Create(SettingValues values, NodeOptions? running = null)
     {
         var problems = values.Problems;
         var mode = values.Of(NodeSettings.Mode);
@@ -50,7 +51,7 @@ sealed record NodeSetup
         var (metrics, health) = (values.Of(NodeSettings.ExposeMetrics), values.Of(NodeSettings.HealthCheck));
         if (endpoint is null && (metrics is true || health is true)) endpoint = OriginalEndpoint;
         if (endpoint is not null && metrics is false && health is false) endpoint = null;
-        var options = MakeOptions(values, mode, listens, ownChannel: runsAgent && delivers && !usesVsock, delivers) with { Endpoint = endpoint };
+        var options = MakeOptions(values, mode, listens, ownChannel: runsAgent && delivers && !usesVsock, delivers, running) with { Endpoint = endpoint };
         if (delivers && problems.Count == 0)
         {
             foreach (var error in options.Validate()) problems.Add(new(null, error));
@@ -84,11 +85,11 @@ sealed record NodeSetup
         return (mode == NodeMode.VsockListener, mode == NodeMode.VmAgent);
     }
 
-    static NodeOptions MakeOptions(SettingValues values, NodeMode mode, bool listens, bool ownChannel, bool delivers)
+    static NodeOptions MakeOptions(SettingValues values, NodeMode mode, bool listens, bool ownChannel, bool delivers, NodeOptions? running)
     {
         var cluster = values.Of(NodeSettings.Cluster)!;
-        var node = values.Of(NodeSettings.Node) ?? ScannedGuest.NameOfThisMachine();
-        var data = values.Of(NodeSettings.Data) ?? Path.Combine(RoleArguments.DataHome, "node");
+        var node = values.Of(NodeSettings.Node)!;
+        var data = values.Of(NodeSettings.Data)!;
         var certificates = values.Of(NodeSettings.Certs);
         var stackRox = StackRox(values, certificates, delivers);
         var endpoint = values.IsGiven(NodeSettings.SensorEndpoint) ? values.Of(NodeSettings.SensorEndpoint)
@@ -99,8 +100,10 @@ sealed record NodeSetup
                 + $"the connection to {SettingForms.WriteEndpoint(endpoint)} is mutual TLS ('guestmark certs create' makes some to try)"));
         }
 
+        // A uid that is made of names must not change because a name waits for a restart.
+        var (uidCluster, uidNode) = (running?.Cluster ?? cluster, running?.Node ?? node);
         var guests = listens ? values.Of(NodeSettings.Guests).ToList() : [];
-        if (ownChannel) guests.Add(OwnChannel(node, data));
+        if (ownChannel) guests.Add(OwnChannel(uidNode, running?.DataDirectory ?? data));
         var listeners = values.Of(NodeSettings.Listeners);
         if (!listens) listeners = [];
         // Document 0 listens on AF_VSOCK; a host whose guests all have sockets may not even have the device.
@@ -110,7 +113,7 @@ sealed record NodeSetup
             Cluster = cluster,
             Node = node,
             DataDirectory = data,
-            Guests = [.. guests.Select(guest => guest.Uid.Length > 0 ? guest : guest with { Uid = GuestOptions.UidOf(cluster, node, guest.Name) })],
+            Guests = [.. guests.Select(guest => guest.Uid.Length > 0 ? guest : guest with { Uid = GuestOptions.UidOf(uidCluster, uidNode, guest.Name) })],
             PushPort = values.Of(NodeSettings.VsockPort),
             SensorEndpoint = endpoint!,
             SensorName = values.Of(NodeSettings.SensorName),

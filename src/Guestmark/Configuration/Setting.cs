@@ -13,6 +13,9 @@ abstract class Setting
     /// <summary>As one would write it. Empty: none.</summary>
     public string Default { get; init; } = "";
 
+    /// <summary>What documentation says of a default that is made of this machine.</summary>
+    public string? DefaultInWords { get; init; }
+
     /// <summary>What stands for the value in help: <c>PORT</c>.</summary>
     public required string Form { get; init; }
 

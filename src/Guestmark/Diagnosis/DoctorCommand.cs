@@ -40,7 +40,7 @@ static class DoctorCommand
             }
             else
             {
-                findings.AddRange(values.Problems.Select(problem => HealthFinding.Fail("configuration", problem.ToString(), "'guestmark node --help' lists what can be configured")));
+                findings.AddRange(ConfigurationProblem.InOrder(values.Problems).Select(problem => HealthFinding.Fail("configuration", problem.ToString(), "'guestmark node --help' lists what can be configured")));
             }
 
             if (parsed.GetRequiredValue(output) == "json") PrintJson(findings);

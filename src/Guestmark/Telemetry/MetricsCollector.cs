@@ -92,6 +92,8 @@ sealed class MetricsCollector : IDisposable
     /// <summary>Null: a kind that has no place in the text.</summary>
     static MetricKind? KindOf(Instrument instrument)
     {
+        // .NET has these two as counters, and they go down.
+        if (instrument.Name is "dotnet.thread_pool.queue.length" or "dotnet.thread_pool.thread.count") return MetricKind.Gauge;
         var type = instrument.GetType().GetGenericTypeDefinition();
         return type == typeof(Counter<>) || type == typeof(ObservableCounter<>) ? MetricKind.Counter
             : type == typeof(UpDownCounter<>) || type == typeof(ObservableUpDownCounter<>) || type == typeof(Gauge<>) || type == typeof(ObservableGauge<>) ? MetricKind.Gauge
