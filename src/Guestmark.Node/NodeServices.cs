@@ -5,6 +5,7 @@ using Guestmark.Spool;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Node;
 
@@ -17,6 +18,12 @@ public static class NodeServices
         services.AddSingleton(options);
         services.TryAddSingleton(new NodeConfiguration(options));
         services.AddSingleton(TimeProvider.System);
+        if (options.Signing is { } signing)
+        {
+            services.AddSingleton<EventSigner>(provider => EventSigningKeys.Open(
+                signing.Algorithm, signing.KeyFile, signing.KeyId, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<EventSigningKeys>>()));
+        }
+
         services.AddSingleton(provider => new EventStamper(
             provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();

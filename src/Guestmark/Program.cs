@@ -13,6 +13,8 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     ConfigCommand.Create(),
     DoctorCommand.Create(),
     CertsCommand.Create(),
+    KeysCommand.Create(),
+    VerifyCommand.Create(),
     VulndbCommand.Create(),
     MatchCommand.Create(),
     VersionsCommand.Create(),
