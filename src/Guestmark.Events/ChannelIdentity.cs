@@ -1,3 +1,5 @@
+using Guestmark.Events.Format;
+
 namespace Guestmark.Events;
 
 /// <summary>
@@ -41,6 +43,8 @@ public sealed record ChannelIdentity
 
     /// <summary>Set when the channel belongs to a cell.</summary>
     public CellAttribution? Cell { get; internal init; }
+
+    internal StampTemplate.Slot Template;
 }
 
 /// <summary>What CellOS stamps on everything that comes from a cell.</summary>

@@ -4,6 +4,8 @@ using Guestmark.Rpc.Publishing;
 using Guestmark.Spool;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Node;
 
@@ -14,7 +16,14 @@ public static class NodeServices
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
+        services.TryAddSingleton(new NodeConfiguration(options));
         services.AddSingleton(TimeProvider.System);
+        if (options.Signing is { } signing)
+        {
+            services.AddSingleton<EventSigner>(provider => EventSigningKeys.Open(
+                signing.Algorithm, signing.KeyFile, signing.KeyId, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<EventSigningKeys>>()));
+        }
+
         services.AddSingleton(provider => new EventStamper(
             provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();

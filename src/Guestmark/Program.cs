@@ -9,6 +9,8 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     SensorCommand.Create(),
     CentralCommand.Create(),
     CertsCommand.Create(),
+    KeysCommand.Create(),
+    VerifyCommand.Create(),
     VulndbCommand.Create(),
     MatchCommand.Create(),
     VersionsCommand.Create(),

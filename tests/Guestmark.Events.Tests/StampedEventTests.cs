@@ -85,7 +85,7 @@ public sealed class StampedEventTests
     {
         var assembly = typeof(StampedEvent).Assembly;
         var friends = assembly.GetCustomAttributes<InternalsVisibleToAttribute>().Select(a => a.AssemblyName);
-        Assert.Equal(["Guestmark.Events.Tests", "Guestmark.Node", "Guestmark.TestKit"], friends.Order());
+        Assert.Equal(["Guestmark.Benchmarks", "Guestmark.Events.Tests", "Guestmark.Node", "Guestmark.TestKit"], friends.Order());
 
         Assert.Empty(typeof(ChannelIdentity).GetConstructors());
         Assert.Empty(typeof(StampedEvent).GetConstructors());

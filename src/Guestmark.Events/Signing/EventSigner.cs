@@ -1,13 +1,28 @@
+using System.Security.Cryptography;
+using System.Text;
+
 namespace Guestmark.Events.Signing;
 
-/// <summary>Signs what the host stamps. One key at a time; safe for concurrent use.</summary>
+/// <summary>Signs what the host stamps. Safe for concurrent use.</summary>
 public abstract class EventSigner : IDisposable
 {
+    byte[]? _keyIdBytes;
+    byte[]? _keyIdDigest;
+
     /// <summary>Attribute <c>keyid</c>: tells a verifier which key to use.</summary>
     public abstract string KeyId { get; }
 
-    /// <summary>Most bytes that <see cref="Sign"/> writes.</summary>
+    /// <summary>Most bytes that <see cref="Sign"/> writes, at most 256.</summary>
     public abstract int SignatureBytesMax { get; }
+
+    /// <summary>
+    /// The key of this moment, where keys change. Taken once for each event: its <see cref="KeyId"/> is inside what its <see cref="Sign"/> signs.
+    /// </summary>
+    public virtual EventSigner Current => this;
+
+    internal ReadOnlySpan<byte> KeyIdBytes => _keyIdBytes ??= Encoding.ASCII.GetBytes(KeyId);
+
+    internal ReadOnlySpan<byte> KeyIdDigest => _keyIdDigest ??= SHA256.HashData(KeyIdBytes);
 
     /// <summary>Signs a message (not a digest of it).</summary>
     /// <param name="destination">At least <see cref="SignatureBytesMax"/> bytes.</param>

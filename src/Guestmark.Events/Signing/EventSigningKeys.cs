@@ -1,0 +1,93 @@
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Guestmark.Events.Signing;
+
+/// <summary>The key of a node, kept current: a replaced file is used without a restart.</summary>
+/// <remarks>
+/// The file is read again when an event is to be signed and it was not looked at for a second, and compared by its digest: that sees every way of
+/// replacing it, also the swapped symbolic link by which Kubernetes replaces the files of a mounted secret. While the new one cannot be used the
+/// last good key signs on, and the log says why. There is no way to unsigned events: without a good key at the start there is no start.
+/// </remarks>
+public sealed partial class EventSigningKeys : EventSigner
+{
+    static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(1);
+
+    readonly Lock _lock = new();
+    readonly SigningAlgorithm _algorithm;
+    readonly string _file;
+    readonly string? _keyId;
+    readonly TimeProvider _time;
+    readonly ILogger _logger;
+    volatile EventSigner _current;
+    byte[] _seen;
+    string? _loggedProblem;
+    long _checkedAt;
+
+    EventSigningKeys(SigningAlgorithm algorithm, string file, string? keyId, TimeProvider time, ILogger logger)
+    {
+        (_algorithm, _file, _keyId, _time, _logger) = (algorithm, file, keyId, time, logger);
+        var content = SigningKeyFile.ReadSecret(file);
+        _current = SigningKeyFile.Parse(algorithm, file, content, keyId);
+        _seen = SHA256.HashData(content);
+        _checkedAt = time.GetTimestamp();
+    }
+
+    public override EventSigner Current => _time.GetElapsedTime(Volatile.Read(ref _checkedAt)) < CheckInterval ? _current : Check();
+
+    public override string KeyId => Current.KeyId;
+
+    public override int SignatureBytesMax => Current.SignatureBytesMax;
+
+    /// <param name="algorithm">One of <see cref="SigningAlgorithms.Names"/>.</param>
+    /// <param name="file">As <see cref="SigningKeyFile"/> says.</param>
+    /// <param name="keyId">Null: the key's own, which changes with the key.</param>
+    /// <exception cref="SigningKeyException">The algorithm is none, or the file cannot be used: the message names it, what is wrong and the remedy.</exception>
+    public static EventSigningKeys Open(string algorithm, string file, string? keyId = null, TimeProvider? time = null, ILogger? logger = null) =>
+        new(
+            SigningAlgorithms.Find(algorithm)
+                ?? throw new SigningKeyException(file, $"signing algorithm '{algorithm}' is not known; use one of {string.Join(", ", SigningAlgorithms.Names)}"),
+            file, keyId, time ?? TimeProvider.System, logger ?? NullLogger.Instance);
+
+    /// <summary>Signs with the key of this moment. Whoever also writes <see cref="KeyId"/> takes <see cref="Current"/> once instead.</summary>
+    public override int Sign(ReadOnlySpan<byte> message, Span<byte> destination) => Current.Sign(message, destination);
+
+    protected override void Dispose(bool disposing) => _current.Dispose();
+
+    EventSigner Check()
+    {
+        lock (_lock)
+        {
+            if (_time.GetElapsedTime(_checkedAt) < CheckInterval) return _current;
+            Volatile.Write(ref _checkedAt, _time.GetTimestamp());
+            try
+            {
+                var content = SigningKeyFile.ReadSecret(_file);
+                var digest = SHA256.HashData(content);
+                if (!digest.AsSpan().SequenceEqual(_seen))
+                {
+                    // The key before is not disposed: another thread may be signing with it. It is collected after that.
+                    _current = SigningKeyFile.Parse(_algorithm, _file, content, _keyId);
+                    _seen = digest;
+                    LogRotated(_file, _current.KeyId);
+                }
+
+                _loggedProblem = null;
+            }
+            catch (SigningKeyException e)
+            {
+                if (!string.Equals(e.Message, _loggedProblem, StringComparison.Ordinal)) LogNotRotated(_current.KeyId, e.Message);
+                _loggedProblem = e.Message;
+            }
+
+            return _current;
+        }
+    }
+
+    [LoggerMessage(2201, LogLevel.Information, "{File} was replaced: events are signed with key {KeyId} from now on", EventName = "SigningKeyRotated")]
+    partial void LogRotated(string file, string keyId);
+
+    [LoggerMessage(2202, LogLevel.Error, "Events are still signed with key {KeyId}, because its file cannot be used any more: {Problem}", EventName = "SigningKeyNotRotated")]
+    partial void LogNotRotated(string keyId, string problem);
+}

@@ -1,0 +1,48 @@
+namespace Guestmark.Node;
+
+/// <summary>
+/// The options in force. Guests, limits and the policy for unknown guests may be replaced while the node runs; everything else is
+/// what it was at the start, because sockets, spools and keys are opened once.
+/// </summary>
+public sealed class NodeConfiguration(NodeOptions initial)
+{
+    readonly Lock _lock = new();
+    readonly List<Action<NodeOptions, NodeOptions>> _listeners = [];
+    volatile NodeOptions _current = initial;
+
+    /// <summary>What is in force at this moment. Read it again for each decision, or listen to <see cref="OnChange"/>.</summary>
+    public NodeOptions Current => _current;
+
+    /// <summary>
+    /// Calls <paramref name="listener"/> after <see cref="Current"/> was replaced, with the options in force before and after. Calls
+    /// follow each other; a listener returns quickly and does not throw. It is called until the process ends.
+    /// </summary>
+    public void OnChange(Action<NodeOptions, NodeOptions> listener)
+    {
+        lock (_lock) _listeners.Add(listener);
+    }
+
+    /// <summary>Puts what may change into force and leaves the rest as it is.</summary>
+    /// <param name="wanted">Valid options: <see cref="NodeOptions.Validate"/> found nothing.</param>
+    public void Replace(NodeOptions wanted)
+    {
+        lock (_lock)
+        {
+            var former = _current;
+            var next = Merge(former, wanted);
+            _current = next;
+            foreach (var listener in _listeners) listener(former, next);
+        }
+    }
+
+    /// <summary>
+    /// The options that <see cref="Replace"/> would put into force. <c>config show</c> calls the same keys "reload" that are taken from
+    /// <paramref name="wanted"/> here.
+    /// </summary>
+    public static NodeOptions Merge(NodeOptions former, NodeOptions wanted) => former with
+    {
+        Guests = wanted.Guests,
+        UnknownGuests = wanted.UnknownGuests,
+        Limits = wanted.Limits,
+    };
+}
