@@ -6,6 +6,12 @@ namespace Guestmark.Node;
 /// <summary>What one node listens to and where it delivers.</summary>
 public sealed record NodeOptions
 {
+    /// <summary>A segment of 64 MiB and two reports of the largest size, rounded up.</summary>
+    const long SpoolBytesLeast = 128L << 20;
+
+    /// <summary>Sixteen segments, each with room for a record.</summary>
+    const long ShedSpoolBytesLeast = 16L << 20;
+
     /// <summary>Name of the cluster, the first part of every event's source. Letters, digits, <c>-</c>, <c>_</c> and <c>.</c>; at most 63.</summary>
     public string Cluster { get; init; } = "local";
 
@@ -21,8 +27,8 @@ public sealed record NodeOptions
     /// <summary>The port that agents push to: the number after the underscore in a guest's socket path. Default 818, as StackRox uses it.</summary>
     public uint PushPort { get; init; } = 818;
 
-    /// <summary>The sensor, as <c>https://host:port</c>.</summary>
-    public required Uri SensorEndpoint { get; init; }
+    /// <summary>The sensor, as <c>https://host:port</c>. Null where <see cref="StackRoxSensor"/> is the only output.</summary>
+    public Uri? SensorEndpoint { get; init; }
 
     /// <summary>The name in the sensor's certificate. Null: the host of <see cref="SensorEndpoint"/>.</summary>
     public string? SensorName { get; init; }
@@ -83,7 +89,11 @@ public sealed record NodeOptions
         var errors = new List<string>();
         if (!IsName(Cluster)) errors.Add($"cluster '{Cluster}': use 1 to 63 letters, digits, '-', '_' or '.'");
         if (!IsName(Node)) errors.Add($"node '{Node}': use 1 to 63 letters, digits, '-', '_' or '.'");
-        if (SensorEndpoint.Scheme is not "https") errors.Add($"sensor endpoint '{SensorEndpoint}': it must begin with https://");
+        if (SensorEndpoint is null && StackRoxSensor is null) errors.Add("no output: give the sensor's endpoint, or a StackRox Sensor's");
+        if (SensorEndpoint is { Scheme: not "https" }) errors.Add($"sensor endpoint '{SensorEndpoint}': it must begin with https://");
+        if (StackRoxSensor is { Endpoint.Scheme: not "https" }) errors.Add($"StackRox Sensor endpoint '{StackRoxSensor.Endpoint}': it must begin with https://");
+        if (SpoolBytesMax < SpoolBytesLeast) errors.Add($"spool bytes {SpoolBytesMax}: must be at least {SpoolBytesLeast}");
+        if (ShedSpoolBytesMax < ShedSpoolBytesLeast) errors.Add($"spool bytes of the class that may be shed {ShedSpoolBytesMax}: must be at least {ShedSpoolBytesLeast}");
         if (MessageBytesMax is < 1024 or > PushFrame.BodyBytesMaxDefault)
             errors.Add($"message bytes {MessageBytesMax}: must be 1024 to {PushFrame.BodyBytesMaxDefault}");
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");

@@ -1,7 +1,6 @@
 using Guestmark.Events.Signing;
 using Guestmark.Node.Listening;
-using Guestmark.Rpc.Publishing;
-using Guestmark.Spool;
+using Guestmark.Node.Relay;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -12,7 +11,7 @@ namespace Guestmark.Node;
 /// <summary>The node as a part of a host.</summary>
 public static class NodeServices
 {
-    /// <summary>Adds the listeners, the stamp, the spool and the relay to the sensor.</summary>
+    /// <summary>Adds the listeners, the stamp, the spools and the relays.</summary>
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
@@ -25,14 +24,12 @@ public static class NodeServices
         }
 
         services.AddSingleton(provider => new EventStamper(
-            provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
+            provider.GetRequiredService<NodeSpools>(), options, provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();
         services.AddSingleton<GuestChannels>();
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
-        return services.AddRelay(new RelayOptions(
-            new SpoolOptions { Directory = Path.Combine(options.DataDirectory, "spool"), BytesMax = options.SpoolBytesMax },
-            "sensor", options.SensorEndpoint, options.SensorName, options.Certificates));
+        return services.AddSpools(options);
     }
 
     /// <summary>

@@ -27,13 +27,16 @@ sealed class Segment : IDisposable
     public long Length { get; set; }
 
     /// <summary>Makes an empty segment whose existence survives a crash.</summary>
-    public static Segment Create(string directory, ulong firstIndex)
+    /// <param name="reservedBytes">What it will about hold.</param>
+    /// <exception cref="IOException">It could not be made, and is not there.</exception>
+    public static Segment Create(string directory, ulong firstIndex, long reservedBytes)
     {
         var path = System.IO.Path.Combine(directory, SegmentFormat.FileName(firstIndex));
-        var file = OpenFile(path, FileMode.CreateNew);
+        var file = OpenFile(path, FileMode.CreateNew, FileAccess.ReadWrite);
         try
         {
             System.IO.File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            LibC.Reserve(file, reservedBytes);
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
             SegmentFormat.WriteHeader(header, firstIndex);
             RandomAccess.Write(file, header, 0);
@@ -50,15 +53,18 @@ sealed class Segment : IDisposable
     }
 
     /// <summary>Opens a segment and reads it to its last whole record.</summary>
+    /// <param name="access">Read, where another process may be writing it.</param>
+    /// <param name="visit">Sees every record with its place.</param>
     /// <param name="damage">Where whole records are missing between others. Empty for a healthy segment, torn or not.</param>
     /// <param name="tail">Bytes after the last whole record.</param>
     /// <returns>Null for a file that a crash left before its header was whole: it never held a record.</returns>
     /// <exception cref="IOException">The file begins with something else: another version wrote it, or it is damaged.</exception>
-    public static Segment? Open(string path, ulong firstIndex, int recordBytesMax, out List<string> damage, out long tail)
+    public static Segment? Open(
+        string path, ulong firstIndex, int recordBytesMax, FileAccess access, SpoolRecordVisitor? visit, out List<SegmentDamage> damage, out long tail)
     {
         damage = [];
         tail = 0;
-        var file = OpenFile(path, FileMode.Open);
+        var file = OpenFile(path, FileMode.Open, access);
         try
         {
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
@@ -82,9 +88,10 @@ sealed class Segment : IDisposable
             while (reader.ReadNext(file, segment.Length, fileLength, segment.NextIndex) is { } record)
             {
                 if (record.Index != segment.NextIndex)
-                    damage.Add($"records {segment.NextIndex} to {record.Index - 1} at offsets {segment.Length} to {record.Offset - 1}");
+                    damage.Add(new SegmentDamage(segment.NextIndex, record.Index - 1, segment.Length, record.Offset - segment.Length));
                 segment.Length = record.End;
                 segment.NextIndex = record.Index + 1;
+                visit?.Invoke(record.Index, record.Data);
             }
 
             tail = fileLength - segment.Length;
@@ -99,6 +106,16 @@ sealed class Segment : IDisposable
 
     public void Dispose() => File.Dispose();
 
-    static SafeFileHandle OpenFile(string path, FileMode mode) =>
-        System.IO.File.OpenHandle(path, mode, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+    static SafeFileHandle OpenFile(string path, FileMode mode, FileAccess access) =>
+        System.IO.File.OpenHandle(path, mode, access, FileShare.ReadWrite | FileShare.Delete);
+}
+
+/// <summary>Bytes of a segment that hold no whole record any more.</summary>
+/// <param name="FirstIndex">The first record that was there.</param>
+/// <param name="LastIndex">The last.</param>
+/// <param name="Offset">Where in the file.</param>
+/// <param name="Bytes">How many.</param>
+public readonly record struct SegmentDamage(ulong FirstIndex, ulong LastIndex, long Offset, long Bytes)
+{
+    public override string ToString() => $"records {FirstIndex} to {LastIndex} at offsets {Offset} to {Offset + Bytes - 1}";
 }

@@ -59,15 +59,8 @@ static class SegmentFormat
 
     public static uint Checksum(ulong index, ReadOnlySpan<byte> data)
     {
-        var crc = BitOperations.Crc32C(uint.MaxValue, (uint)data.Length);
-        crc = BitOperations.Crc32C(crc, index);
-        while (data.Length >= 8)
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(data));
-            data = data[8..];
-        }
-
-        foreach (var b in data) crc = BitOperations.Crc32C(crc, b);
-        return ~crc;
+        var register = BitOperations.Crc32C(uint.MaxValue, (uint)data.Length);
+        register = BitOperations.Crc32C(register, index);
+        return ~Crc32C.Append(register, data);
     }
 }

@@ -219,7 +219,7 @@ public sealed class EventSpoolTests : IDisposable
             for (var i = 1; i <= 300; i++)
             {
                 var breaks = spool.Breaks;
-                Assert.Equal(AppendOutcome.Queued, spool.Append(Big(i), breaks, out var durable));
+                Assert.Equal(AppendOutcome.Queued, spool.Append(Big(i), breaks, out var durable, out _));
                 try
                 {
                     await durable;
@@ -228,7 +228,7 @@ public sealed class EventSpoolTests : IDisposable
                 catch (IOException)
                 {
                     Assert.NotEqual(breaks, spool.Breaks);
-                    Assert.Equal(AppendOutcome.Broken, spool.Append(Big(i), breaks, out _));
+                    Assert.Equal(AppendOutcome.Broken, spool.Append(Big(i), breaks, out _, out _));
                 }
             }
 

@@ -4,25 +4,35 @@ using Guestmark.Spool;
 namespace Guestmark.Rpc.Publishing;
 
 /// <summary>Accounting of one relay: what was delivered, refused and still waits.</summary>
-sealed class RelayMetrics
+public sealed class RelayMetrics
 {
     public const string MeterName = "Guestmark.Relay";
 
     readonly Counter<long> _delivered;
     readonly Counter<long> _refused;
-    readonly KeyValuePair<string, object?> _destination;
+    readonly Counter<long> _retried;
+    readonly KeyValuePair<string, object?>[] _labels;
 
-    public RelayMetrics(IMeterFactory meters, EventSpool spool, string destination)
+    /// <param name="destination">Label <c>destination</c>: <c>sensor</c>, <c>central</c>, <c>stackrox</c>.</param>
+    /// <param name="reader">Whose place in the spool it is.</param>
+    /// <param name="spoolName">Label <c>spool</c>, as of <see cref="SpoolMetrics"/>.</param>
+    public RelayMetrics(IMeterFactory meters, EventSpool spool, string destination, string? reader = null, string spoolName = "keep")
     {
-        _destination = new("destination", destination);
+        _labels = [new("destination", destination), new("spool", spoolName)];
         var meter = meters.Create(MeterName);
         _delivered = meter.CreateCounter<long>("guestmark.relay.delivered", "{event}", "Events that the next hop has stored.");
         _refused = meter.CreateCounter<long>("guestmark.relay.refused", "{event}", "Events that the next hop will never accept.");
+        _retried = meter.CreateCounter<long>("guestmark.relay.retries", "{attempt}", "Attempts that failed and are made again.");
         meter.CreateObservableGauge(
-            "guestmark.spool.depth", () => new Measurement<long>((long)spool.Depth, _destination), "{event}", "Events that wait for delivery.");
+            "guestmark.spool.depth", () => new Measurement<long>((long)spool.DepthOf(reader), _labels), "{event}", "Events that wait for delivery.");
+
+        // A counter that has never counted is absent from an export; an operator wants to see its zero.
+        foreach (var counter in new[] { _delivered, _refused, _retried }) counter.Add(0, _labels);
     }
 
-    public void Delivered(int count) => _delivered.Add(count, _destination);
+    public void Delivered(int count) => _delivered.Add(count, _labels);
 
-    public void Refused() => _refused.Add(1, _destination);
+    public void Refused() => _refused.Add(1, _labels);
+
+    public void Retried() => _retried.Add(1, _labels);
 }
