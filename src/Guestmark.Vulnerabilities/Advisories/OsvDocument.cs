@@ -52,7 +52,9 @@ sealed class OsvDocument
     readonly List<VersionInterval> _intervals = [];
     readonly List<string> _leftOut = [];
     readonly List<VersionInterval> _merged = [];
+    readonly List<(PackageStatement Model, string Name)> _statements = [];
     VersionInterval[] _single = [];
+    string[] _modules = [];
     Dictionary<PackageKey, int> _heads = [];
     string? _id;
     string? _summary;
@@ -145,6 +147,7 @@ sealed class OsvDocument
         _entries.Clear();
         _intervals.Clear();
         _leftOut.Clear();
+        _statements.Clear();
         _id = _summary = _url = null;
         _modified = _published = null;
         _withdrawn = false;
@@ -180,8 +183,8 @@ sealed class OsvDocument
         var part = Part();
         var isVulnerability = _cves.Count > 0 || !IsBugFixOrEnhancement(_id!);
         if (!isVulnerability) sink.LeaveOut("no vulnerability");
-        var statements = isVulnerability ? Statements(summary) : [];
-        if (statements.Count == 0)
+        if (isVulnerability) MakeStatements(summary);
+        if (_statements.Count == 0)
         {
             if (isVulnerability && _leftOut.Count == 0) sink.LeaveOut("no affected package");
             // A former version of the document may have had some.
@@ -210,7 +213,7 @@ sealed class OsvDocument
             Published = _published,
             Modified = _modified,
             Url = _url,
-            Statements = statements,
+            Statements = new NamedStatements([.. _statements]),
         });
     }
 
@@ -230,10 +233,9 @@ sealed class OsvDocument
     // ---- Statements
 
     /// <summary>One for each package, and module where it says one; open intervals apart from those that end in a fix.</summary>
-    List<PackageStatement> Statements(string summary)
+    void MakeStatements(string summary)
     {
         IReadOnlyList<string>? streams = null;
-        var statements = new List<PackageStatement>(_entries.Count);
         Chain();
         var entries = CollectionsMarshal.AsSpan(_entries);
         for (var i = 0; i < entries.Length; i++)
@@ -242,11 +244,11 @@ sealed class OsvDocument
             if (!entry.IsHead) continue;
             IReadOnlyList<string> modules = [];
             if (entry.Module == ModularBuild.UnknownStream) modules = streams ??= ModularBuild.StreamsIn(summary);
-            else if (entry.Module.Length > 0) modules = [entry.Module];
+            else if (entry.Module.Length > 0) modules = ModulesOf(entry.Module);
             if (entry is { Next: < 0, Count: 1 })
             {
                 var only = _intervals[entry.First];
-                statements.Add(Statement(entry, modules, entry.Severity, entry.Score, only.Kind == IntervalEnd.Fixed, Single(only)));
+                AddStatement(entry, modules, entry.Severity, entry.Score, only.Kind == IntervalEnd.Fixed, Single(only));
                 continue;
             }
 
@@ -265,14 +267,12 @@ sealed class OsvDocument
             }
 
             KeepOldestBuild(entry.Target.Ecosystem);
-            AddStatement(statements, entry, modules, severity, score, isFixed: true);
-            AddStatement(statements, entry, modules, severity, score, isFixed: false);
+            AddMerged(entry, modules, severity, score, isFixed: true);
+            AddMerged(entry, modules, severity, score, isFixed: false);
         }
-
-        return statements;
     }
 
-    void AddStatement(List<PackageStatement> statements, in Entry entry, IReadOnlyList<string> modules, Severity severity, Score score, bool isFixed)
+    void AddMerged(in Entry entry, IReadOnlyList<string> modules, Severity severity, in Score score, bool isFixed)
     {
         var count = 0;
         foreach (var interval in _merged)
@@ -288,16 +288,29 @@ sealed class OsvDocument
             if (interval.Kind == IntervalEnd.Fixed == isFixed) intervals[count++] = interval;
         }
 
-        statements.Add(Statement(entry, modules, severity, score, isFixed, intervals));
+        AddStatement(entry, modules, severity, score, isFixed, intervals);
     }
 
-    static PackageStatement Statement(
-        in Entry entry, IReadOnlyList<string> modules, Severity severity, in Score score, bool isFixed, VersionInterval[] intervals) => new()
+    void AddStatement(
+        in Entry entry, IReadOnlyList<string> modules, Severity severity, in Score score, bool isFixed, VersionInterval[] intervals)
+    {
+        var status = isFixed ? ProductStatus.Fixed : ProductStatus.Affected;
+        // Texts and lists come from this reader, which has the same object for the same one from one entry to the next.
+        if (_statements.Count > 0 && _statements[^1].Model is var last && ReferenceEquals(last.Intervals, intervals)
+            && ReferenceEquals(last.Modules, modules) && ReferenceEquals(last.Product, entry.Target.Product) && ReferenceEquals(last.Cpe, entry.Target.Cpe)
+            && last.Naming == entry.Target.Naming && last.Status == status && last.Severity == severity
+            && ReferenceEquals(last.CvssVector, score.Vector) && last.CvssScore.Equals(score.Value))
+        {
+            _statements.Add((last, entry.Name));
+            return;
+        }
+
+        var statement = new PackageStatement
         {
             Product = entry.Target.Product,
             Name = entry.Name,
             Naming = entry.Target.Naming,
-            Status = isFixed ? ProductStatus.Fixed : ProductStatus.Affected,
+            Status = status,
             Intervals = intervals,
             Cpe = entry.Target.Cpe,
             Modules = modules,
@@ -305,6 +318,11 @@ sealed class OsvDocument
             CvssScore = score.Value,
             CvssVector = score.Vector,
         };
+        _statements.Add((statement, entry.Name));
+    }
+
+    // Most packages of a document are of one module.
+    string[] ModulesOf(string module) => _modules is [var last] && last == module ? _modules : _modules = [module];
 
     // Most packages of a document are fixed in one version: of which one list is enough.
     VersionInterval[] Single(in VersionInterval interval)
