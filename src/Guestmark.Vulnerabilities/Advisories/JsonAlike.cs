@@ -73,8 +73,11 @@ sealed class JsonAlike(int kinds)
     /// <summary>Where the string of a kind is in the element that came last. Length 0: it has none.</summary>
     public (int Start, int Length) this[int kind] => _values[kind];
 
+    /// <summary>That string. Empty: the element has none.</summary>
+    public ReadOnlySpan<byte> Text(ReadOnlySpan<byte> bytes, int kind) => bytes.Slice(_values[kind].Start, _values[kind].Length);
+
     /// <summary>Where the value after the comma begins, -1 when none comes.</summary>
-    public static int AfterComma(ReadOnlySpan<byte> bytes, int position)
+    static int AfterComma(ReadOnlySpan<byte> bytes, int position)
     {
         position = Space(bytes, position);
         return position < bytes.Length && bytes[position] == ',' ? Space(bytes, position + 1) : -1;
