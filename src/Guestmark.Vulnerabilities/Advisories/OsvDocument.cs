@@ -1022,6 +1022,11 @@ sealed class OsvDocument
             }
         }
 
+        AddSorted(ecosystem, first, end);
+    }
+
+    void AddSorted(Ecosystem ecosystem, int first, int end)
+    {
         string? introduced = null;
         var open = false;
         foreach (var next in _events.GetRange(first, end - first).Order(Comparer<Event>.Create((a, b) => Order(ecosystem, a, b))))

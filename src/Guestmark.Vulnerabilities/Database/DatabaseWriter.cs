@@ -685,7 +685,7 @@ sealed class DatabaseWriter : IDisposable
     void WriteStatements(Output output)
     {
         var rows = new StatementRow[SpillRows];
-        var window = new StatementRow[Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>())];
+        var window = GC.AllocateUninitializedArray<StatementRow>(Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>()));
         for (var start = 0; start < _places.Length; start += window.Length)
         {
             var length = Math.Min(window.Length, _places.Length - start);
