@@ -18,18 +18,26 @@ sealed class JsonAlike(int kinds)
 
     static readonly SearchValues<byte> White = SearchValues.Create(" \n\r\t"u8);
 
+    // Longer elements are no patterns: what takes long to compare is not quickly read either. AlmaLinux' have 500 bytes.
+    const int BytesMax = 4096;
+
+    readonly byte[] _pattern = new byte[BytesMax];
     // In the order of the bytes.
     readonly (int Kind, int Start, int End)[] _spots = new (int, int, int)[kinds];
     readonly (int Start, int Length)[] _values = new (int, int)[kinds];
     int _count;
     int _start;
-    int _end;
+    int _length;
 
     /// <summary>Takes an element that was read for the pattern.</summary>
-    public void Begin(int start, int end)
+    public void Begin(ReadOnlySpan<byte> bytes, int start, int end)
     {
         _count = 0;
-        (_start, _end) = (start, end);
+        _start = start;
+        _length = end - start;
+        if (_length > BytesMax) _length = 0;
+        bytes.Slice(start, _length).CopyTo(_pattern);
+        Array.Clear(_values);
     }
 
     /// <summary>Adds a string that may be another one, each kind at most once.</summary>
@@ -37,23 +45,36 @@ sealed class JsonAlike(int kinds)
     /// <param name="length">Of what is between the quotation marks, which has no escapes. 0: there is none, and there shall be none.</param>
     public void AddSpot(int kind, int start, int length)
     {
-        _values[kind] = default;
-        if (length <= 0) return;
+        if (length <= 0 || _length == 0) return;
         var i = _count++;
+        start -= _start;
         for (; i > 0 && _spots[i - 1].Start > start; i--) _spots[i] = _spots[i - 1];
         _spots[i] = (kind, start, start + length);
     }
 
-    /// <summary>Whether an element like the pattern comes next in <paramref name="bytes"/>.</summary>
+    /// <summary>Forgets the pattern: nothing is like it.</summary>
+    public void Clear() => _length = 0;
+
+    /// <summary>Whether the first element of a list is like the pattern, which is one of such a list of another document.</summary>
+    /// <param name="position">Behind the list's bracket; when it is like the pattern, its end.</param>
+    public bool First(ReadOnlySpan<byte> bytes, ref int position) => _length > 0 && Match(bytes, Space(bytes, position), ref position);
+
+    /// <summary>Whether an element like the pattern comes next.</summary>
     /// <param name="position">The end of an element; when there is one more, its end.</param>
     public bool Next(ReadOnlySpan<byte> bytes, ref int position)
     {
-        var next = AfterComma(bytes, position);
-        if (next < 0) return false;
-        var done = _start;
-        foreach (var (kind, start, end) in _spots.AsSpan(0, _count))
+        if (_length == 0) return false;
+        var comma = Space(bytes, position);
+        return comma < bytes.Length && bytes[comma] == ',' && Match(bytes, Space(bytes, comma + 1), ref position);
+    }
+
+    bool Match(ReadOnlySpan<byte> bytes, int next, ref int end)
+    {
+        ReadOnlySpan<byte> pattern = _pattern.AsSpan(0, _length);
+        var done = 0;
+        foreach (var (kind, from, to) in _spots.AsSpan(0, _count))
         {
-            var same = bytes[done..start];
+            var same = pattern[done..from];
             if (!bytes[next..].StartsWith(same)) return false;
             next += same.Length;
             var length = bytes[next..].IndexOfAnyExcept(Plain);
@@ -61,13 +82,20 @@ sealed class JsonAlike(int kinds)
             if (length <= 0 || bytes[next + length] != '"') return false;
             _values[kind] = (next, length);
             next += length;
-            done = end;
+            done = to;
         }
 
-        var rest = bytes[done.._end];
+        var rest = pattern[done..];
         if (!bytes[next..].StartsWith(rest)) return false;
-        position = next + rest.Length;
+        end = next + rest.Length;
         return true;
+    }
+
+    static int Space(ReadOnlySpan<byte> bytes, int position)
+    {
+        if (position >= bytes.Length || bytes[position] > ' ') return position;
+        var length = bytes[position..].IndexOfAnyExcept(White);
+        return length < 0 ? bytes.Length : position + length;
     }
 
     /// <summary>Where the string of a kind is in the element that came last. Length 0: it has none.</summary>
@@ -75,18 +103,4 @@ sealed class JsonAlike(int kinds)
 
     /// <summary>That string. Empty: the element has none.</summary>
     public ReadOnlySpan<byte> Text(ReadOnlySpan<byte> bytes, int kind) => bytes.Slice(_values[kind].Start, _values[kind].Length);
-
-    /// <summary>Where the value after the comma begins, -1 when none comes.</summary>
-    static int AfterComma(ReadOnlySpan<byte> bytes, int position)
-    {
-        position = Space(bytes, position);
-        return position < bytes.Length && bytes[position] == ',' ? Space(bytes, position + 1) : -1;
-
-        static int Space(ReadOnlySpan<byte> bytes, int position)
-        {
-            if (position >= bytes.Length || bytes[position] > ' ') return position;
-            var length = bytes[position..].IndexOfAnyExcept(White);
-            return length < 0 ? bytes.Length : position + length;
-        }
-    }
 }

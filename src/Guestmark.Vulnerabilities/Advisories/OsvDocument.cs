@@ -78,10 +78,17 @@ sealed class OsvDocument
     // Where the reader's bytes begin in the document.
     int _base;
 
-    // The entry that was read last, as the pattern of the next.
     readonly (int Start, int Length)[] _spots = new (int, int)[SpotKinds];
-    readonly JsonAlike _alike = new(SpotKinds);
     bool _hasPattern;
+
+    // An entry and a reference as the patterns of the next, and the reader's state behind each: it is the same behind every other one.
+    readonly JsonAlike _alike = new(SpotKinds);
+    Entry _model;
+    string _modelVersion = "";
+    IntervalEnd _modelEnd;
+    JsonReaderState _behindEntry;
+    readonly JsonAlike _alikeReferences = new(1);
+    JsonReaderState _behindReference;
 
     OsvDocument()
     {
@@ -545,7 +552,7 @@ sealed class OsvDocument
     {
         if (json.TokenType != JsonTokenType.StartArray) return Fail("$.references", JsonText.Instead(ref json, "an array"));
         Span<byte> scratch = stackalloc byte[NameBytesMax];
-        for (var i = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; i++)
+        for (var i = SkipReferences(ref json, bytes, isFirst: true); json.Read() && json.TokenType != JsonTokenType.EndArray; i++)
         {
             if (json.TokenType != JsonTokenType.StartObject) return Fail($"$.references[{i}]", JsonText.Instead(ref json, "an object"));
             var start = _base + (int)json.TokenStartIndex;
@@ -573,9 +580,9 @@ sealed class OsvDocument
                 if (json.ValueSpan.Length <= UrlCharsMax) url = json;
             }
 
-            if (isAdvisory && _url is null)
+            if (isAdvisory)
             {
-                if (url.TokenType == JsonTokenType.String && _text.Of(in url) is { } text
+                if (_url is null && url.TokenType == JsonTokenType.String && _text.Of(in url) is { } text
                     && (text.StartsWith("https://", StringComparison.Ordinal) || text.StartsWith("http://", StringComparison.Ordinal)))
                 {
                     _url = text;
@@ -586,17 +593,28 @@ sealed class OsvDocument
 
             // Most of a document's references say nothing here and differ in nothing but the URL.
             if (urls != 1 || url.TokenType != JsonTokenType.String || url.ValueIsEscaped) continue;
-            var position = _base + (int)json.BytesConsumed;
-            _alike.Begin(start, position);
-            _alike.AddSpot(0, _base + (int)url.TokenStartIndex + 1, url.ValueSpan.Length);
-            for (; _alike.Next(bytes, ref position); i++)
-            {
-            }
-
-            GoOn(ref json, bytes, position);
+            _alikeReferences.Begin(bytes, start, _base + (int)json.BytesConsumed);
+            _alikeReferences.AddSpot(0, _base + (int)url.TokenStartIndex + 1, url.ValueSpan.Length);
+            _behindReference = json.CurrentState;
+            i += SkipReferences(ref json, bytes, isFirst: false);
         }
 
         return true;
+    }
+
+    // Steps over those that are like one that says nothing here: of another type.
+    int SkipReferences(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, bool isFirst)
+    {
+        var position = _base + (int)json.BytesConsumed;
+        var count = 0;
+        if (!isFirst || _alikeReferences.First(bytes, ref position))
+        {
+            if (isFirst) count++;
+            while (_alikeReferences.Next(bytes, ref position)) count++;
+        }
+
+        GoOn(ref json, bytes, position, _behindReference);
+        return count;
     }
 
     // "severity": [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:…" }]. Of several vectors v3 is taken before v4 and v2, because most
@@ -670,14 +688,20 @@ sealed class OsvDocument
     bool ReadAffected(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes)
     {
         if (json.TokenType != JsonTokenType.StartArray) return Fail("$.affected", JsonText.Instead(ref json, "an array"));
-        for (_affectedIndex = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; _affectedIndex++)
+        _affectedIndex = 0;
+        ReadAlike(ref json, bytes, _base + (int)json.BytesConsumed, isFirst: true);
+        for (; json.Read() && json.TokenType != JsonTokenType.EndArray; _affectedIndex++)
         {
             if (json.TokenType != JsonTokenType.StartObject)
                 return Fail($"$.affected[{_affectedIndex}]", JsonText.Instead(ref json, "an object"));
             var start = _base + (int)json.TokenStartIndex;
-            var entries = _entries.Count;
+            var (entries, leftOut) = (_entries.Count, _leftOut.Count);
             if (!ReadEntry(ref json)) return false;
-            if (_entries.Count == entries + 1 && IsPattern()) ReadAlike(ref json, bytes, start);
+            if (_entries.Count != entries + 1 || _leftOut.Count != leftOut || !IsPattern()) continue;
+            TakePattern(in json, bytes, start);
+            _affectedIndex++;
+            ReadAlike(ref json, bytes, _base + (int)json.BytesConsumed, isFirst: false);
+            _affectedIndex--;
         }
 
         return true;
@@ -707,44 +731,54 @@ sealed class OsvDocument
         _hasPattern && _spots[(int)SpotKind.Name].Length > 0 && _spots[(int)SpotKind.Version].Length > 0 && _package.Module is null && _events.Count == 2
         && _events[0] is { Kind: EventKind.Introduced, Version: "0" } && _events[1].Kind != EventKind.Introduced && _events[1].Range == 0;
 
-    /// <summary>Reads the entries that follow and are like the last one, but for the name, the version and the package URL.</summary>
-    /// <remarks>Of the 2.3 million tokens of AlmaLinux' feed 2.2 million are in such entries.</remarks>
-    void ReadAlike(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int start)
+    // Takes the entry that was read for the pattern of those that follow, here and in the next documents.
+    void TakePattern(ref readonly Utf8JsonReader json, ReadOnlySpan<byte> bytes, int start)
     {
-        var position = _base + (int)json.BytesConsumed;
-        _alike.Begin(start, position);
+        _alike.Begin(bytes, start, _base + (int)json.BytesConsumed);
         for (var kind = 0; kind < SpotKinds; kind++) _alike.AddSpot(kind, _spots[kind].Start, _spots[kind].Length);
-        var model = _entries[^1];
-        var version = _events[1].Version;
-        var end = _events[1].End;
-        var isRpm = model.Target.Ecosystem.Manager == PackageManager.Rpm;
-        for (var next = position; _alike.Next(bytes, ref next); position = next)
+        _model = _entries[^1];
+        _modelVersion = _events[1].Version;
+        _modelEnd = _events[1].End;
+        _behindEntry = json.CurrentState;
+    }
+
+    /// <summary>Reads entries that are like the pattern, but for the name, the version and the package URL.</summary>
+    /// <param name="position">Behind the list's bracket or behind an entry.</param>
+    /// <remarks>
+    /// Of the 2.3 million tokens of AlmaLinux' feed 2.2 million are in such entries. The documents of a release come one after the other, so that the
+    /// first entry of one is like those of the document before.
+    /// </remarks>
+    void ReadAlike(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int position, bool isFirst)
+    {
+        var isRpm = _model.Target?.Ecosystem.Manager == PackageManager.Rpm;
+        var next = position;
+        for (; isFirst ? _alike.First(bytes, ref next) : _alike.Next(bytes, ref next); position = next, isFirst = false)
         {
             var name = _alike.Text(bytes, (int)SpotKind.Name);
-            var newVersion = _alike.Text(bytes, (int)SpotKind.Version);
+            var version = _alike.Text(bytes, (int)SpotKind.Version);
             // What is too long is told by the reader.
-            if (name.Length > NameCharsMax || newVersion.Length > NameCharsMax) break;
+            if (name.Length > NameCharsMax || version.Length > NameCharsMax) break;
             if (_alike.Text(bytes, (int)SpotKind.PackageUrl).IndexOf("rpmmod="u8) >= 0) break;
-            if (!Ascii.Equals(newVersion, version)) version = _text.Of(newVersion)!;
-            _affectedIndex++;
-            var modular = isRpm && ModularBuild.Is(version);
-            _entries.Add(model with
+            if (!Ascii.Equals(version, _modelVersion)) _modelVersion = _text.Of(version)!;
+            var modular = isRpm && ModularBuild.Is(_modelVersion);
+            _entries.Add(_model with
             {
-                Name = model.Target.Ecosystem.NormalizeName(_text.Of(name)!),
+                Name = _model.Target!.Ecosystem.NormalizeName(_text.Of(name)!),
                 Module = modular ? ModularBuild.UnknownStream : "",
                 First = _intervals.Count,
             });
-            _intervals.Add(new VersionInterval(null, version, end));
+            _intervals.Add(new VersionInterval(null, _modelVersion, _modelEnd));
+            _affectedIndex++;
         }
 
-        GoOn(ref json, bytes, position);
+        GoOn(ref json, bytes, position, _behindEntry);
     }
 
-    // Behind an element of a list: the reader's state is that behind another one, which is the same.
-    void GoOn(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int position)
+    // Behind elements that were read without it.
+    void GoOn(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int position, JsonReaderState behindOne)
     {
         if (position == _base + (int)json.BytesConsumed) return;
-        json = new Utf8JsonReader(bytes[position..], isFinalBlock: true, json.CurrentState);
+        json = new Utf8JsonReader(bytes[position..], isFinalBlock: true, behindOne);
         _base = position;
     }
 
@@ -1068,7 +1102,12 @@ sealed class OsvDocument
 
         target = new Target(ecosystem, product.Name, product.Cpe, ecosystem.NamesSource ? PackageNaming.Source : PackageNaming.Binary);
         // Some hundred exist. A hostile feed shall not fill the memory with others.
-        if (_targets.Count == ProductsKeptMax) _targets.Clear();
+        if (_targets.Count == ProductsKeptMax)
+        {
+            _targets.Clear();
+            _alike.Clear();
+        }
+
         _targets.Add(ecosystemName, target);
         return true;
     }

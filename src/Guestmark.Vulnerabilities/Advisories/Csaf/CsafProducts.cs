@@ -203,11 +203,9 @@ sealed class CsafProducts
     {
         var bytes = faults.Bytes;
         var position = faults.After(in json);
-        _alike.Begin(start, position);
+        _alike.Begin(bytes, start, position);
         AddSpots(leaf.Fields);
         AddSpot(Spot.Branch, leaf.Name);
-        AddSpot(Spot.Component, default);
-        AddSpot(Spot.Platform, default);
         for (var next = position; _alike.Next(bytes, ref next); position = next)
         {
             var fields = AlikeFields(bytes, leaf.Fields);
@@ -400,9 +398,8 @@ sealed class CsafProducts
     {
         var bytes = faults.Bytes;
         var position = faults.After(in json);
-        _alike.Begin(pattern.Offset, position);
+        _alike.Begin(bytes, pattern.Offset, position);
         AddSpots(pattern);
-        AddSpot(Spot.Branch, default);
         AddSpot(Spot.Component, componentText);
         AddSpot(Spot.Platform, platformText);
         for (var next = position; _alike.Next(bytes, ref next); position = next)
