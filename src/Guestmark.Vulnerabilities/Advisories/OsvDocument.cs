@@ -304,8 +304,9 @@ sealed class OsvDocument
     {
         var status = isFixed ? ProductStatus.Fixed : ProductStatus.Affected;
         // Texts and lists come from this reader, which has the same object for the same one from one entry to the next.
-        if (_statements.Count > 0 && _statements[^1].Model is var last && ReferenceEquals(last.Intervals, intervals)
-            && ReferenceEquals(last.Modules, modules) && ReferenceEquals(last.Product, entry.Target.Product) && ReferenceEquals(last.Cpe, entry.Target.Cpe)
+        if (_statements.Count > 0 && _statements[^1].Model is var last
+            && ReferenceEquals(last.Intervals, intervals) && ReferenceEquals(last.Modules, modules)
+            && ReferenceEquals(last.Product, entry.Target.Product) && ReferenceEquals(last.Cpe, entry.Target.Cpe)
             && last.Naming == entry.Target.Naming && last.Status == status && last.Severity == severity
             && ReferenceEquals(last.CvssVector, score.Vector) && last.CvssScore.Equals(score.Value))
         {
@@ -728,7 +729,8 @@ sealed class OsvDocument
 
     // One range of "introduced": "0" and an end, and a name and a version at one place each.
     bool IsPattern() =>
-        _hasPattern && _spots[(int)SpotKind.Name].Length > 0 && _spots[(int)SpotKind.Version].Length > 0 && _package.Module is null && _events.Count == 2
+        _hasPattern && _spots[(int)SpotKind.Name].Length > 0 && _spots[(int)SpotKind.Version].Length > 0
+        && _package.Module is null && _events.Count == 2
         && _events[0] is { Kind: EventKind.Introduced, Version: "0" } && _events[1].Kind != EventKind.Introduced && _events[1].Range == 0;
 
     // Takes the entry that was read for the pattern of those that follow, here and in the next documents.

@@ -58,14 +58,16 @@ public class CsafFuzzTests
         var ids = string.Join(',', packages.SelectMany(id => new[] { $"\"R8:{id}\"", $"\"R9:{id}\"" }));
         var tree = Encoding.UTF8.GetBytes(
             $$$"""
-            {"branches":[{{{CsafSamples.Product("R8", "cpe:/o:redhat:enterprise_linux:8::baseos")}}},{{{CsafSamples.Rhel9}}},{"category":"architecture","name":"src","branches":[
+            {"branches":[{{{CsafSamples.Product("R8", "cpe:/o:redhat:enterprise_linux:8::baseos")}}},{{{CsafSamples.Rhel9}}},
+            {"category":"architecture","name":"src","branches":[
             {{{string.Join(",\n", packages.Select(id => CsafSamples.Package(id, $"pkg:rpm/redhat/{id}@1-1?arch=src")))}}}]}],
             "relationships":[{{{string.Join(", ", packages.Select(id => CsafSamples.Relationship($"R8:{id}", id, "R8")))}}},
             {{{string.Join(",\n ", packages.Select(id => CsafSamples.Relationship($"R9:{id}", id, "R9")))}}}]}
             """);
         const string Place = "TREE";
         var parts = CsafSamples.Document(Place, $$$"""[{"cve":"CVE-2024-1","product_status":{"fixed":[{{{ids}}}]}}]""").Split(Place);
-        var inputs = int.TryParse(Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS"), NumberStyles.None, CultureInfo.InvariantCulture, out var set) ? set : 2000;
+        var more = Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS");
+        var inputs = int.TryParse(more, NumberStyles.None, CultureInfo.InvariantCulture, out var set) ? set : 2000;
         var (compared, faults, invalid) = (0, 0, 0);
         for (var seed = 0; seed < inputs; seed++)
         {
@@ -97,7 +99,9 @@ public class CsafFuzzTests
             if (alike.Skipped.Count > 0) faults++;
         }
 
-        Assert.True(compared > inputs / 20 && faults > inputs / 100 && invalid > inputs / 20, $"{compared} compared, {faults} with faults, {invalid} invalid");
+        Assert.True(
+            compared > inputs / 20 && faults > inputs / 100 && invalid > inputs / 20,
+            $"{compared} compared, {faults} with faults, {invalid} invalid");
     }
 
     // As the reader of the whole document says it.

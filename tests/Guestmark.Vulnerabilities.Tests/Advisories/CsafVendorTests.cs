@@ -134,7 +134,8 @@ public class CsafVendorTests
     public void Products_that_are_alike_say_the_same_as_each_read_on_its_own()
     {
         var documents = 0;
-        foreach (var path in new[] { "vex", "csaf" }.SelectMany(folder => Directory.EnumerateFiles(Repository.TestDataPath(folder), "*.json", SearchOption.AllDirectories)))
+        foreach (var path in new[] { "vex", "csaf" }
+            .SelectMany(folder => Directory.EnumerateFiles(Repository.TestDataPath(folder), "*.json", SearchOption.AllDirectories)))
         {
             var alike = CsafResult.OfFile(path);
             if (alike.Advisories.Count == 0) continue;

@@ -479,7 +479,8 @@ public sealed class OsvDocumentTests
     public void A_first_entry_like_those_of_another_document_is_read_with_what_follows()
     {
         Assert.Empty(ReadEntries(Entry("a", "1-1"), Entry("b", "1-1")).Skipped);
-        var advisory = Assert.Single(ReadEntries(Entry("c", "2-1"), Entry("d", "2-1").Replace("AlmaLinux:8", "AlmaLinux:9"), Entry("e", "2-1")).Advisories);
+        var other = Entry("d", "2-1").Replace("AlmaLinux:8", "AlmaLinux:9");
+        var advisory = Assert.Single(ReadEntries(Entry("c", "2-1"), other, Entry("e", "2-1")).Advisories);
         Assert.Equal(
             ["AlmaLinux:8 c 2-1", "AlmaLinux:9 d 2-1", "AlmaLinux:8 e 2-1"],
             advisory.Statements.Select(statement => $"{statement.Product} {statement.Name} {statement.Intervals[0].End}"));
@@ -496,14 +497,18 @@ public sealed class OsvDocumentTests
             var record = Osv.Read(Encoding.UTF8.GetBytes(
                 $$"""
                 {"id": "ALSA-1", "modified": "2024-01-02T03:04:05Z", "affected": [{{Entry("a", "1-1")}}],
-                 "references": [{"url": "https://a", "type": "REPORT"}, {"url": "https://b", "type": "REPORT"}, {"url": "http\u003a//c", "type": "REPORT"},
+                 "references": [{"url": "https://a", "type": "REPORT"}, {"url": "https://b", "type": "REPORT"},
+                  {"url": "http\u003a//c", "type": "REPORT"},
                   {"url": "https://d", "type": "REPORT"}, {"url": "https://e", "type": "ADVISORY"}, {"url": "https://f", "type": "ADVISORY"}]}
                 """));
             Assert.Equal("https://e", Assert.Single(record.Advisories).Url);
         }
 
         var fault = Osv.Read(Encoding.UTF8.GetBytes(
-            """{"id": "A", "modified": "2024-01-02T03:04:05Z", "references": [{"url": "a", "type": "REPORT"}, {"url": "b", "type": "REPORT"}, {"url": 5}]}"""));
+            """
+            {"id": "A", "modified": "2024-01-02T03:04:05Z",
+             "references": [{"url": "a", "type": "REPORT"}, {"url": "b", "type": "REPORT"}, {"url": 5}]}
+            """));
         Assert.Equal(["$.references[2].url is a number (5), not a string"], fault.Skipped);
     }
 

@@ -237,7 +237,8 @@ sealed class CsafProducts
         fields.Name = Alike(Spot.Name, pattern.Name);
         fields.Purl = Alike(Spot.Purl, pattern.Purl);
         fields.Cpe = Alike(Spot.Cpe, pattern.Cpe);
-        if (_alike[(int)Spot.Id] is { Length: > 0 } id) fields.Id = Number(bytes.Slice(id.Start, id.Length));
+        var id = _alike.Text(bytes, (int)Spot.Id);
+        if (!id.IsEmpty) fields.Id = Number(id);
         return fields;
     }
 
@@ -405,9 +406,10 @@ sealed class CsafProducts
         for (var next = position; _alike.Next(bytes, ref next); position = next)
         {
             // Where one is escaped, so that it is no spot, it is that of the pattern.
-            if (_alike[(int)Spot.Component] is { Length: > 0 } component)
-                _lastDefined = Number(bytes.Slice(component.Start, component.Length), _lastDefined + 1);
-            if (_alike[(int)Spot.Platform] is { Length: > 0 } platform) _lastPlatform = Number(bytes.Slice(platform.Start, platform.Length), _lastPlatform);
+            var component = _alike.Text(bytes, (int)Spot.Component);
+            if (!component.IsEmpty) _lastDefined = Number(component, _lastDefined + 1);
+            var platform = _alike.Text(bytes, (int)Spot.Platform);
+            if (!platform.IsEmpty) _lastPlatform = Number(platform, _lastPlatform);
             var fields = AlikeFields(bytes, pattern);
             // What is defined twice is told by the reader.
             if (_products[fields.Id].Kind != ProductKind.None) break;
