@@ -1,13 +1,18 @@
 using System.CommandLine;
 using Guestmark;
 using Guestmark.CommandLine;
+using Guestmark.Configuration;
+using Guestmark.Diagnosis;
 
 var root = new RootCommand("Guestmark tells what runs inside virtual machines, witnessed by the host.")
 {
     UpCommand.Create(),
     NodeCommand.Create(),
+    CellCommand.Create(),
     SensorCommand.Create(),
     CentralCommand.Create(),
+    ConfigCommand.Create(),
+    DoctorCommand.Create(),
     CertsCommand.Create(),
     KeysCommand.Create(),
     VerifyCommand.Create(),
