@@ -1,8 +1,10 @@
 using Guestmark.Events.Signing;
+using Guestmark.Node.Admission;
 using Guestmark.Node.Cells;
+using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
-using Guestmark.Rpc.Publishing;
-using Guestmark.Spool;
+using Guestmark.Node.Protocols;
+using Guestmark.Node.Relay;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
@@ -14,7 +16,7 @@ namespace Guestmark.Node;
 /// <summary>The node as a part of a host.</summary>
 public static class NodeServices
 {
-    /// <summary>Adds the listeners, the stamp, the spool and the relay to the sensor.</summary>
+    /// <summary>Adds the listeners, the stamp, the spools and the relays.</summary>
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
@@ -27,17 +29,19 @@ public static class NodeServices
         }
 
         services.AddSingleton(provider => new EventStamper(
-            provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
+            provider.GetRequiredService<NodeSpools>(), options, provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();
-        services.AddSingleton<GuestChannels>();
-        services.AddSingleton<CellMetrics>();
-        services.AddSingleton<CellRegistry>();
+        services.AddSingleton(provider => new GuestRegistry(provider.GetRequiredService<NodeConfiguration>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<Refusals>();
+        services.AddSingleton<DeadlineSweep>();
+        services.AddSingleton<GuestReception>();
+        services.AddHostedService<RegistryFile>();
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
+        services.AddSingleton<CellMetrics>();
+        services.AddSingleton<CellRegistry>();
         services.AddHostedService(provider => provider.GetRequiredService<CellRegistry>());
-        return services.AddRelay(new RelayOptions(
-            new SpoolOptions { Directory = Path.Combine(options.DataDirectory, "spool"), BytesMax = options.SpoolBytesMax },
-            "sensor", options.SensorEndpoint, options.SensorName, options.Certificates));
+        return services.AddSpools(options);
     }
 
     /// <summary>

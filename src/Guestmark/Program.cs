@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Guestmark;
 using Guestmark.CommandLine;
+using Guestmark.Configuration;
+using Guestmark.Diagnosis;
 
 var root = new RootCommand("Guestmark tells what runs inside virtual machines, witnessed by the host.")
 {
@@ -9,6 +11,8 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     CellCommand.Create(),
     SensorCommand.Create(),
     CentralCommand.Create(),
+    ConfigCommand.Create(),
+    DoctorCommand.Create(),
     CertsCommand.Create(),
     KeysCommand.Create(),
     VerifyCommand.Create(),
