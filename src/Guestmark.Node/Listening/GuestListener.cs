@@ -24,9 +24,13 @@ public sealed partial class GuestListener : IAsyncDisposable
     readonly HashSet<Task> _serving = [];
     readonly Task _accepting;
 
-    GuestListener(EndPoint address, Socket socket, Func<ConnectionContext, Task> serve, ILogger logger)
+    /// <summary>Whether the file of a Unix socket is ours to remove; one that the service manager opened is not.</summary>
+    readonly bool _ownsFile;
+
+    GuestListener(EndPoint address, Socket socket, bool ownsFile, Func<ConnectionContext, Task> serve, ILogger logger)
     {
         Address = address;
+        _ownsFile = ownsFile && address is UnixDomainSocketEndPoint;
         _socket = socket;
         _serve = serve;
         _logger = logger;
@@ -43,6 +47,7 @@ public sealed partial class GuestListener : IAsyncDisposable
     /// <exception cref="SocketException">The address cannot be listened on.</exception>
     public static GuestListener Bind(EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger)
     {
+        if (InheritedSockets.OfThisProcess.Take(address) is { } inherited) return new GuestListener(address, inherited, ownsFile: false, serve, logger);
         Socket socket;
         if (address is VsockEndPoint)
         {
@@ -65,7 +70,7 @@ public sealed partial class GuestListener : IAsyncDisposable
             throw;
         }
 
-        return new GuestListener(address, socket, serve, logger);
+        return new GuestListener(address, socket, ownsFile: true, serve, logger);
     }
 
     /// <summary>Stops accepting, asks every connection to end, and waits until all have.</summary>
@@ -73,7 +78,7 @@ public sealed partial class GuestListener : IAsyncDisposable
     {
         await _stopping.CancelAsync();
         _socket.Dispose();
-        if (Address is UnixDomainSocketEndPoint) File.Delete(Address.ToString()!);
+        if (_ownsFile) File.Delete(Address.ToString()!);
         await _accepting;
         Task[] serving;
         lock (_serving) serving = [.. _serving];
