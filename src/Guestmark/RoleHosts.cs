@@ -67,7 +67,9 @@ static class RoleHosts
         ]);
         add?.Invoke(builder.Services);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
-        return Build(builder, host);
+        var app = Build(builder, host);
+        app.MapNode();
+        return app;
     }
 
     /// <summary>A process that runs only the agent of this machine.</summary>
