@@ -28,7 +28,7 @@ static partial class MetricsTextParser
         {
             if (TypeLine().Match(line) is { Success: true } type)
             {
-                (family, kind) = (type.Groups[1].Value, type.Groups[2].Value);
+                (family, kind) = (type.Groups["name"].Value, type.Groups["kind"].Value);
                 Assert.True(families.Add(family), $"{family} comes twice");
                 Assert.True(kind is not "counter" || openMetrics != family.EndsWith("_total", StringComparison.Ordinal), line);
                 continue;
@@ -37,16 +37,16 @@ static partial class MetricsTextParser
             if (line.StartsWith('#'))
             {
                 var about = AboutLine().Match(line);
-                Assert.True(about.Success && about.Groups[2].Value == family, line);
-                Assert.True(about.Groups[1].Value == "HELP" || openMetrics, line);
+                Assert.True(about.Success && about.Groups["name"].Value == family, line);
+                Assert.True(about.Groups["what"].Value == "HELP" || openMetrics, line);
                 // A unit is how the family's name ends.
-                if (about.Groups[1].Value == "UNIT") Assert.EndsWith("_" + about.Groups[3].Value, family, StringComparison.Ordinal);
+                if (about.Groups["what"].Value == "UNIT") Assert.EndsWith("_" + about.Groups["text"].Value, family, StringComparison.Ordinal);
                 continue;
             }
 
             var match = SampleLine().Match(line);
             Assert.True(match.Success, $"no sample: {line}");
-            var name = match.Groups[1].Value;
+            var name = match.Groups["name"].Value;
             string[] allowed = kind switch
             {
                 "counter" => [openMetrics ? family + "_total" : family],
@@ -56,16 +56,16 @@ static partial class MetricsTextParser
             Assert.Contains(name, allowed);
             Assert.True(seen.Add(line[..line.LastIndexOf(' ')]), $"a series comes twice: {line}");
             var labels = new Dictionary<string, string>();
-            foreach (Match label in Label().Matches(match.Groups[2].Value)) labels.Add(label.Groups[1].Value, Unescape(label.Groups[2].Value));
-            Assert.Equal(match.Groups[2].Value, string.Join(',', Label().Matches(match.Groups[2].Value).Select(label => label.Value)));
-            samples.Add(new Sample(name, labels, Number(match.Groups[3].Value)));
+            foreach (Match label in Label().Matches(match.Groups["labels"].Value)) labels.Add(label.Groups["name"].Value, Unescape(label.Groups["text"].Value));
+            Assert.Equal(match.Groups["labels"].Value, string.Join(',', Label().Matches(match.Groups["labels"].Value).Select(label => label.Value)));
+            samples.Add(new Sample(name, labels, Number(match.Groups["value"].Value)));
         }
 
         CheckHistograms(samples);
         return samples;
     }
 
-    public static IEnumerable<string> LabelNames(string line) => Label().Matches(line).Select(label => label.Groups[1].Value).Where(name => name != "le");
+    public static IEnumerable<string> LabelNames(string line) => Label().Matches(line).Select(label => label.Groups["name"].Value).Where(name => name != "le");
 
     public static double Number(string text) => text switch
     {
@@ -96,16 +96,16 @@ static partial class MetricsTextParser
 
     static string Unescape(string text) => Escape().Replace(text, match => match.Value[1] switch { 'n' => "\n", var c => c.ToString() });
 
-    [GeneratedRegex(@"^# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram)$", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
+    [GeneratedRegex(@"^# TYPE (?<name>[a-zA-Z_:][a-zA-Z0-9_:]*) (?<kind>counter|gauge|histogram)$", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
     private static partial Regex TypeLine();
 
-    [GeneratedRegex(@"^# (HELP|UNIT) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)$", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
+    [GeneratedRegex(@"^# (?<what>HELP|UNIT) (?<name>[a-zA-Z_:][a-zA-Z0-9_:]*) (?<text>.+)$", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
     private static partial Regex AboutLine();
 
-    [GeneratedRegex("""^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)+)\})? (\S+)$""", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
+    [GeneratedRegex("""^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?<labels>(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)+)\})? (?<value>\S+)$""", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
     private static partial Regex SampleLine();
 
-    [GeneratedRegex("""([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)["]""", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
+    [GeneratedRegex("""(?<name>[a-zA-Z_][a-zA-Z0-9_]*)="(?<text>(?:[^"\\\n]|\\["\\n])*)["]""", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
     private static partial Regex Label();
 
     [GeneratedRegex("""\\["\\n]""", RegexOptions.None, matchTimeoutMilliseconds: 5000)]

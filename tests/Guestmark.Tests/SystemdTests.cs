@@ -115,7 +115,7 @@ public sealed partial class SystemdTests : IDisposable
         Assert.True(code == 0 && !words.Contains(_folder.Path, StringComparison.Ordinal), words);
 
         (_, words) = await AnalyzeAsync("security", "--offline=true", unit);
-        var exposure = double.Parse(Exposure().Match(words).Groups[1].Value, CultureInfo.InvariantCulture);
+        var exposure = double.Parse(Exposure().Match(words).Groups["level"].Value, CultureInfo.InvariantCulture);
         Assert.True(exposure <= 2.5, words);
     }
 
@@ -144,6 +144,6 @@ public sealed partial class SystemdTests : IDisposable
         while (!condition()) await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, limit.Token);
     }
 
-    [GeneratedRegex(@"Overall exposure level for \S+: ([0-9.]+)", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
+    [GeneratedRegex(@"Overall exposure level for \S+: (?<level>[0-9.]+)", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
     private static partial Regex Exposure();
 }
