@@ -14,6 +14,11 @@ return args switch
     ["match-machines", var folder, var texts] => MatchRun.Machines(folder, texts == "texts"),
     ["match-together", var folder] => MatchRun.Together(folder),
     ["match-fleet", var folder] => MatchRun.Fleet(folder),
+    ["spool-rate", var folder, var producers, var window, var records] =>
+        await SpoolRate.RunAsync(folder, int.Parse(producers), int.Parse(window), int.Parse(records)),
+    ["spool-raw", var file, var chunkBytes, var bytes] => SpoolRate.Raw(file, int.Parse(chunkBytes), long.Parse(bytes)),
+    ["spool-lines", var port, var output, var connections, var lines] =>
+        await SpoolRate.LinesAsync(int.Parse(port), output, int.Parse(connections), int.Parse(lines)),
     _ => Usage(),
 };
 
@@ -29,6 +34,9 @@ static int Usage()
                Guestmark.Benchmarks match-machines FOLDER bytes|texts
                Guestmark.Benchmarks match-together FOLDER
                Guestmark.Benchmarks match-fleet FOLDER
+               Guestmark.Benchmarks spool-rate FOLDER PRODUCERS WINDOW RECORDS_EACH
+               Guestmark.Benchmarks spool-raw FILE CHUNK_BYTES BYTES
+               Guestmark.Benchmarks spool-lines PORT OUTPUT CONNECTIONS LINES_EACH
         """);
     return 64;
 }

@@ -27,13 +27,31 @@ public enum StampOutcome
 /// Each class has a stream of its own. Numbers are given and records are queued under one lock, so the spool's order is the stream's order and a
 /// refused record uses up no number. When the disk refuses records that have numbers, a new stream begins, because a gap must mean a loss.
 /// </remarks>
-public sealed class EventStamper(NodeSpools spools, NodeOptions options, EventSigner? signer, TimeProvider time)
+public sealed class EventStamper
 {
-    readonly StampStream _keep = new(spools.Keep, spools.KeepLedger, "keep", signer, time);
-    readonly StampStream _shed = new(spools.Shed, spools.ShedLedger, "shed", signer, time);
+    readonly StampStream _keep;
+    readonly StampStream _shed;
 
     // What the node says of itself. The name of a guest cannot have a colon.
-    readonly ChannelIdentity _self = new($"//{options.Cluster}/{options.Node}/spool", $"node:{options.Node}");
+    readonly ChannelIdentity _self;
+
+    public EventStamper(NodeSpools spools, NodeOptions options, EventSigner? signer, TimeProvider time)
+        : this(
+            new StampStream(spools.Keep, spools.KeepLedger, "keep", signer, time), new StampStream(spools.Shed, spools.ShedLedger, "shed", signer, time), options)
+    {
+    }
+
+    EventStamper(StampStream keep, StampStream shed, NodeOptions options)
+    {
+        _keep = keep;
+        _shed = shed;
+        _self = new ChannelIdentity($"//{options.Cluster}/{options.Node}/spool", $"node:{options.Node}");
+    }
+
+    /// <summary>A stamper whose events go to <paramref name="sink"/> in the order of their numbers and into no spool: what is before the spool can be measured alone.</summary>
+    /// <param name="sink">Its task ends when the event is where it shall be.</param>
+    internal static EventStamper WithoutSpool(Func<byte[], Task> sink, NodeOptions options, EventSigner? signer, TimeProvider time) =>
+        new(new StampStream(sink, "keep", signer, time), new StampStream(sink, "shed", signer, time), options);
 
     /// <summary>Stamps data and waits until the event is on disk.</summary>
     /// <param name="type">One of <see cref="EventTypes"/>. It decides the class.</param>
@@ -50,9 +68,13 @@ public sealed class EventStamper(NodeSpools spools, NodeOptions options, EventSi
     sealed class StampStream(EventSpool spool, StreamLedger ledger, string name, EventSigner? signer, TimeProvider time)
     {
         readonly Lock _lock = new();
+        readonly Func<byte[], Task>? _sink;
         string _stream = NewStream(name, time);
         ulong _sequence;
-        long _breaks = spool.Breaks;
+        long _breaks = spool?.Breaks ?? 0;
+
+        public StampStream(Func<byte[], Task> sink, string name, EventSigner? signer, TimeProvider time)
+            : this(null!, null!, name, signer, time) => _sink = sink;
 
         public Task<StampOutcome> StampAsync(ChannelIdentity channel, string type, string dataType, ReadOnlySpan<byte> data)
         {
@@ -61,6 +83,12 @@ public sealed class EventStamper(NodeSpools spools, NodeOptions options, EventSi
             {
                 lock (_lock)
                 {
+                    if (_sink is not null)
+                    {
+                        durable = _sink(StampedEvent.Encode(channel, type, dataType, data, new EventPosition(_stream, ++_sequence), time.GetUtcNow(), signer));
+                        return AwaitAsync(durable);
+                    }
+
                     if (Append(channel, type, dataType, data, out durable, out var index) == AppendOutcome.Full) return Task.FromResult(StampOutcome.Full);
                     _sequence++;
                     ledger.Add(index, new EventPosition(_stream, _sequence));
@@ -96,7 +124,7 @@ public sealed class EventStamper(NodeSpools spools, NodeOptions options, EventSi
                     else
                     {
                         var position = new EventPosition(loss.Stream, ledger.Next(loss.Stream, loss.Next));
-                        var encoded = StampedEvent.Stamp(self, EventTypes.Loss, dataType, data.ToByteArray(), position, time.GetUtcNow(), signer).Encoded;
+                        var encoded = StampedEvent.Encode(self, EventTypes.Loss, dataType, data.ToByteArray(), position, time.GetUtcNow(), signer);
                         if (spool.Append(encoded, _breaks, out durable, out index) != AppendOutcome.Queued) return StampOutcome.Full;
                         ledger.Add(index, position);
                     }
@@ -116,8 +144,8 @@ public sealed class EventStamper(NodeSpools spools, NodeOptions options, EventSi
         {
             while (true)
             {
-                var stamped = StampedEvent.Stamp(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow(), signer);
-                var outcome = spool.Append(stamped.Encoded, _breaks, out durable, out index);
+                var encoded = StampedEvent.Encode(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow(), signer);
+                var outcome = spool.Append(encoded, _breaks, out durable, out index);
                 if (outcome != AppendOutcome.Broken) return outcome;
                 _breaks = spool.Breaks;
                 _stream = NewStream(name, time);

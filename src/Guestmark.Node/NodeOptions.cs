@@ -27,6 +27,14 @@ public sealed record NodeOptions
     /// <summary>The port that agents push to: the number after the underscore in a guest's socket path. Default 818, as StackRox uses it.</summary>
     public uint PushPort { get; init; } = 818;
 
+    /// <summary>What agents speak on <see cref="PushPort"/> of their Unix sockets. AF_VSOCK: <see cref="VsockListeners"/> say it each.</summary>
+    public GuestProtocol PushProtocol { get; init; } = GuestProtocol.Push;
+
+    /// <summary>
+    /// Mode of the Unix sockets that guests' hypervisors connect to. Default 0600: hypervisors of the node's own user, and of root.
+    /// </summary>
+    public UnixFileMode SocketMode { get; init; } = Listening.GuestListener.ModeDefault;
+
     /// <summary>The sensor, as <c>https://host:port</c>. Null where <see cref="StackRoxSensor"/> is the only output.</summary>
     public Uri? SensorEndpoint { get; init; }
 
@@ -97,11 +105,17 @@ public sealed record NodeOptions
         if (MessageBytesMax is < 1024 or > PushFrame.BodyBytesMaxDefault)
             errors.Add($"message bytes {MessageBytesMax}: must be 1024 to {PushFrame.BodyBytesMaxDefault}");
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");
-        if (Limits.ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {Limits.ConnectionsPerGuestMax}: must be at least 1");
-        foreach (var guest in Guests) guest.Validate(PushPort, errors);
-        foreach (var twice in Guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add($"guest uid '{twice.Key}' is given {twice.Count()} times");
-        foreach (var twice in Guests.GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
-            errors.Add($"guest socket '{twice.Key}' is given {twice.Count()} times");
+        Limits.Validate(MessageBytesMax, errors);
+        if (PushProtocol == GuestProtocol.Cells) errors.Add("push protocol 'cells': cells have sockets of their own, see 'guestmark cell'");
+        foreach (var listener in VsockListeners)
+        {
+            if (listener.Protocol == GuestProtocol.Cells)
+                errors.Add($"vsock listener {listener.Port}: cells are told apart by their sockets, see 'guestmark cell'; use push or a StackRox push");
+        }
+
+        foreach (var twice in VsockListeners.GroupBy(l => l.Port).Where(g => g.Count() > 1))
+            errors.Add($"vsock listener {twice.Key} is given {twice.Count()} times");
+        GuestOptions.Validate(Guests, PushPort, errors);
         return errors;
     }
 
@@ -126,8 +140,13 @@ public enum GuestProtocol
     /// <summary>Length, VMReport, status; many messages a connection (<see cref="PushFrame"/>).</summary>
     Push,
 
-    /// <summary>StackRox 4.9 to 4.11: one VMReport until the end of the stream, no answer.</summary>
+    /// <summary>StackRox 4.10 and 4.11: one VMReport until the end of the stream, no answer.</summary>
     StackRoxPush,
+
+    /// <summary>
+    /// StackRox 4.9.0: the same with a bare IndexReport. Nothing in the bytes tells it from a VMReport, so it has to be configured.
+    /// </summary>
+    StackRoxIndexPush,
 
     /// <summary>CellOS declarations: length and CBOR map.</summary>
     Cells,
@@ -177,8 +196,38 @@ public sealed record GuestLimits
     /// <summary>Bytes of one guest at once before <see cref="BytesPerSecond"/> holds. Default 64 MiB.</summary>
     public long BytesBurst { get; init; } = 64 << 20;
 
+    /// <summary>
+    /// Reports per minute of one guest that pass although it is over its rates, because they say that they were sent for a change
+    /// (<c>VMReport.trigger</c> = REACTIVE). Default 6. 0: none.
+    /// </summary>
+    public double ReactivePerMinute { get; init; } = 6;
+
+    /// <summary>Such reports at once before <see cref="ReactivePerMinute"/> holds. Default 3.</summary>
+    public int ReactiveBurst { get; init; } = 3;
+
     /// <summary>Bytes of unfinished messages of all guests together. Default 256 MiB.</summary>
     public long MessageMemoryMax { get; init; } = 256L << 20;
+
+    /// <summary>Bytes of messages of all guests between their last byte and the disk; beyond it guests take turns by weight. Default 32 MiB.</summary>
+    public long OutstandingBytesMax { get; init; } = 32L << 20;
+
+    internal void Validate(int messageBytesMax, List<string> errors)
+    {
+        if (ConnectionsMax < 1) errors.Add($"connections {ConnectionsMax}: must be at least 1");
+        if (ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {ConnectionsPerGuestMax}: must be at least 1");
+        if (!(MessagesPerSecond >= 0)) errors.Add($"messages per second {MessagesPerSecond}: must be 0 (no limit) or more");
+        if (MessagesPerSecond > 0 && MessagesBurst < 1) errors.Add($"messages at once {MessagesBurst}: must be at least 1");
+        if (BytesPerSecond < 0) errors.Add($"bytes per second {BytesPerSecond}: must be 0 (no limit) or more");
+        if (BytesPerSecond > 0 && BytesBurst < messageBytesMax)
+            errors.Add($"bytes at once {BytesBurst}: must be at least the {messageBytesMax} bytes that one message may have");
+        if (!(ReactivePerMinute >= 0)) errors.Add($"reactive reports per minute {ReactivePerMinute}: must be 0 (none) or more");
+        if (ReactivePerMinute > 0 && ReactiveBurst < 1) errors.Add($"reactive reports at once {ReactiveBurst}: must be at least 1");
+
+        // A message with its header may need a buffer of twice its size, while that grows the former is still there, and one guest may hold a fifth.
+        if (MessageMemoryMax < 16L * messageBytesMax)
+            errors.Add($"bytes of unfinished messages {MessageMemoryMax}: must be at least 16 times the {messageBytesMax} bytes that one message may have");
+        if (OutstandingBytesMax < 1) errors.Add($"bytes on their way to the disk {OutstandingBytesMax}: must be at least 1");
+    }
 }
 
 /// <summary>Cells of CellOS (<c>guestmark cell</c>).</summary>
@@ -192,6 +241,18 @@ public sealed record CellOptions
 
     /// <summary>Cells at once. Default 4096.</summary>
     public int CellsMax { get; init; } = 4096;
+
+    /// <summary>Time from the first byte of a frame to its last. Default 5 s: an agent writes a frame at once.</summary>
+    public TimeSpan FrameTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Declarations per second of one cell over a long time; what comes faster is read later. Default 5,000. 0: no limit.</summary>
+    public double DeclarationsPerSecond { get; init; } = 5000;
+
+    /// <summary>Declarations that one cell may send at once before <see cref="DeclarationsPerSecond"/> holds. Default 20,000.</summary>
+    public int DeclarationsBurst { get; init; } = 20_000;
+
+    /// <summary>Probes whose declarations are taken, by name. Default: all that are known.</summary>
+    public IReadOnlyList<string> ProbeSources { get; init; } = Wire.Declarations.ProbeSources.All;
 }
 
 /// <summary>The key that events are signed with.</summary>

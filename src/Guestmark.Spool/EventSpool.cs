@@ -323,8 +323,7 @@ public sealed partial class EventSpool : IAsyncDisposable
         await _ended.Task;
         lock (_lock)
         {
-            // Gives back what was reserved and not used.
-            if (_hasOwnSegment && _failure is null) RandomAccess.SetLength(_segments[^1].File, _segments[^1].Length);
+            if (_hasOwnSegment && _failure is null) GiveBackReserve(_segments[^1]);
             foreach (var segment in _segments) segment.Dispose();
             foreach (var reader in _readers) reader.Dispose();
             _grown?.TrySetResult();
@@ -383,14 +382,27 @@ public sealed partial class EventSpool : IAsyncDisposable
         LogDamage(segment.Path, $"records {first} to {last}");
     }
 
+    /// <summary>What was reserved on the disk and not used.</summary>
+    static void GiveBackReserve(Segment segment)
+    {
+        try
+        {
+            RandomAccess.SetLength(segment.File, segment.Length);
+        }
+        catch (IOException)
+        {
+            // It stays reserved until the segment is deleted.
+        }
+    }
+
     /// <summary>The folder is the spool's alone: what guests reported is for nobody else on the host.</summary>
     static void PrepareDirectory(string path)
     {
         const UnixFileMode ownerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-        var existed = System.IO.Directory.Exists(path);
         System.IO.Directory.CreateDirectory(path, ownerOnly);
         File.SetUnixFileMode(path, ownerOnly);
-        if (!existed) LibC.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        // Until that was done once there is no lock.
+        if (!File.Exists(Path.Combine(path, LockFile))) LibC.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
 
     void Recover(SpoolRecordVisitor? visit)
@@ -437,7 +449,8 @@ public sealed partial class EventSpool : IAsyncDisposable
             {
                 // Its name is wanted for the next one.
                 segment.Dispose();
-                File.Delete(path);
+                if (tail > 0 && !segment.HasHeader) File.Move(path, path + ".damaged", overwrite: true);
+                else File.Delete(path);
                 continue;
             }
 

@@ -23,6 +23,9 @@ sealed class Segment : IDisposable
     /// <summary>One past the last record that is durable in this segment.</summary>
     public ulong NextIndex { get; set; }
 
+    /// <summary>It begins as a segment does.</summary>
+    public bool HasHeader { get; private init; } = true;
+
     /// <summary>Bytes that are durable.</summary>
     public long Length { get; set; }
 
@@ -58,7 +61,7 @@ sealed class Segment : IDisposable
     /// <param name="damage">Where whole records are missing between others. Empty for a healthy segment, torn or not.</param>
     /// <param name="tail">Bytes after the last whole record.</param>
     /// <returns>Null for a file that a crash left before its header was whole: it never held a record.</returns>
-    /// <exception cref="IOException">The file begins with something else: another version wrote it, or it is damaged.</exception>
+    /// <exception cref="IOException">Another version wrote it.</exception>
     public static Segment? Open(
         string path, ulong firstIndex, int recordBytesMax, FileAccess access, SpoolRecordVisitor? visit, out List<SegmentDamage> damage, out long tail)
     {
@@ -70,20 +73,21 @@ sealed class Segment : IDisposable
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
             var read = RandomAccess.Read(file, header, 0);
             var fileLength = RandomAccess.GetLength(file);
-            if (!SegmentFormat.IsHeader(header[..read], firstIndex))
+            if (SegmentFormat.IsOtherVersion(header[..read]))
             {
-                if (fileLength > SegmentFormat.HeaderBytes)
-                {
-                    throw new IOException(
-                        $"{path} does not begin as a segment of this version; it may hold undelivered events. "
-                        + "Start the version of Guestmark that wrote it, or move the file away to go on without them");
-                }
+                throw new IOException(
+                    $"{path} does not begin as a segment of this version; it may hold undelivered events. "
+                    + "Start the version of Guestmark that wrote it, or move the file away to go on without them");
+            }
 
+            // A damaged header takes nothing with it: the file's name says the same, and every record is checked by itself.
+            if (fileLength <= SegmentFormat.HeaderBytes && !SegmentFormat.IsHeader(header[..read], firstIndex))
+            {
                 file.Dispose();
                 return null;
             }
 
-            var segment = new Segment(path, file, firstIndex, firstIndex, SegmentFormat.HeaderBytes);
+            var segment = new Segment(path, file, firstIndex, firstIndex, SegmentFormat.HeaderBytes) { HasHeader = SegmentFormat.IsHeader(header[..read], firstIndex) };
             var reader = new SegmentReader(recordBytesMax);
             while (reader.ReadNext(file, segment.Length, fileLength, segment.NextIndex) is { } record)
             {

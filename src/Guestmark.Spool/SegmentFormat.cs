@@ -44,6 +44,10 @@ static class SegmentFormat
         BinaryPrimitives.WriteUInt64LittleEndian(destination[8..], firstIndex);
     }
 
+    /// <summary>Another version's file begins with the same letters.</summary>
+    public static bool IsOtherVersion(ReadOnlySpan<byte> source) =>
+        source.Length >= Magic.Length && source.StartsWith(Magic[..^1]) && source[Magic.Length - 1] != Magic[^1];
+
     public static bool IsHeader(ReadOnlySpan<byte> source, ulong firstIndex) =>
         source.Length >= HeaderBytes && source.StartsWith(Magic) && BinaryPrimitives.ReadUInt64LittleEndian(source[8..]) == firstIndex;
 
