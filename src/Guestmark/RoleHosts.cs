@@ -67,8 +67,9 @@ static class RoleHosts
         ]);
         add?.Invoke(builder.Services);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
-<<<<<<< HEAD
-        return Build(builder, host);
+        var app = Build(builder, host);
+        app.MapNode();
+        return app;
     }
 
     /// <summary>A process that runs only the agent of this machine.</summary>
@@ -80,11 +81,6 @@ static class RoleHosts
         // Without an address Kestrel would listen on port 5000.
         if (host.Telemetry is null) builder.Services.AddSingleton<IServer, NoServer>();
         return Build(builder, host);
-=======
-        var app = builder.Build();
-        app.MapNode();
-        return app;
->>>>>>> a3a1dc00e6e7500fda5ee3b98ba86d23bd43666e
     }
 
     /// <param name="rpc">Where nodes connect.</param>
