@@ -115,6 +115,7 @@ public sealed record NodeOptions
 
         foreach (var twice in VsockListeners.GroupBy(l => l.Port).Where(g => g.Count() > 1))
             errors.Add($"vsock listener {twice.Key} is given {twice.Count()} times");
+        Cells.Validate(errors);
         GuestOptions.Validate(Guests, PushPort, errors);
         return errors;
     }
@@ -253,6 +254,20 @@ public sealed record CellOptions
 
     /// <summary>Probes whose declarations are taken, by name. Default: all that are known.</summary>
     public IReadOnlyList<string> ProbeSources { get; init; } = Wire.Declarations.ProbeSources.All;
+
+    internal void Validate(List<string> errors)
+    {
+        var least = TimeSpan.FromMilliseconds(100);
+        if (KeepAliveWindow < least) errors.Add($"cells' keep-alive window {KeepAliveWindow.TotalSeconds} s: must be at least 0.1 s");
+        if (FrameTimeout < least) errors.Add($"cells' frame timeout {FrameTimeout.TotalSeconds} s: must be at least 0.1 s");
+        if (CellsMax < 0) errors.Add($"cells at once {CellsMax}: must be 0 or more");
+        if (DeclarationsPerSecond > 0 && DeclarationsBurst < 1) errors.Add($"cells' burst of declarations {DeclarationsBurst}: must be at least 1");
+        foreach (var source in ProbeSources)
+        {
+            if (System.Text.Encoding.UTF8.GetByteCount(source) is < 1 or > Wire.Declarations.DeclarationFrame.ProbeSourceBytesMax)
+                errors.Add($"cells' probe source '{source}': must have 1 to {Wire.Declarations.DeclarationFrame.ProbeSourceBytesMax} bytes");
+        }
+    }
 }
 
 /// <summary>The key that events are signed with.</summary>

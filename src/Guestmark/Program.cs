@@ -8,6 +8,7 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
 {
     UpCommand.Create(),
     NodeCommand.Create(),
+    CellCommand.Create(),
     SensorCommand.Create(),
     CentralCommand.Create(),
     ConfigCommand.Create(),

@@ -23,6 +23,13 @@ public sealed class HybridLab : IAsyncLifetime
     /// <summary>Folder with an authority and with certificates of it for <c>node</c>.</summary>
     public string Certificates => _folder.File("certs");
 
+    /// <summary>Runs a command of the node's control socket: <c>guestmark cell …</c>.</summary>
+    public async Task<string> ControlAsync(params string[] arguments)
+    {
+        var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", [.. arguments, "--control", _folder.File("data/control.sock")]);
+        return exitCode == 0 ? output : throw new InvalidOperationException($"guestmark {string.Join(' ', arguments)} ended with {exitCode}:\n{error}");
+    }
+
     public async Task InitializeAsync()
     {
         if (QemuFactAttribute.Missing is not null) return;

@@ -3,6 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using Guestmark.Events;
 using Guestmark.Wire.Framing;
 
 namespace Guestmark.VmLab;
@@ -38,6 +39,23 @@ public sealed class HybridTests(HybridLab lab) : IClassFixture<HybridLab>
             "guestmark-agent --host-path /guest --repo-cpe-url '' --state-dir /tmp/state --lock-file /tmp/other --timeout 2s --port 817");
         Assert.Equal(1, exitCode);
         Assert.Contains("nobody listens on the host's port 817", output, StringComparison.Ordinal);
+    }
+
+    [QemuFact]
+    public async Task What_a_cell_starts_is_declared_under_the_cells_name_and_its_end_is_noticed()
+    {
+        await lab.ControlAsync("cell", "add", "cell-1", "--run", "run-1", "--socket-base", lab.SocketBase, "--spec-hash", "00ff");
+        await lab.Machine.RunAsync("guestmark-agent declare > /tmp/declare.log 2>&1 & echo $! > /tmp/declare.pid");
+        await lab.WaitForEventAsync(e => e.Declarations().Any());
+        await lab.Machine.RunAsync("cp /bin/busybox /tmp/sleep; /tmp/sleep 1");
+        var declared = await lab.WaitForEventAsync(e => e.Declarations().Any(d => d is { GuestComm: "sleep", ProbeSource: "process.spawned" }));
+        Assert.Equal(("cell-1", "cell-1", "run-1"), (declared.Subject, declared.Attribute("cellid"), declared.Attribute("runid")));
+        Assert.EndsWith("00ff", declared.Attribute("specsignaturehash"), StringComparison.Ordinal);
+
+        // The kernel closes what a killed process had open.
+        await lab.Machine.RunAsync("kill -9 $(cat /tmp/declare.pid)");
+        var silenced = await lab.WaitForEventAsync(e => e.Type == EventTypes.GuestSilenced);
+        Assert.Equal("run-1", silenced.Attribute("runid"));
     }
 
     [QemuFact]

@@ -16,4 +16,8 @@ static class Stamped
         e.Type == EventTypes.InventoryReport && (Reports.Read(e.Data).IndexReport.IndexV4?.Contents?.Packages.Values.Any(p => p.Name == package) ?? false);
 
     public static GuestRefused? Refusal(this StampedEvent e) => e.Type == EventTypes.GuestRefused ? GuestRefused.Parser.ParseFrom(e.Data.Span) : null;
+
+    /// <summary>What a cell's agent declared; empty where it is something else.</summary>
+    public static IEnumerable<Declaration> Declarations(this StampedEvent e) =>
+        e.Type == EventTypes.GuestDeclaration ? DeclarationBatch.Parser.ParseFrom(e.Data.Span).Declarations : [];
 }

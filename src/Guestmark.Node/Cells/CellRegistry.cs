@@ -61,9 +61,12 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
         {
             if (_cells.TryGetValue(definition.Id, out var there))
             {
-                return there.Definition == definition && there.Problem is null
-                    ? (CellOutcome.AlreadyThere, null)
-                    : (CellOutcome.Conflict, $"there is a cell {definition.Id} of run {there.Definition.RunId} with other values; remove it first: guestmark cell remove {definition.Id}");
+                if (there.Definition.FailedBy != SilenceReason.Unspecified)
+                    return (CellOutcome.Conflict, $"cell {definition.Id} has failed and is closed; remove it first: guestmark cell remove {definition.Id}");
+                if (there.Definition != definition)
+                    return (CellOutcome.Conflict, $"there is a cell {definition.Id} of run {there.Definition.RunId} with other values; remove it first: guestmark cell remove {definition.Id}");
+                if (there.Problem is null) return (CellOutcome.AlreadyThere, null);
+                return await BindAgainAsync(there);
             }
 
             if (_cells.Values.FirstOrDefault(cell => cell.Definition.SocketBase == definition.SocketBase) is { } other)
@@ -147,6 +150,22 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
         // A start that failed half-way is not stopped by the host.
         await StopAsync(CancellationToken.None);
         _change.Dispose();
+    }
+
+    /// <summary>Of a cell that could not be bound when the node started, and now perhaps can.</summary>
+    async Task<(CellOutcome Outcome, string? Problem)> BindAgainAsync(Cell unbound)
+    {
+        var cell = Create(unbound.Definition);
+        if (cell.Problem is { } problem)
+        {
+            await cell.DisposeAsync();
+            return (CellOutcome.Failed, problem);
+        }
+
+        _cells[unbound.Definition.Id] = cell;
+        await unbound.DisposeAsync();
+        LogAdded(unbound.Definition.Id, cell.Status.Socket);
+        return (CellOutcome.AlreadyThere, null);
     }
 
     Cell Create(CellDefinition definition)

@@ -102,7 +102,8 @@ public sealed partial class GuestListener : IAsyncDisposable
         _disposed = true;
         await _stopping.CancelAsync();
         _socket.Dispose();
-        if (Address is UnixDomainSocketEndPoint) File.Delete(Address.ToString()!);
+        // Whoever removes a cell may have removed its whole folder before.
+        if (Address is UnixDomainSocketEndPoint && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
         await _accepting;
         lock (_open)
         {

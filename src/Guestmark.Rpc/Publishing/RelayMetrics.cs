@@ -13,6 +13,9 @@ public sealed class RelayMetrics
     readonly Counter<long> _retried;
     readonly KeyValuePair<string, object?>[] _labels;
 
+    /// <summary>Environment.TickCount64 of the first failure since the last success; 0: the last attempt succeeded.</summary>
+    long _failingSince;
+
     /// <param name="destination">Label <c>destination</c>: <c>sensor</c>, <c>central</c>, <c>stackrox</c>.</param>
     /// <param name="reader">Whose place in the spool it is.</param>
     /// <param name="spoolName">Label <c>spool</c>, as of <see cref="SpoolMetrics"/>.</param>
@@ -26,13 +29,29 @@ public sealed class RelayMetrics
         meter.CreateObservableGauge(
             "guestmark.spool.depth", () => new Measurement<long>((long)spool.DepthOf(reader), _labels), "{event}", "Events that wait for delivery.");
 
+        meter.CreateObservableGauge(
+            "guestmark.relay.disconnected", () => new Measurement<double>(Disconnected().TotalSeconds, _labels), "s", "For how long delivery has failed; 0 while it works.");
+
         // A counter that has never counted is absent from an export; an operator wants to see its zero.
         foreach (var counter in new[] { _delivered, _refused, _retried }) counter.Add(0, _labels);
     }
 
-    public void Delivered(int count) => _delivered.Add(count, _labels);
+    /// <summary>The next hop answered.</summary>
+    public void Connected() => Volatile.Write(ref _failingSince, 0);
+
+    public void Delivered(int count)
+    {
+        Connected();
+        _delivered.Add(count, _labels);
+    }
 
     public void Refused() => _refused.Add(1, _labels);
 
-    public void Retried() => _retried.Add(1, _labels);
+    public void Retried()
+    {
+        Interlocked.CompareExchange(ref _failingSince, Environment.TickCount64, 0);
+        _retried.Add(1, _labels);
+    }
+
+    TimeSpan Disconnected() => Volatile.Read(ref _failingSince) is > 0 and var since ? TimeSpan.FromMilliseconds(Environment.TickCount64 - since) : TimeSpan.Zero;
 }

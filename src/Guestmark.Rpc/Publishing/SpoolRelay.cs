@@ -55,6 +55,7 @@ public sealed partial class SpoolRelay(
             {
                 await RelayAsync(connected: () =>
                 {
+                    _metrics.Connected();
                     if (lastProblem is not null) LogReconnected(destination);
                     lastProblem = null;
                 }, stoppingToken);

@@ -685,7 +685,7 @@ sealed class DatabaseWriter : IDisposable
     void WriteStatements(Output output)
     {
         var rows = new StatementRow[SpillRows];
-        var window = new StatementRow[Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>())];
+        var window = GC.AllocateUninitializedArray<StatementRow>(Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>()));
         for (var start = 0; start < _places.Length; start += window.Length)
         {
             var length = Math.Min(window.Length, _places.Length - start);
@@ -755,11 +755,15 @@ sealed class DatabaseWriter : IDisposable
         }
     }
 
-    /// <summary>The file, through a buffer and its checksum.</summary>
+    /// <summary>The file, through a buffer and its checksum. While one buffer is filled, the other is written.</summary>
     sealed class Output(Stream file) : IDisposable
     {
+        const int BufferBytes = 256 * 1024;
+
         readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        readonly byte[] _buffer = new byte[256 * 1024];
+        byte[] _buffer = GC.AllocateUninitializedArray<byte>(BufferBytes);
+        byte[]? _other;
+        Task _writing = Task.CompletedTask;
         int _buffered;
         long _written;
 
@@ -790,21 +794,35 @@ sealed class DatabaseWriter : IDisposable
         public void Complete()
         {
             Flush();
+            _writing.GetAwaiter().GetResult();
             Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
             _hash.GetHashAndReset(hash);
             file.Position = DatabaseFile.HashStart;
             file.Write(hash);
         }
 
-        public void Dispose() => _hash.Dispose();
+        public void Dispose()
+        {
+            // Of a writer that failed: whoever has the file closes it after this.
+            Task.WaitAny(_writing);
+            _hash.Dispose();
+        }
 
         void Flush()
         {
+            // Throws what the one before threw.
+            _writing.GetAwaiter().GetResult();
             // The checksum is of what comes after it. It lies in the first buffer.
-            _hash.AppendData(_buffer.AsSpan(0, _buffered)[(_written == 0 ? DatabaseFile.TableStart : 0)..]);
-            file.Write(_buffer.AsSpan(0, _buffered));
-            _written += _buffered;
+            var (buffer, length, start) = (_buffer, _buffered, _written == 0 ? DatabaseFile.TableStart : 0);
+            _writing = Task.Run(() =>
+            {
+                _hash.AppendData(buffer, start, length - start);
+                file.Write(buffer, 0, length);
+            });
+            _written += length;
             _buffered = 0;
+            _buffer = _other ?? GC.AllocateUninitializedArray<byte>(BufferBytes);
+            _other = buffer;
         }
     }
 }

@@ -132,7 +132,7 @@ static class NodeSettings
     public static readonly Setting<long> SpoolBytesMax = LongBytes("spool.bytes-max", Preset.SpoolBytesMax, 128 << 20, 1L << 50, false, "Size of the spool of events that must be kept");
 
     public static readonly Setting<long> ShedSpoolBytesMax = LongBytes(
-        "spool.shed-bytes-max", Preset.ShedSpoolBytesMax, 128 << 20, 1L << 50, false, "Size of the spool of events whose oldest are dropped when it is full");
+        "spool.shed-bytes-max", Preset.ShedSpoolBytesMax, 16 << 20, 1L << 50, false, "Size of the spool of events whose oldest are dropped when it is full");
 
     public static readonly Setting<Uri> StackRoxEndpoint = Endpoint("stackrox-sensor.endpoint", "GUESTMARK_NODE_STACKROX_SENSOR_ENDPOINT", "", "sensor.stackrox.svc:443",
         "A StackRox Sensor up to 4.11 that gets every report; without a sensor-endpoint of its own, instead of the sensor");

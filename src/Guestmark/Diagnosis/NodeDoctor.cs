@@ -175,7 +175,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
 
         var held = 0L;
         var segments = 0;
-        foreach (var file in existing == data ? Directory.EnumerateFiles(data, "*.seg*", SearchOption.AllDirectories) : [])
+        foreach (var file in existing == data ? Directory.EnumerateFiles(data, "*.spool", SearchOption.AllDirectories) : [])
         {
             held += new FileInfo(file).Length;
             segments++;

@@ -104,7 +104,7 @@ static class RoleChecks
             return away >= grace ? HealthFinding.Fail("relay", message, remedy) : HealthFinding.Warn("relay", message, remedy);
         }
 
-        return HealthFinding.Ok("relay", "connected");
+        return HealthFinding.Ok("relay", "delivery works, or there was nothing to deliver");
     });
 
     /// <summary>Each Unix socket is in the kernel's table of listening sockets: somebody may have removed a file and bound another.</summary>
