@@ -15,6 +15,11 @@ return args switch
     ["match-together", var folder] => MatchRun.Together(folder),
     ["match-fleet", var folder] => MatchRun.Fleet(folder),
     ["signing", var what, var algorithm, var seconds] => EventSigning.Measure(what, algorithm, double.Parse(seconds)),
+    ["spool-rate", var folder, var producers, var window, var records] =>
+        await SpoolRate.RunAsync(folder, int.Parse(producers), int.Parse(window), int.Parse(records)),
+    ["spool-raw", var file, var chunkBytes, var bytes] => SpoolRate.Raw(file, int.Parse(chunkBytes), long.Parse(bytes)),
+    ["spool-lines", var port, var output, var connections, var lines] =>
+        await SpoolRate.LinesAsync(int.Parse(port), output, int.Parse(connections), int.Parse(lines)),
     _ => Usage(),
 };
 
@@ -31,6 +36,9 @@ static int Usage()
                Guestmark.Benchmarks match-together FOLDER
                Guestmark.Benchmarks match-fleet FOLDER
                Guestmark.Benchmarks signing events|messages none|ecdsa-p256|ed25519|hmac-sha256 SECONDS
+               Guestmark.Benchmarks spool-rate FOLDER PRODUCERS WINDOW RECORDS_EACH
+               Guestmark.Benchmarks spool-raw FILE CHUNK_BYTES BYTES
+               Guestmark.Benchmarks spool-lines PORT OUTPUT CONNECTIONS LINES_EACH
         """);
     return 64;
 }

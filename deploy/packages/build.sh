@@ -51,7 +51,7 @@ tar -C "$packages" --owner=0 --group=0 --numeric-owner --transform "s,^agent,gue
 # install_tree ROOT : what both packages install.
 install_tree() {
   install -D -m 755 "$folder/guestmark-agent" "$1/usr/bin/guestmark-agent"
-  install -D -m 644 -t "$1/usr/lib/systemd/system" "$folder"/guestmark-agent{,-serve}.service
+  install -D -m 644 -t "$1/usr/lib/systemd/system" "$folder"/guestmark-agent{,-serve,-declare}.service
   install -D -m 644 "$folder/guestmark-agent.default" "$1/etc/default/guestmark-agent"
 }
 
@@ -81,14 +81,14 @@ cat >"$tree/deb/DEBIAN/postinst" <<'EOF'
 set -e
 if [ "$1" = configure ] && [ -d /run/systemd/system ]; then
   systemctl daemon-reload || true
-  systemctl try-restart guestmark-agent.service guestmark-agent-serve.service || true
+  systemctl try-restart guestmark-agent.service guestmark-agent-serve.service guestmark-agent-declare.service || true
 fi
 EOF
 cat >"$tree/deb/DEBIAN/prerm" <<'EOF'
 #!/bin/sh
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  systemctl disable --now guestmark-agent.service guestmark-agent-serve.service || true
+  systemctl disable --now guestmark-agent.service guestmark-agent-serve.service guestmark-agent-declare.service || true
 fi
 EOF
 chmod 755 "$tree/deb/DEBIAN/postinst" "$tree/deb/DEBIAN/prerm"
@@ -115,18 +115,19 @@ cp -a $tree/rpm/. %{buildroot}
 %post
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload || :
-  systemctl try-restart guestmark-agent.service guestmark-agent-serve.service || :
+  systemctl try-restart guestmark-agent.service guestmark-agent-serve.service guestmark-agent-declare.service || :
 fi
 
 %preun
 if [ "\$1" = 0 ] && [ -d /run/systemd/system ]; then
-  systemctl disable --now guestmark-agent.service guestmark-agent-serve.service || :
+  systemctl disable --now guestmark-agent.service guestmark-agent-serve.service guestmark-agent-declare.service || :
 fi
 
 %files
 /usr/bin/guestmark-agent
 /usr/lib/systemd/system/guestmark-agent.service
 /usr/lib/systemd/system/guestmark-agent-serve.service
+/usr/lib/systemd/system/guestmark-agent-declare.service
 %config(noreplace) /etc/default/guestmark-agent
 %license /usr/share/licenses/guestmark-agent/LICENSE
 EOF

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Guestmark.Agent;
+using Guestmark.Agent.Declaring;
 using Guestmark.Agent.Reporting;
 using Guestmark.Agent.Serving;
 using Guestmark.CommandLine;
@@ -8,6 +9,7 @@ var root = new RootCommand("Reports what is installed in this machine to its hos
 {
     ScanCommand.Create(),
     ServeCommand.Create(),
+    DeclareCommand.Create(),
 }.WithExamples(
     """
     guestmark-agent

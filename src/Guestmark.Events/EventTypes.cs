@@ -20,4 +20,13 @@ public static class EventTypes
 
     /// <summary>Data: a <see cref="VmLifecycle"/>.</summary>
     public const string VmLifecycle = "dev.guestmark.vm.lifecycle.v1";
+
+    /// <summary>Activity on files, in batches. Of <see cref="EventClass.Shed"/>.</summary>
+    public const string FileActivity = "dev.guestmark.file.activity.v1";
+
+    /// <summary>Calls over Unix sockets, counted. Of <see cref="EventClass.Shed"/>.</summary>
+    public const string SocketCalls = "dev.guestmark.socket.calls.v1";
+
+    /// <summary>What becomes of events of a type when there is no room for them.</summary>
+    public static EventClass ClassOf(string type) => type is FileActivity or SocketCalls ? EventClass.Shed : EventClass.Keep;
 }

@@ -9,6 +9,9 @@ public sealed record GuestOptions
     /// <summary>sockaddr_un.sun_path has 108 bytes with the closing zero.</summary>
     const int SocketPathBytesMax = 107;
 
+    /// <summary>0 is the hypervisor, 1 the machine itself, 2 the host (vsock(7)).</summary>
+    internal const uint CidReservedLast = 2;
+
     // RFC 9562, 6.5: the name space within which the names of guests are unique. Chosen once; changing it renames every guest.
     static readonly Guid NameSpace = new("5e0ff6f5-8d0a-4b0e-9d0c-0f6c9c1b7a35");
 
@@ -52,10 +55,26 @@ public sealed record GuestOptions
         return new Guid(hash[..16], bigEndian: true).ToString();
     }
 
-    internal void Validate(uint port, List<string> errors)
+    /// <summary>Everything that is wrong with guests that are to be served together.</summary>
+    internal static void Validate(IReadOnlyList<GuestOptions> guests, uint port, List<string> errors)
+    {
+        foreach (var guest in guests) guest.Validate(port, errors);
+        foreach (var twice in guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add($"guest uid '{twice.Key}' is given {twice.Count()} times");
+        foreach (var twice in guests.Where(g => g.SocketBase is not null).GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
+            errors.Add($"guest socket '{twice.Key}' is given {twice.Count()} times");
+        foreach (var twice in guests.Where(g => g.Cid is not null && g.SocketBase is null).GroupBy(g => (g.Cid, g.NetworkNamespace)).Where(g => g.Count() > 1))
+            errors.Add($"guest cid {twice.Key.Cid} is given to {string.Join(" and ", twice.Select(g => $"'{g.Name}'"))}");
+    }
+
+    void Validate(uint port, List<string> errors)
     {
         if (!NodeOptions.IsName(Name)) errors.Add($"guest '{Name}': a name has 1 to 63 letters, digits, '-', '_' or '.'");
         if (Uid.Length is < 1 or > 128) errors.Add($"guest '{Name}': its uid has {Uid.Length} characters, 1 to 128 are allowed");
+        if (SocketBase is null && Cid is null) errors.Add($"guest '{Name}': give its socket or its cid");
+        if (Cid is <= CidReservedLast or uint.MaxValue) errors.Add($"guest '{Name}': its cid is {Cid}, guests have 3 to {uint.MaxValue - 1}");
+        if (Weight is < 1 or > 100) errors.Add($"guest '{Name}': its weight is {Weight}, 1 to 100 are allowed");
+        if (BootEpoch?.Length > 128) errors.Add($"guest '{Name}': its boot epoch has {BootEpoch.Length} characters, at most 128 are allowed");
+        if (SocketBase is null) return;
         var path = SocketPath(port);
         if (Encoding.UTF8.GetByteCount(path) is var bytes && bytes > SocketPathBytesMax)
             errors.Add($"guest '{Name}': the socket path {path} has {bytes} bytes, a Unix socket's path has at most {SocketPathBytesMax}; use a shorter folder");

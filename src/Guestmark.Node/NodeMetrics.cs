@@ -11,6 +11,7 @@ public sealed class NodeMetrics
     readonly Counter<long> _messages;
     readonly Counter<long> _bytes;
     readonly Counter<long> _abandoned;
+    readonly Counter<long> _reactive;
     readonly UpDownCounter<long> _connections;
 
     public NodeMetrics(IMeterFactory meters)
@@ -19,6 +20,8 @@ public sealed class NodeMetrics
         _messages = meter.CreateCounter<long>("guestmark.node.messages", "{message}", "Messages of guests by the status that answered them.");
         _bytes = meter.CreateCounter<long>("guestmark.node.received", "By", "Bytes of the bodies of complete messages.");
         _abandoned = meter.CreateCounter<long>("guestmark.node.abandoned", "{message}", "Messages that ended before their last byte.");
+        _reactive = meter.CreateCounter<long>(
+            "guestmark.node.reactive", "{message}", "Reports of guests over their rates that passed because something had changed.");
         _connections = meter.CreateUpDownCounter<long>("guestmark.node.connections", "{connection}", "Open connections of guests.");
 
         // A counter that has never counted is absent from an export; an operator wants to see its zero.
@@ -30,6 +33,8 @@ public sealed class NodeMetrics
     public void Received(int bytes) => _bytes.Add(bytes);
 
     public void Abandoned() => _abandoned.Add(1);
+
+    public void Reactive() => _reactive.Add(1);
 
     public void ConnectionOpened() => _connections.Add(1);
 

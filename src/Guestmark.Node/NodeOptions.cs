@@ -6,6 +6,12 @@ namespace Guestmark.Node;
 /// <summary>What one node listens to and where it delivers.</summary>
 public sealed record NodeOptions
 {
+    /// <summary>A segment of 64 MiB and two reports of the largest size, rounded up.</summary>
+    const long SpoolBytesLeast = 128L << 20;
+
+    /// <summary>Sixteen segments, each with room for a record.</summary>
+    const long ShedSpoolBytesLeast = 16L << 20;
+
     /// <summary>Name of the cluster, the first part of every event's source. Letters, digits, <c>-</c>, <c>_</c> and <c>.</c>; at most 63.</summary>
     public string Cluster { get; init; } = "local";
 
@@ -21,8 +27,16 @@ public sealed record NodeOptions
     /// <summary>The port that agents push to: the number after the underscore in a guest's socket path. Default 818, as StackRox uses it.</summary>
     public uint PushPort { get; init; } = 818;
 
-    /// <summary>The sensor, as <c>https://host:port</c>.</summary>
-    public required Uri SensorEndpoint { get; init; }
+    /// <summary>What agents speak on <see cref="PushPort"/> of their Unix sockets. AF_VSOCK: <see cref="VsockListeners"/> say it each.</summary>
+    public GuestProtocol PushProtocol { get; init; } = GuestProtocol.Push;
+
+    /// <summary>
+    /// Mode of the Unix sockets that guests' hypervisors connect to. Default 0600: hypervisors of the node's own user, and of root.
+    /// </summary>
+    public UnixFileMode SocketMode { get; init; } = Listening.GuestListener.ModeDefault;
+
+    /// <summary>The sensor, as <c>https://host:port</c>. Null where <see cref="StackRoxSensor"/> is the only output.</summary>
+    public Uri? SensorEndpoint { get; init; }
 
     /// <summary>The name in the sensor's certificate. Null: the host of <see cref="SensorEndpoint"/>.</summary>
     public string? SensorName { get; init; }
@@ -83,15 +97,26 @@ public sealed record NodeOptions
         var errors = new List<string>();
         if (!IsName(Cluster)) errors.Add($"cluster '{Cluster}': use 1 to 63 letters, digits, '-', '_' or '.'");
         if (!IsName(Node)) errors.Add($"node '{Node}': use 1 to 63 letters, digits, '-', '_' or '.'");
-        if (SensorEndpoint.Scheme is not "https") errors.Add($"sensor endpoint '{SensorEndpoint}': it must begin with https://");
+        if (SensorEndpoint is null && StackRoxSensor is null) errors.Add("no output: give the sensor's endpoint, or a StackRox Sensor's");
+        if (SensorEndpoint is { Scheme: not "https" }) errors.Add($"sensor endpoint '{SensorEndpoint}': it must begin with https://");
+        if (StackRoxSensor is { Endpoint.Scheme: not "https" }) errors.Add($"StackRox Sensor endpoint '{StackRoxSensor.Endpoint}': it must begin with https://");
+        if (SpoolBytesMax < SpoolBytesLeast) errors.Add($"spool bytes {SpoolBytesMax}: must be at least {SpoolBytesLeast}");
+        if (ShedSpoolBytesMax < ShedSpoolBytesLeast) errors.Add($"spool bytes of the class that may be shed {ShedSpoolBytesMax}: must be at least {ShedSpoolBytesLeast}");
         if (MessageBytesMax is < 1024 or > PushFrame.BodyBytesMaxDefault)
             errors.Add($"message bytes {MessageBytesMax}: must be 1024 to {PushFrame.BodyBytesMaxDefault}");
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");
-        if (Limits.ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {Limits.ConnectionsPerGuestMax}: must be at least 1");
-        foreach (var guest in Guests) guest.Validate(PushPort, errors);
-        foreach (var twice in Guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add($"guest uid '{twice.Key}' is given {twice.Count()} times");
-        foreach (var twice in Guests.GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
-            errors.Add($"guest socket '{twice.Key}' is given {twice.Count()} times");
+        Limits.Validate(MessageBytesMax, errors);
+        if (PushProtocol == GuestProtocol.Cells) errors.Add("push protocol 'cells': cells have sockets of their own, see 'guestmark cell'");
+        foreach (var listener in VsockListeners)
+        {
+            if (listener.Protocol == GuestProtocol.Cells)
+                errors.Add($"vsock listener {listener.Port}: cells are told apart by their sockets, see 'guestmark cell'; use push or a StackRox push");
+        }
+
+        foreach (var twice in VsockListeners.GroupBy(l => l.Port).Where(g => g.Count() > 1))
+            errors.Add($"vsock listener {twice.Key} is given {twice.Count()} times");
+        Cells.Validate(errors);
+        GuestOptions.Validate(Guests, PushPort, errors);
         return errors;
     }
 
@@ -116,8 +141,13 @@ public enum GuestProtocol
     /// <summary>Length, VMReport, status; many messages a connection (<see cref="PushFrame"/>).</summary>
     Push,
 
-    /// <summary>StackRox 4.9 to 4.11: one VMReport until the end of the stream, no answer.</summary>
+    /// <summary>StackRox 4.10 and 4.11: one VMReport until the end of the stream, no answer.</summary>
     StackRoxPush,
+
+    /// <summary>
+    /// StackRox 4.9.0: the same with a bare IndexReport. Nothing in the bytes tells it from a VMReport, so it has to be configured.
+    /// </summary>
+    StackRoxIndexPush,
 
     /// <summary>CellOS declarations: length and CBOR map.</summary>
     Cells,
@@ -167,8 +197,38 @@ public sealed record GuestLimits
     /// <summary>Bytes of one guest at once before <see cref="BytesPerSecond"/> holds. Default 64 MiB.</summary>
     public long BytesBurst { get; init; } = 64 << 20;
 
+    /// <summary>
+    /// Reports per minute of one guest that pass although it is over its rates, because they say that they were sent for a change
+    /// (<c>VMReport.trigger</c> = REACTIVE). Default 6. 0: none.
+    /// </summary>
+    public double ReactivePerMinute { get; init; } = 6;
+
+    /// <summary>Such reports at once before <see cref="ReactivePerMinute"/> holds. Default 3.</summary>
+    public int ReactiveBurst { get; init; } = 3;
+
     /// <summary>Bytes of unfinished messages of all guests together. Default 256 MiB.</summary>
     public long MessageMemoryMax { get; init; } = 256L << 20;
+
+    /// <summary>Bytes of messages of all guests between their last byte and the disk; beyond it guests take turns by weight. Default 32 MiB.</summary>
+    public long OutstandingBytesMax { get; init; } = 32L << 20;
+
+    internal void Validate(int messageBytesMax, List<string> errors)
+    {
+        if (ConnectionsMax < 1) errors.Add($"connections {ConnectionsMax}: must be at least 1");
+        if (ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {ConnectionsPerGuestMax}: must be at least 1");
+        if (!(MessagesPerSecond >= 0)) errors.Add($"messages per second {MessagesPerSecond}: must be 0 (no limit) or more");
+        if (MessagesPerSecond > 0 && MessagesBurst < 1) errors.Add($"messages at once {MessagesBurst}: must be at least 1");
+        if (BytesPerSecond < 0) errors.Add($"bytes per second {BytesPerSecond}: must be 0 (no limit) or more");
+        if (BytesPerSecond > 0 && BytesBurst < messageBytesMax)
+            errors.Add($"bytes at once {BytesBurst}: must be at least the {messageBytesMax} bytes that one message may have");
+        if (!(ReactivePerMinute >= 0)) errors.Add($"reactive reports per minute {ReactivePerMinute}: must be 0 (none) or more");
+        if (ReactivePerMinute > 0 && ReactiveBurst < 1) errors.Add($"reactive reports at once {ReactiveBurst}: must be at least 1");
+
+        // A message with its header may need a buffer of twice its size, while that grows the former is still there, and one guest may hold a fifth.
+        if (MessageMemoryMax < 16L * messageBytesMax)
+            errors.Add($"bytes of unfinished messages {MessageMemoryMax}: must be at least 16 times the {messageBytesMax} bytes that one message may have");
+        if (OutstandingBytesMax < 1) errors.Add($"bytes on their way to the disk {OutstandingBytesMax}: must be at least 1");
+    }
 }
 
 /// <summary>Cells of CellOS (<c>guestmark cell</c>).</summary>
@@ -182,6 +242,32 @@ public sealed record CellOptions
 
     /// <summary>Cells at once. Default 4096.</summary>
     public int CellsMax { get; init; } = 4096;
+
+    /// <summary>Time from the first byte of a frame to its last. Default 5 s: an agent writes a frame at once.</summary>
+    public TimeSpan FrameTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Declarations per second of one cell over a long time; what comes faster is read later. Default 5,000. 0: no limit.</summary>
+    public double DeclarationsPerSecond { get; init; } = 5000;
+
+    /// <summary>Declarations that one cell may send at once before <see cref="DeclarationsPerSecond"/> holds. Default 20,000.</summary>
+    public int DeclarationsBurst { get; init; } = 20_000;
+
+    /// <summary>Probes whose declarations are taken, by name. Default: all that are known.</summary>
+    public IReadOnlyList<string> ProbeSources { get; init; } = Wire.Declarations.ProbeSources.All;
+
+    internal void Validate(List<string> errors)
+    {
+        var least = TimeSpan.FromMilliseconds(100);
+        if (KeepAliveWindow < least) errors.Add($"cells' keep-alive window {KeepAliveWindow.TotalSeconds} s: must be at least 0.1 s");
+        if (FrameTimeout < least) errors.Add($"cells' frame timeout {FrameTimeout.TotalSeconds} s: must be at least 0.1 s");
+        if (CellsMax < 0) errors.Add($"cells at once {CellsMax}: must be 0 or more");
+        if (DeclarationsPerSecond > 0 && DeclarationsBurst < 1) errors.Add($"cells' burst of declarations {DeclarationsBurst}: must be at least 1");
+        foreach (var source in ProbeSources)
+        {
+            if (System.Text.Encoding.UTF8.GetByteCount(source) is < 1 or > Wire.Declarations.DeclarationFrame.ProbeSourceBytesMax)
+                errors.Add($"cells' probe source '{source}': must have 1 to {Wire.Declarations.DeclarationFrame.ProbeSourceBytesMax} bytes");
+        }
+    }
 }
 
 /// <summary>The key that events are signed with.</summary>

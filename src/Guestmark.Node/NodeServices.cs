@@ -1,7 +1,11 @@
 using Guestmark.Events.Signing;
+using Guestmark.Node.Admission;
+using Guestmark.Node.Cells;
+using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
-using Guestmark.Rpc.Publishing;
-using Guestmark.Spool;
+using Guestmark.Node.Protocols;
+using Guestmark.Node.Relay;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -12,7 +16,7 @@ namespace Guestmark.Node;
 /// <summary>The node as a part of a host.</summary>
 public static class NodeServices
 {
-    /// <summary>Adds the listeners, the stamp, the spool and the relay to the sensor.</summary>
+    /// <summary>Adds the listeners, the stamp, the spools and the relays.</summary>
     public static IServiceCollection AddNode(this IServiceCollection services, NodeOptions options)
     {
         services.AddSingleton(options);
@@ -25,14 +29,19 @@ public static class NodeServices
         }
 
         services.AddSingleton(provider => new EventStamper(
-            provider.GetRequiredService<EventSpool>(), provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
+            provider.GetRequiredService<NodeSpools>(), options, provider.GetService<EventSigner>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<NodeMetrics>();
-        services.AddSingleton<GuestChannels>();
+        services.AddSingleton(provider => new GuestRegistry(provider.GetRequiredService<NodeConfiguration>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<Refusals>();
+        services.AddSingleton<DeadlineSweep>();
+        services.AddSingleton<GuestReception>();
+        services.AddHostedService<RegistryFile>();
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
-        return services.AddRelay(new RelayOptions(
-            new SpoolOptions { Directory = Path.Combine(options.DataDirectory, "spool"), BytesMax = options.SpoolBytesMax },
-            "sensor", options.SensorEndpoint, options.SensorName, options.Certificates));
+        services.AddSingleton<CellMetrics>();
+        services.AddSingleton<CellRegistry>();
+        services.AddHostedService(provider => provider.GetRequiredService<CellRegistry>());
+        return services.AddSpools(options);
     }
 
     /// <summary>
@@ -42,7 +51,33 @@ public static class NodeServices
     public static void ListenForControl(this KestrelServerOptions kestrel)
     {
         var options = kestrel.ApplicationServices.GetRequiredService<NodeOptions>();
+        var folder = Path.GetDirectoryName(Path.GetFullPath(options.ControlSocket))!;
+        MakePrivate(folder, isOwn: folder == Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.DataDirectory)));
         UnixSocketFile.Prepare(options.ControlSocket);
-        kestrel.ListenUnixSocket(options.ControlSocket, listener => listener.Protocols = HttpProtocols.Http1);
+        kestrel.ListenUnixSocket(options.ControlSocket, listener =>
+        {
+            listener.Protocols = HttpProtocols.Http1;
+            listener.Use(next => connection => ControlConnection.MarkAsync(connection, next));
+        });
+    }
+
+    /// <summary>Adds the routes of the control socket. They answer on no other.</summary>
+    public static void MapNode(this IEndpointRouteBuilder routes) => CellApi.Map(routes);
+
+    /// <summary>Who may enter the folder commands the node. One that is the node's own is closed to others; of another that is open it makes no use.</summary>
+    static void MakePrivate(string folder, bool isOwn)
+    {
+        const UnixFileMode ownerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        Directory.CreateDirectory(folder, ownerOnly);
+        var mode = File.GetUnixFileMode(folder);
+        if ((mode & ~ownerOnly) == UnixFileMode.None) return;
+        if (!isOwn)
+        {
+            throw new IOException(
+                $"the control socket's folder {folder} has mode 0{Convert.ToString((int)mode, 8)}: others of this host could command the node. "
+                + $"Close it (chmod 0700 {folder}), or name a socket in a folder that is.");
+        }
+
+        File.SetUnixFileMode(folder, ownerOnly);
     }
 }

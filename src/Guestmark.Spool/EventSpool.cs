@@ -1,51 +1,74 @@
-using System.Buffers;
-using System.Buffers.Binary;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Guestmark.Spool;
 
 /// <summary>
-/// A queue of records that survives a crash: what the task of an append ends for is on disk, and stays until
-/// <see cref="Acknowledge"/> names it or a later record.
+/// A queue of records that survives a crash: what the task of an append ends for is on disk, and stays until every reader has
+/// acknowledged it or a later record, or, where that is wanted, until the oldest give way to new ones.
 /// </summary>
 /// <remarks>
 /// Life of a record:
 /// <list type="number">
-/// <item>An append puts it into the queue of the writer, or refuses it when the limits are reached.</item>
-/// <item>The writer takes all that is queued, gives indexes, writes it with one system call and flushes it with one fdatasync (group commit: while
-/// one flush runs, the next group gathers).</item>
+/// <item>An append gets an index and a place in the newest chunk of memory, or is refused when the limits are reached, and copies its bytes there.</item>
+/// <item>The writer, a thread of its own, takes all chunks that are queued, writes them with one system call and flushes them with one fdatasync
+/// (group commit: while one flush runs, the next group gathers).</item>
 /// <item>The appends of the group return; readers see the records.</item>
 /// <item>A cursor reads it, its checksum is compared again, the receiver acknowledges it.</item>
-/// <item>When all records of a segment that is no longer written are acknowledged, the file is deleted.</item>
+/// <item>When all readers have acknowledged all records of a segment that is no longer written, the file is deleted.</item>
 /// </list>
-/// The highest acknowledged index is kept in the file <c>acknowledged</c> without a flush: after a crash some records come again,
-/// which every receiver must bear anyway.
+/// What failed to be flushed is never acknowledged, nor is anything after it: Linux marks pages clean whose writing failed
+/// (https://wiki.postgresql.org/wiki/Fsync_Errors), so a second flush of the same file proves nothing. A spool that is opened
+/// begins a new file for the same reason.
 /// </remarks>
 public sealed partial class EventSpool : IAsyncDisposable
 {
-    const string AcknowledgedFile = "acknowledged";
     const string LockFile = "lock";
+
+    /// <summary>A record that is longer has a chunk of its own.</summary>
+    const int ChunkBytes = 256 * 1024;
+
+    /// <summary>One commit writes about as much: a disk of 300 MB/s needs a twentieth of a second for it.</summary>
+    const long CommitBytesMax = 16 << 20;
+
+    /// <summary>The offset of a segment that is not there yet.</summary>
+    const long NoSegment = long.MaxValue;
 
     readonly Lock _lock = new();
     readonly SpoolOptions _options;
     readonly ILogger _logger;
     readonly FileStream _lockHandle;
-    readonly FileStream _acknowledged;
+    readonly List<SpoolReader> _readers = [];
     readonly List<Segment> _segments = [];
-    readonly SemaphoreSlim _pendingSignal = new(0);
-    readonly Task _writer;
+    readonly AutoResetEvent _wake = new(false);
+    readonly TaskCompletionSource _ended = NewSignal();
 
-    List<Pending> _pending = [];
-    TaskCompletionSource _grown = NewSignal();
+    // Lost records behind the acknowledged ones, in order; and those of them that nobody has asked for yet.
+    readonly List<SpoolLoss> _lost = [];
+    List<SpoolLoss> _untold = [];
+    readonly long[] _lostCounts = new long[Enum.GetValues<SpoolLossReason>().Length];
+
+    List<RecordChunk> _queue = [];
+    List<Segment> _dropped = [];
+    TaskCompletionSource? _grown;
+    TaskCompletionSource? _losing;
     ulong _durableEnd;
+    ulong _nextIndex;
     ulong _acknowledgedIndex;
+
+    /// <summary>Where the next record goes in its segment, counting what is queued. Over the limit of a segment: in a new one.</summary>
+    long _nextOffset = NoSegment;
+    bool _hasOwnSegment;
     long _bytes;
+    long _queuedBytes;
     long _breaks;
+    long _appended;
+    long _commits;
     Exception? _failure;
+    bool _writing;
     bool _closed;
 
-    EventSpool(SpoolOptions options, ILogger logger)
+    EventSpool(SpoolOptions options, ILogger logger, SpoolRecordVisitor? visit)
     {
         _options = options;
         _logger = logger;
@@ -62,19 +85,22 @@ public sealed partial class EventSpool : IAsyncDisposable
 
         try
         {
-            _acknowledged = new FileStream(Path.Combine(options.Directory, AcknowledgedFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
-            Recover();
+            _readers.Add(SpoolReader.Open(options.Directory, null));
+            foreach (var name in options.Readers) _readers.Add(SpoolReader.Open(options.Directory, name));
+            Recover(visit);
         }
         catch
         {
-            _acknowledged?.Dispose();
+            _readers.ForEach(reader => reader.Dispose());
             _segments.ForEach(segment => segment.Dispose());
             _lockHandle.Dispose();
             throw;
         }
 
-        _writer = Task.Run(WriteGroupsAsync);
+        new Thread(WriteGroups) { IsBackground = true, Name = "spool" }.Start();
     }
+
+    public string Directory => _options.Directory;
 
     /// <summary>Index of the newest record that is on disk; 0 when there never was one.</summary>
     public ulong LastIndex
@@ -82,25 +108,25 @@ public sealed partial class EventSpool : IAsyncDisposable
         get { lock (_lock) return _durableEnd - 1; }
     }
 
-    /// <summary>All records up to this one are done with.</summary>
+    /// <summary>All readers are done with all records up to this one.</summary>
     public ulong AcknowledgedIndex
     {
         get { lock (_lock) return _acknowledgedIndex; }
     }
 
-    /// <summary>Records that are on disk and not acknowledged.</summary>
+    /// <summary>Records that are on disk and not acknowledged by all readers.</summary>
     public ulong Depth
     {
-        get { lock (_lock) return _durableEnd - 1 - _acknowledgedIndex; }
+        get { lock (_lock) return DepthAfter(_acknowledgedIndex); }
     }
 
-    /// <summary>Opens the spool, reads all of it once and cuts off what a crash left half written.</summary>
-    /// <exception cref="IOException">The folder cannot be read or written, or another process has it open.</exception>
-    public static EventSpool Open(SpoolOptions options, ILogger? logger = null)
+    /// <summary>Bytes of the records on disk and on their way to it.</summary>
+    public long Bytes
     {
-        options.Validate();
-        return new EventSpool(options, logger ?? NullLogger.Instance);
+        get { lock (_lock) return _bytes; }
     }
+
+    public long BytesMax => _options.BytesMax;
 
     /// <summary>
     /// How often the disk has refused records. All records that were queued at such a moment were refused, so what is appended while
@@ -111,24 +137,73 @@ public sealed partial class EventSpool : IAsyncDisposable
         get { lock (_lock) return _breaks; }
     }
 
+    /// <summary>Why nothing is taken any more: a flush failed. Null while all is well. Ends when the spool is opened again.</summary>
+    public Exception? Failure
+    {
+        get { lock (_lock) return _failure; }
+    }
+
+    /// <summary>Records that became durable since the spool was opened.</summary>
+    public long Appended
+    {
+        get { lock (_lock) return _appended; }
+    }
+
+    /// <summary>Flushes of records since the spool was opened.</summary>
+    public long Commits
+    {
+        get { lock (_lock) return _commits; }
+    }
+
+    /// <summary>Opens the spool, reads all of it once and cuts off what a crash left half written.</summary>
+    /// <param name="visit">Sees every record that is there, acknowledged or not, in order.</param>
+    /// <exception cref="IOException">The folder cannot be read or written, or another process has it open.</exception>
+    public static EventSpool Open(SpoolOptions options, ILogger? logger = null, SpoolRecordVisitor? visit = null)
+    {
+        options.Validate();
+        return new EventSpool(options, logger ?? NullLogger.Instance, visit);
+    }
+
+    /// <summary>Records that were lost since the spool was opened, or were found to be missing then.</summary>
+    public long LostCount(SpoolLossReason reason)
+    {
+        lock (_lock) return _lostCounts[(int)reason];
+    }
+
+    /// <summary>All records up to this one are done with for one reader.</summary>
+    /// <param name="reader">One of <see cref="SpoolOptions.Readers"/>; null where there are none.</param>
+    public ulong AcknowledgedIndexOf(string? reader)
+    {
+        lock (_lock) return ReaderOf(reader).Acknowledged;
+    }
+
+    /// <summary>Records that are on disk and that one reader has not acknowledged.</summary>
+    /// <inheritdoc cref="AcknowledgedIndexOf"/>
+    public ulong DepthOf(string? reader)
+    {
+        lock (_lock) return DepthAfter(ReaderOf(reader).Acknowledged);
+    }
+
     /// <summary>Queues a record. Records become durable, and readable, in the order of these calls.</summary>
-    /// <param name="record">1 to <see cref="SpoolOptions.RecordBytesMax"/> bytes; must not change until the task is done.</param>
+    /// <param name="record">1 to <see cref="SpoolOptions.RecordBytesMax"/> bytes; copied before this returns.</param>
     /// <param name="durable">Ends when the record is on disk; fails with an <see cref="IOException"/> when the disk refuses it.</param>
-    /// <returns>False when the spool is full: nothing was taken, try again when records have been acknowledged.</returns>
+    /// <returns>False when the spool, or its queue in memory, is full: nothing was taken, try again later.</returns>
     /// <exception cref="IOException">An earlier flush failed. What is on disk is unknown until the spool is opened again.</exception>
-    public bool TryAppend(ReadOnlyMemory<byte> record, out Task durable) => Append([record], breaks: null, out durable) == AppendOutcome.Queued;
+    public bool TryAppend(ReadOnlyMemory<byte> record, out Task durable) => Append([record], breaks: null, out durable, out _) == AppendOutcome.Queued;
 
     /// <summary>Queues records that follow each other: all of them, or none when there is no room for all.</summary>
     /// <inheritdoc cref="TryAppend(ReadOnlyMemory{byte}, out Task)"/>
     public bool TryAppend(ReadOnlySpan<ReadOnlyMemory<byte>> records, out Task durable) =>
-        Append(records, breaks: null, out durable) == AppendOutcome.Queued;
+        Append(records, breaks: null, out durable, out _) == AppendOutcome.Queued;
 
     /// <summary>Queues a record that must follow the last one without a gap.</summary>
     /// <param name="breaks">The value of <see cref="Breaks"/> that the caller knows.</param>
+    /// <param name="index">The record's, once it is durable. A refused record uses up none.</param>
     /// <inheritdoc cref="TryAppend(ReadOnlyMemory{byte}, out Task)"/>
-    public AppendOutcome Append(ReadOnlyMemory<byte> record, long breaks, out Task durable) => Append([record], breaks, out durable);
+    public AppendOutcome Append(ReadOnlyMemory<byte> record, long breaks, out Task durable, out ulong index) =>
+        Append([record], breaks, out durable, out index);
 
-    AppendOutcome Append(ReadOnlySpan<ReadOnlyMemory<byte>> records, long? breaks, out Task durable)
+    AppendOutcome Append(ReadOnlySpan<ReadOnlyMemory<byte>> records, long? breaks, out Task durable, out ulong index)
     {
         durable = Task.CompletedTask;
         var size = 0L;
@@ -139,61 +214,99 @@ public sealed partial class EventSpool : IAsyncDisposable
             size += SegmentFormat.RecordHeaderBytes + record.Length;
         }
 
+        if (size > Array.MaxLength) throw new ArgumentOutOfRangeException(nameof(records), size, $"together they may have {Array.MaxLength} bytes");
+        RecordChunk chunk;
+        int place;
         bool wake;
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_closed, this);
+            index = _nextIndex;
             if (_failure is not null) throw new IOException($"the spool {_options.Directory} has failed: {_failure.Message}", _failure);
             if (breaks is { } known && known != _breaks) return AppendOutcome.Broken;
             if (records.IsEmpty) return AppendOutcome.Queued;
-            if (_bytes + size > _options.BytesMax) return AppendOutcome.Full;
-            _bytes += size;
-            wake = _pending.Count == 0;
+            if (_queuedBytes > 0 && _queuedBytes + size > _options.QueueBytesMax) return AppendOutcome.Full;
+            if (_bytes + size > _options.BytesMax && !TryMakeRoom(size)) return AppendOutcome.Full;
 
-            // Records are written in order, and a failure fails all that follow: the last one speaks for all.
-            var last = NewSignal();
-            durable = last.Task;
-            for (var i = 0; i < records.Length; i++) _pending.Add(new Pending(records[i], i == records.Length - 1 ? last : null));
+            // Indexes are given now: when the disk refuses records it refuses all that are queued, so no refused record leaves a hole.
+            var begins = _nextOffset >= _options.SegmentBytesMax;
+            if (_queue.Count == 0 || begins || _queue[^1].Room < size)
+            {
+                _queue.Add(new RecordChunk((int)Math.Max(size, ChunkBytes), index, begins));
+                if (begins) _nextOffset = SegmentFormat.HeaderBytes;
+            }
+
+            chunk = _queue[^1];
+            place = chunk.Take((int)size, records.Length);
+            durable = chunk.Durable;
+            _nextIndex += (ulong)records.Length;
+            _nextOffset += size;
+            _bytes += size;
+            _queuedBytes += size;
+            wake = !_writing;
+            _writing = true;
         }
 
-        if (wake) _pendingSignal.Release();
+        chunk.Fill(place, records, index);
+        if (wake) _wake.Set();
         return AppendOutcome.Queued;
     }
 
     /// <summary>Reads from the oldest record that is not acknowledged. Several cursors do not disturb each other.</summary>
-    public SpoolCursor OpenCursor() => new(this, AcknowledgedIndex + 1, _options.RecordBytesMax);
-
-    /// <summary>Says that all records up to and including <paramref name="index"/> are safe elsewhere.</summary>
-    public void Acknowledge(ulong index)
+    /// <param name="reader">One of <see cref="SpoolOptions.Readers"/>; null where there are none.</param>
+    public SpoolCursor OpenCursor(string? reader = null)
     {
-        List<Segment>? done = null;
         lock (_lock)
         {
-            if (_closed || index <= _acknowledgedIndex) return;
+            var owner = ReaderOf(reader);
+            return new SpoolCursor(this, owner, owner.Acknowledged + 1, _options.RecordBytesMax);
+        }
+    }
+
+    /// <summary>Says that all records up to and including <paramref name="index"/> are safe elsewhere.</summary>
+    /// <param name="reader">One of <see cref="SpoolOptions.Readers"/>; null where there are none.</param>
+    public void Acknowledge(ulong index, string? reader = null)
+    {
+        List<Segment> done = [];
+        lock (_lock)
+        {
+            if (_closed) return;
+            var owner = ReaderOf(reader);
+            if (index <= owner.Acknowledged) return;
             if (index >= _durableEnd) throw new ArgumentOutOfRangeException(nameof(index), index, $"the newest record is {_durableEnd - 1}");
-            _acknowledgedIndex = index;
-            WriteAcknowledged();
-            while (_segments.Count > 1 && _segments[0].NextIndex <= index + 1)
+            owner.Advance(index);
+            MoveAcknowledged();
+            while (_segments.Count > 1 && _segments[0].NextIndex <= _acknowledgedIndex + 1)
             {
                 _bytes -= _segments[0].Length;
-                (done ??= []).Add(_segments[0]);
+                done.Add(_segments[0]);
                 _segments.RemoveAt(0);
             }
         }
 
-        if (done is null) return;
-        foreach (var segment in done)
+        if (done.Count > 0) Delete(done);
+    }
+
+    /// <summary>Waits until records were lost. Each loss is told once while the spool is open, and again after it was opened again until it is acknowledged.</summary>
+    /// <returns>In order; neighbours in one. Empty when the spool was closed.</returns>
+    public async ValueTask<IReadOnlyList<SpoolLoss>> TakeLossesAsync(CancellationToken cancellationToken)
+    {
+        while (true)
         {
-            segment.Dispose();
-            try
+            Task losing;
+            lock (_lock)
             {
-                File.Delete(segment.Path);
+                if (_untold.Count > 0 || _closed)
+                {
+                    var losses = _untold;
+                    _untold = [];
+                    return losses;
+                }
+
+                losing = (_losing ??= NewSignal()).Task;
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                // It is opened again, and found to be acknowledged, at the next start.
-                LogNotDeleted(segment.Path, e);
-            }
+
+            await losing.WaitAsync(cancellationToken);
         }
     }
 
@@ -206,15 +319,17 @@ public sealed partial class EventSpool : IAsyncDisposable
             _closed = true;
         }
 
-        _pendingSignal.Release();
-        await _writer;
+        _wake.Set();
+        await _ended.Task;
         lock (_lock)
         {
+            if (_hasOwnSegment && _failure is null) GiveBackReserve(_segments[^1]);
             foreach (var segment in _segments) segment.Dispose();
-            _grown.TrySetResult();
+            foreach (var reader in _readers) reader.Dispose();
+            _grown?.TrySetResult();
+            _losing?.TrySetResult();
         }
 
-        await _acknowledged.DisposeAsync();
         await _lockHandle.DisposeAsync();
     }
 
@@ -228,20 +343,55 @@ public sealed partial class EventSpool : IAsyncDisposable
             {
                 if (index < _durableEnd) return true;
                 if (_closed) return false;
-                grown = _grown.Task;
+                grown = (_grown ??= NewSignal()).Task;
             }
 
             await grown.WaitAsync(cancellationToken);
         }
     }
 
-    /// <summary>The oldest segment that holds record <paramref name="index"/> or a later one, and up to where it is durable now.</summary>
-    internal (Segment Segment, long Length, ulong NextIndex)? SegmentOf(ulong index)
+    /// <summary>
+    /// The oldest segment that holds record <paramref name="index"/> or a later one, and up to where it is durable now. It stays until its
+    /// records are acknowledged or the cursor is released.
+    /// </summary>
+    internal (Segment Segment, long Length, ulong NextIndex)? SegmentFor(SpoolReader reader, ulong index)
     {
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_closed, this);
-            return _segments.Find(segment => index < segment.NextIndex) is { } found ? (found, found.Length, found.NextIndex) : null;
+            if (_segments.Find(segment => index < segment.NextIndex) is not { } found) return null;
+            reader.UnderWay = Math.Max(reader.UnderWay, Math.Max(index, found.FirstIndex));
+            return (found, found.Length, found.NextIndex);
+        }
+    }
+
+    internal void Release(SpoolReader reader)
+    {
+        lock (_lock) reader.UnderWay = 0;
+    }
+
+    /// <summary>Whole records that were durable are not whole any more.</summary>
+    internal void Missing(Segment segment, ulong first, ulong last)
+    {
+        lock (_lock)
+        {
+            if (!_segments.Contains(segment)) return;
+            if (AddLoss(first, last, SpoolLossReason.Damage) == 0) return;
+        }
+
+        LogDamage(segment.Path, $"records {first} to {last}");
+    }
+
+    /// <summary>What was reserved on the disk and not used.</summary>
+    static void GiveBackReserve(Segment segment)
+    {
+        try
+        {
+            RandomAccess.SetLength(segment.File, segment.Length);
+        }
+        catch (IOException)
+        {
+            // It stays reserved until the segment is deleted.
         }
     }
 
@@ -249,32 +399,39 @@ public sealed partial class EventSpool : IAsyncDisposable
     static void PrepareDirectory(string path)
     {
         const UnixFileMode ownerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-        var existed = Directory.Exists(path);
-        Directory.CreateDirectory(path, ownerOnly);
+        System.IO.Directory.CreateDirectory(path, ownerOnly);
         File.SetUnixFileMode(path, ownerOnly);
-        if (!existed) LibC.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        // Until that was done once there is no lock.
+        if (!File.Exists(Path.Combine(path, LockFile))) LibC.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
 
-    void Recover()
+    void Recover(SpoolRecordVisitor? visit)
     {
         var files = new List<(ulong FirstIndex, string Path)>();
-        foreach (var path in Directory.EnumerateFiles(_options.Directory))
+        foreach (var path in System.IO.Directory.EnumerateFiles(_options.Directory))
         {
             if (SegmentFormat.TryParseFileName(Path.GetFileName(path), out var firstIndex)) files.Add((firstIndex, path));
         }
 
         files.Sort();
         _durableEnd = 1;
+        var missing = new List<(ulong First, ulong Last)>();
         for (var i = 0; i < files.Count; i++)
         {
             var (firstIndex, path) = files[i];
-            var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, out var damage, out var tail);
-            foreach (var place in damage) LogDamage(path, place);
+            var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, FileAccess.ReadWrite, visit, out var damage, out var tail);
+            if (_segments.Count > 0 && firstIndex > _durableEnd) missing.Add((_durableEnd, firstIndex - 1));
+            _durableEnd = Math.Max(_durableEnd, firstIndex);
             if (segment is null)
             {
-                _durableEnd = Math.Max(_durableEnd, firstIndex);
                 File.Delete(path);
                 continue;
+            }
+
+            foreach (var place in damage)
+            {
+                LogDamage(path, $"{place}");
+                missing.Add((place.FirstIndex, place.LastIndex));
             }
 
             if (tail > 0 && i == files.Count - 1)
@@ -282,206 +439,344 @@ public sealed partial class EventSpool : IAsyncDisposable
                 // No whole record is in it, so its flush had not returned and nobody was told that it was stored.
                 LogTornTail(path, tail, segment.Length);
                 RandomAccess.SetLength(segment.File, segment.Length);
-                LibC.FlushData(segment.File);
             }
             else if (tail > 0)
             {
                 LogDamage(path, $"{tail} bytes at offset {segment.Length}");
             }
 
+            if (i == files.Count - 1 && segment.NextIndex == segment.FirstIndex)
+            {
+                // Its name is wanted for the next one.
+                segment.Dispose();
+                if (tail > 0 && !segment.HasHeader) File.Move(path, path + ".damaged", overwrite: true);
+                else File.Delete(path);
+                continue;
+            }
+
+            // Its last records may never have been flushed: they were written, and the process died. From here on they count as durable.
+            if (i == files.Count - 1) LibC.FlushData(segment.File);
             _segments.Add(segment);
             _bytes += segment.Length;
             _durableEnd = Math.Max(_durableEnd, segment.NextIndex);
         }
 
-        var acknowledged = ReadAcknowledged();
-        _acknowledgedIndex = Math.Min(acknowledged, _durableEnd - 1);
-        if (_segments.Count > 0) _acknowledgedIndex = Math.Max(_acknowledgedIndex, _segments[0].FirstIndex - 1);
-        WriteAcknowledged();
+        // Where a reader begins that is new, or whose file is not whole.
+        var known = _readers[0].WasKnown ? _readers[0].Acknowledged : _segments.Count > 0 ? _segments[0].FirstIndex - 1 : 0;
+        foreach (var reader in _readers)
+        {
+            // Behind the common file only when it was not read for a while: what all were done with then is done with.
+            if (!reader.WasKnown || reader.Acknowledged < known) reader.Advance(known);
+            // No index is given out twice, also when the disk has lost what was acknowledged.
+            _durableEnd = Math.Max(_durableEnd, reader.Acknowledged + 1);
+        }
 
-        // An index that the file names but that is gone will be given out again: left in the file, it would acknowledge a new record.
-        if (acknowledged > _acknowledgedIndex) LibC.FlushData(_acknowledged.SafeFileHandle);
+        _nextIndex = _durableEnd;
+        MoveAcknowledged();
+        if (_segments.Count > 0 && _segments[0].FirstIndex > _acknowledgedIndex + 1) missing.Insert(0, (_acknowledgedIndex + 1, _segments[0].FirstIndex - 1));
+        foreach (var (first, last) in missing) AddLoss(first, last, SpoolLossReason.Damage);
+        if (_readers.TrueForAll(reader => reader.WasKnown)) return;
+        foreach (var reader in _readers) reader.Flush();
+        LibC.FlushDirectory(_options.Directory);
     }
 
-    async Task WriteGroupsAsync()
+    SpoolReader ReaderOf(string? name)
+    {
+        if (name is null && _options.Readers.Count > 0) throw new ArgumentException($"this spool has readers with names: {string.Join(", ", _options.Readers)}", nameof(name));
+        return _readers.Find(reader => reader.Name == name) ?? throw new ArgumentException($"'{name}' is no reader of this spool", nameof(name));
+    }
+
+    /// <summary>The file without a name says what all are done with, so that a reader that is added later knows where to begin.</summary>
+    void MoveAcknowledged()
+    {
+        if (_readers.Count > 1 && _readers.Skip(1).Min(reader => reader.Acknowledged) is var least && least != _readers[0].Acknowledged) _readers[0].Advance(least);
+        _acknowledgedIndex = _readers[0].Acknowledged;
+        while (_lost.Count > 0 && _lost[0].Last <= _acknowledgedIndex) _lost.RemoveAt(0);
+    }
+
+    ulong DepthAfter(ulong acknowledged)
+    {
+        var depth = _durableEnd - 1 - acknowledged;
+        foreach (var loss in _lost)
+        {
+            if (loss.Last > acknowledged) depth -= loss.Last - Math.Max(loss.First, acknowledged + 1) + 1;
+        }
+
+        return depth;
+    }
+
+    /// <summary>Under the lock. What is acknowledged or known to be lost is none.</summary>
+    /// <returns>How many records it is.</returns>
+    ulong AddLoss(ulong first, ulong last, SpoolLossReason reason)
+    {
+        var count = 0UL;
+        first = Math.Max(first, _acknowledgedIndex + 1);
+        for (var i = 0; i < _lost.Count && first <= last; i++)
+        {
+            if (_lost[i].Last < first) continue;
+            if (_lost[i].First > last) break;
+            if (_lost[i].First > first) count += AddNewLoss(new SpoolLoss(first, _lost[i].First - 1, reason));
+            first = _lost[i].Last + 1;
+        }
+
+        if (first <= last) count += AddNewLoss(new SpoolLoss(first, last, reason));
+        if (count > 0)
+        {
+            _losing?.TrySetResult();
+            _losing = null;
+        }
+
+        return count;
+    }
+
+    ulong AddNewLoss(SpoolLoss loss)
+    {
+        _lostCounts[(int)loss.Reason] += (long)loss.Count;
+        Insert(_lost, loss);
+        Insert(_untold, loss);
+        return loss.Count;
+
+        static void Insert(List<SpoolLoss> losses, SpoolLoss loss)
+        {
+            var i = losses.FindIndex(other => other.First > loss.First);
+            if (i < 0) i = losses.Count;
+            if (i > 0 && losses[i - 1] is var before && before.Reason == loss.Reason && before.Last + 1 == loss.First) losses[i - 1] = before with { Last = loss.Last };
+            else losses.Insert(i, loss);
+        }
+    }
+
+    /// <summary>Under the lock. Drops the oldest segments that nobody is reading until there is room.</summary>
+    bool TryMakeRoom(long size)
+    {
+        if (_options.WhenFull != WhenFull.DropOldest) return false;
+        var underWay = _readers.Max(reader => reader.UnderWay);
+        for (var i = 0; _bytes + size > _options.BytesMax && i < _segments.Count - 1;)
+        {
+            var oldest = _segments[i];
+            if (underWay >= oldest.FirstIndex && _readers.Exists(reader => reader.UnderWay > reader.Acknowledged))
+            {
+                i++;
+                continue;
+            }
+
+            AddLoss(oldest.FirstIndex, oldest.NextIndex - 1, SpoolLossReason.Full);
+            _bytes -= oldest.Length;
+            _dropped.Add(oldest);
+            _segments.RemoveAt(i);
+        }
+
+        return _bytes + size <= _options.BytesMax;
+    }
+
+    /// <summary>The writer.</summary>
+    void WriteGroups()
     {
         while (true)
         {
-            await _pendingSignal.WaitAsync();
-            List<Pending> group;
+            List<RecordChunk> group = [];
+            List<Segment> dropped = [];
             lock (_lock)
             {
-                if (_pending.Count == 0)
+                // Exchanged, not shared: appends fill the list that is left behind.
+                (group, _queue) = (_queue, group);
+                (dropped, _dropped) = (_dropped, dropped);
+                if (group.Count == 0)
                 {
-                    if (_closed) return;
-                    continue;
+                    _writing = false;
+                    if (_closed && dropped.Count == 0) break;
                 }
-
-                group = _pending;
-                _pending = [];
             }
 
-            try
-            {
-                WriteGroup(group);
-            }
-            catch (RecordsRefusedException e)
-            {
-                Refuse(group, e);
-                continue;
-            }
-            catch (Exception e)
-            {
-                Fail(group, e);
-                continue;
-            }
-
-            TaskCompletionSource grown;
-            lock (_lock)
-            {
-                grown = _grown;
-                _grown = NewSignal();
-            }
-
-            foreach (var pending in group) pending.Durable?.SetResult();
-            grown.SetResult();
+            if (dropped.Count > 0) Delete(dropped);
+            if (group.Count > 0) WriteGroup(group);
+            else if (dropped.Count == 0) _wake.WaitOne();
         }
+
+        _ended.SetResult();
     }
 
-    /// <summary>Writes a group of records, at the end of the newest segment or of new ones, and flushes it.</summary>
-    void WriteGroup(List<Pending> group)
+    /// <summary>Writes chunks, at the end of the newest segment or of new ones, and flushes them.</summary>
+    void WriteGroup(List<RecordChunk> group)
     {
-        var start = 0;
-        while (start < group.Count)
+        var buffers = new List<ReadOnlyMemory<byte>>(group.Count);
+        for (var done = 0; done < group.Count;)
         {
-            // Indexes are given here, so that records that the disk refuses use up none.
-            var firstIndex = _durableEnd;
-            Segment segment;
-            try
-            {
-                segment = SegmentFor(firstIndex);
-            }
-            catch (IOException e)
-            {
-                throw new RecordsRefusedException(e, start);
-            }
-
-            var end = start;
             var size = 0L;
-            while (end < group.Count && (end == start || segment.Length + size < _options.SegmentBytesMax))
+            var end = done;
+            buffers.Clear();
+            while (end < group.Count && size < CommitBytesMax && (end == done || !group[end].BeginsSegment))
             {
-                size += SegmentFormat.RecordHeaderBytes + group[end].Record.Length;
+                group[end].WaitUntilFilled();
+                buffers.Add(group[end].Bytes);
+                size += group[end].Length;
                 end++;
             }
 
-            var headers = ArrayPool<byte>.Shared.Rent((end - start) * SegmentFormat.RecordHeaderBytes);
-            var buffers = new List<ReadOnlyMemory<byte>>((end - start) * 2);
-            for (var i = start; i < end; i++)
-            {
-                var header = headers.AsMemory((i - start) * SegmentFormat.RecordHeaderBytes, SegmentFormat.RecordHeaderBytes);
-                SegmentFormat.WriteRecordHeader(header.Span, firstIndex + (ulong)(i - start), group[i].Record.Span);
-                buffers.Add(header);
-                buffers.Add(group[i].Record);
-            }
-
             try
             {
-                RandomAccess.Write(segment.File, buffers, segment.Length);
+                Commit(group[done], buffers, size);
+            }
+            catch (IOException e) when (e is not FlushException)
+            {
+                Refuse(group, done, e);
+                return;
+            }
+            catch (Exception e)
+            {
+                Fail(group, done, e);
+                return;
+            }
+
+            TaskCompletionSource? grown;
+            lock (_lock)
+            {
+                for (var i = done; i < end; i++)
+                {
+                    _appended += group[i].Records;
+                    _durableEnd = group[i].FirstIndex + (ulong)group[i].Records;
+                }
+
+                _commits++;
+                _segments[^1].Length += size;
+                _segments[^1].NextIndex = _durableEnd;
+                _queuedBytes -= size;
+                grown = _grown;
+                _grown = null;
+            }
+
+            for (var i = done; i < end; i++) group[i].Release();
+
+            // Whoever waits is woken by another thread: this one has the next group to write.
+            ThreadPool.UnsafeQueueUserWorkItem(
+                static durable =>
+                {
+                    foreach (var chunk in durable.Chunks) chunk.Complete();
+                    durable.Grown?.SetResult();
+                },
+                (Chunks: group[done..end], Grown: grown),
+                preferLocal: false);
+            done = end;
+        }
+    }
+
+    void Commit(RecordChunk first, List<ReadOnlyMemory<byte>> buffers, long size)
+    {
+        if (first.BeginsSegment)
+        {
+            var made = Segment.Create(_options.Directory, first.FirstIndex, _options.SegmentBytesMax + size);
+            lock (_lock)
+            {
+                _segments.Add(made);
+                _bytes += SegmentFormat.HeaderBytes;
+                _hasOwnSegment = true;
+            }
+        }
+
+        // Only this thread adds segments.
+        var segment = _segments[^1];
+        try
+        {
+            if (buffers.Count == 1) RandomAccess.Write(segment.File, buffers[0].Span, segment.Length);
+            else RandomAccess.Write(segment.File, buffers, segment.Length);
+        }
+        catch (IOException)
+        {
+            // Most likely the disk is full. Take back what was written; when that works the spool is as before and goes on.
+            try
+            {
+                RandomAccess.SetLength(segment.File, segment.Length);
             }
             catch (IOException e)
             {
-                // Most likely the disk is full. Take back what was written; when that works the spool is as before and goes on.
-                RandomAccess.SetLength(segment.File, segment.Length);
-                throw new RecordsRefusedException(e, start);
+                throw new InvalidOperationException($"{segment.Path} could not be cut back to {segment.Length} bytes: {e.Message}", e);
             }
 
-            LibC.FlushData(segment.File);
-            ArrayPool<byte>.Shared.Return(headers);
-            lock (_lock)
-            {
-                segment.Length += size;
-                segment.NextIndex = _durableEnd = firstIndex + (ulong)(end - start);
-            }
-
-            start = end;
+            throw;
         }
+
+        LibC.FlushData(segment.File);
     }
 
-    Segment SegmentFor(ulong index)
+    /// <summary>The disk did not take these chunks. They never were, and neither will be those that are queued behind them.</summary>
+    void Refuse(List<RecordChunk> group, int from, IOException refusal)
     {
-        Segment? last;
-        lock (_lock) last = _segments.Count > 0 ? _segments[^1] : null;
-        if (last is not null && last.Length < _options.SegmentBytesMax) return last;
-
-        var segment = Segment.Create(_options.Directory, index);
-        lock (_lock)
-        {
-            _segments.Add(segment);
-            _bytes += SegmentFormat.HeaderBytes;
-        }
-
-        return segment;
+        var refused = Void(group, from, failure: null);
+        LogRefused(_options.Directory, refused.Sum(chunk => chunk.Records), refusal);
+        var error = new IOException($"the spool {_options.Directory} could not store a record: {refusal.Message}", refusal);
+        foreach (var chunk in refused) chunk.Refuse(error);
     }
 
-    /// <summary>
-    /// The disk took only the first records of the group. Those are durable. The others never were, and neither will be those that
-    /// are queued behind them.
-    /// </summary>
-    void Refuse(List<Pending> group, RecordsRefusedException refusal)
-    {
-        TaskCompletionSource grown;
-        lock (_lock)
-        {
-            _breaks++;
-            group.AddRange(_pending);
-            _pending = [];
-            for (var i = refusal.Taken; i < group.Count; i++) _bytes -= SegmentFormat.RecordHeaderBytes + group[i].Record.Length;
-            grown = _grown;
-            _grown = NewSignal();
-        }
-
-        LogRefused(_options.Directory, group.Count - refusal.Taken, refusal.InnerException!);
-        for (var i = 0; i < refusal.Taken; i++) group[i].Durable?.SetResult();
-        grown.SetResult();
-        var error = new IOException($"the spool {_options.Directory} could not store a record: {refusal.InnerException!.Message}", refusal.InnerException);
-        for (var i = refusal.Taken; i < group.Count; i++) group[i].Durable?.SetException(error);
-    }
-
-    /// <summary>
-    /// After a failed flush the kernel may have dropped dirty pages, so what is on disk is unknown
-    /// (https://wiki.postgresql.org/wiki/Fsync_Errors): nothing more is acknowledged until the spool has been read again.
-    /// </summary>
-    void Fail(List<Pending> group, Exception failure)
+    /// <summary>What is on disk is unknown: nothing more is acknowledged until the spool has been read again.</summary>
+    void Fail(List<RecordChunk> group, int from, Exception failure)
     {
         LogFailed(_options.Directory, failure);
-        lock (_lock)
+        var refused = Void(group, from, failure);
+        try
         {
-            _failure = failure;
-            _breaks++;
-            group.AddRange(_pending);
-            _pending = [];
+            // What the page cache may hold although the disk does not must not come back when the spool is opened again.
+            if (_segments.Count > 0) RandomAccess.SetLength(_segments[^1].File, _segments[^1].Length);
+        }
+        catch (IOException e)
+        {
+            LogFailed(_options.Directory, e);
         }
 
         var error = new IOException($"the spool {_options.Directory} could not store a record: {failure.Message}", failure);
-        foreach (var pending in group) pending.Durable?.TrySetException(error);
+        foreach (var chunk in refused) chunk.Refuse(error);
     }
 
-    ulong ReadAcknowledged()
+    /// <summary>Takes chunks, and all that are queued, out of the accounts. Their memory is left to the collector: some may still be being filled.</summary>
+    List<RecordChunk> Void(List<RecordChunk> group, int from, Exception? failure)
     {
-        Span<byte> buffer = stackalloc byte[12];
-        _acknowledged.Position = 0;
-        var read = _acknowledged.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
-        var index = BinaryPrimitives.ReadUInt64LittleEndian(buffer);
-        // A wrong checksum means that everything is sent once more, which is safe.
-        return read == buffer.Length && BinaryPrimitives.ReadUInt32LittleEndian(buffer[8..]) == SegmentFormat.Checksum(index, default) ? index : 0;
+        lock (_lock)
+        {
+            List<RecordChunk> refused = [.. group[from..], .. _queue];
+            _queue = [];
+            _breaks++;
+            _failure = failure;
+            foreach (var chunk in refused)
+            {
+                _bytes -= chunk.Length;
+                _queuedBytes -= chunk.Length;
+            }
+
+            _nextIndex = _durableEnd;
+            _nextOffset = _hasOwnSegment ? _segments[^1].Length : NoSegment;
+            return refused;
+        }
     }
 
-    void WriteAcknowledged()
+    /// <summary>Deletes the files of segments that are out of the list.</summary>
+    void Delete(List<Segment> segments)
     {
-        Span<byte> buffer = stackalloc byte[12];
-        BinaryPrimitives.WriteUInt64LittleEndian(buffer, _acknowledgedIndex);
-        BinaryPrimitives.WriteUInt32LittleEndian(buffer[8..], SegmentFormat.Checksum(_acknowledgedIndex, default));
-        RandomAccess.Write(_acknowledged.SafeFileHandle, buffer, 0);
+        try
+        {
+            foreach (var reader in _readers) reader.Flush();
+        }
+        catch (IOException e)
+        {
+            // They are opened again, and found to be acknowledged, at the next start.
+            foreach (var segment in segments)
+            {
+                segment.Dispose();
+                LogNotDeleted(segment.Path, e);
+            }
+
+            return;
+        }
+
+        foreach (var segment in segments)
+        {
+            segment.Dispose();
+            try
+            {
+                File.Delete(segment.Path);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                LogNotDeleted(segment.Path, e);
+            }
+        }
     }
 
     static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -498,16 +793,8 @@ public sealed partial class EventSpool : IAsyncDisposable
     [LoggerMessage(3004, LogLevel.Error, "The disk under the spool {Directory} refused {Records} records", EventName = "SpoolRecordsRefused")]
     partial void LogRefused(string directory, int records, Exception failure);
 
-    [LoggerMessage(3005, LogLevel.Warning, "The acknowledged segment {Path} could not be deleted", EventName = "SpoolNotDeleted")]
+    [LoggerMessage(3005, LogLevel.Warning, "The segment {Path} is done with and could not be deleted", EventName = "SpoolNotDeleted")]
     partial void LogNotDeleted(string path, Exception failure);
-
-    sealed class RecordsRefusedException(IOException cause, int taken) : Exception(cause.Message, cause)
-    {
-        public int Taken => taken;
-    }
-
-    /// <param name="Durable">Who waits for the record. Null for all but the last of records that were queued together.</param>
-    sealed record Pending(ReadOnlyMemory<byte> Record, TaskCompletionSource? Durable);
 }
 
 /// <summary>What became of an append that must follow the last one.</summary>
@@ -515,7 +802,7 @@ public enum AppendOutcome
 {
     Queued,
 
-    /// <summary>The spool is full. Nothing was taken.</summary>
+    /// <summary>The spool, or its queue in memory, is full. Nothing was taken.</summary>
     Full,
 
     /// <summary>The disk refused records since the caller last looked. Nothing was taken.</summary>

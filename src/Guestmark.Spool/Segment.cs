@@ -23,17 +23,23 @@ sealed class Segment : IDisposable
     /// <summary>One past the last record that is durable in this segment.</summary>
     public ulong NextIndex { get; set; }
 
+    /// <summary>It begins as a segment does.</summary>
+    public bool HasHeader { get; private init; } = true;
+
     /// <summary>Bytes that are durable.</summary>
     public long Length { get; set; }
 
     /// <summary>Makes an empty segment whose existence survives a crash.</summary>
-    public static Segment Create(string directory, ulong firstIndex)
+    /// <param name="reservedBytes">What it will about hold.</param>
+    /// <exception cref="IOException">It could not be made, and is not there.</exception>
+    public static Segment Create(string directory, ulong firstIndex, long reservedBytes)
     {
         var path = System.IO.Path.Combine(directory, SegmentFormat.FileName(firstIndex));
-        var file = OpenFile(path, FileMode.CreateNew);
+        var file = OpenFile(path, FileMode.CreateNew, FileAccess.ReadWrite);
         try
         {
             System.IO.File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            LibC.Reserve(file, reservedBytes);
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
             SegmentFormat.WriteHeader(header, firstIndex);
             RandomAccess.Write(file, header, 0);
@@ -50,41 +56,46 @@ sealed class Segment : IDisposable
     }
 
     /// <summary>Opens a segment and reads it to its last whole record.</summary>
+    /// <param name="access">Read, where another process may be writing it.</param>
+    /// <param name="visit">Sees every record with its place.</param>
     /// <param name="damage">Where whole records are missing between others. Empty for a healthy segment, torn or not.</param>
     /// <param name="tail">Bytes after the last whole record.</param>
     /// <returns>Null for a file that a crash left before its header was whole: it never held a record.</returns>
-    /// <exception cref="IOException">The file begins with something else: another version wrote it, or it is damaged.</exception>
-    public static Segment? Open(string path, ulong firstIndex, int recordBytesMax, out List<string> damage, out long tail)
+    /// <exception cref="IOException">Another version wrote it.</exception>
+    public static Segment? Open(
+        string path, ulong firstIndex, int recordBytesMax, FileAccess access, SpoolRecordVisitor? visit, out List<SegmentDamage> damage, out long tail)
     {
         damage = [];
         tail = 0;
-        var file = OpenFile(path, FileMode.Open);
+        var file = OpenFile(path, FileMode.Open, access);
         try
         {
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
             var read = RandomAccess.Read(file, header, 0);
             var fileLength = RandomAccess.GetLength(file);
-            if (!SegmentFormat.IsHeader(header[..read], firstIndex))
+            if (SegmentFormat.IsOtherVersion(header[..read]))
             {
-                if (fileLength > SegmentFormat.HeaderBytes)
-                {
-                    throw new IOException(
-                        $"{path} does not begin as a segment of this version; it may hold undelivered events. "
-                        + "Start the version of Guestmark that wrote it, or move the file away to go on without them");
-                }
+                throw new IOException(
+                    $"{path} does not begin as a segment of this version; it may hold undelivered events. "
+                    + "Start the version of Guestmark that wrote it, or move the file away to go on without them");
+            }
 
+            // A damaged header takes nothing with it: the file's name says the same, and every record is checked by itself.
+            if (fileLength <= SegmentFormat.HeaderBytes && !SegmentFormat.IsHeader(header[..read], firstIndex))
+            {
                 file.Dispose();
                 return null;
             }
 
-            var segment = new Segment(path, file, firstIndex, firstIndex, SegmentFormat.HeaderBytes);
+            var segment = new Segment(path, file, firstIndex, firstIndex, SegmentFormat.HeaderBytes) { HasHeader = SegmentFormat.IsHeader(header[..read], firstIndex) };
             var reader = new SegmentReader(recordBytesMax);
             while (reader.ReadNext(file, segment.Length, fileLength, segment.NextIndex) is { } record)
             {
                 if (record.Index != segment.NextIndex)
-                    damage.Add($"records {segment.NextIndex} to {record.Index - 1} at offsets {segment.Length} to {record.Offset - 1}");
+                    damage.Add(new SegmentDamage(segment.NextIndex, record.Index - 1, segment.Length, record.Offset - segment.Length));
                 segment.Length = record.End;
                 segment.NextIndex = record.Index + 1;
+                visit?.Invoke(record.Index, record.Data);
             }
 
             tail = fileLength - segment.Length;
@@ -99,6 +110,16 @@ sealed class Segment : IDisposable
 
     public void Dispose() => File.Dispose();
 
-    static SafeFileHandle OpenFile(string path, FileMode mode) =>
-        System.IO.File.OpenHandle(path, mode, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+    static SafeFileHandle OpenFile(string path, FileMode mode, FileAccess access) =>
+        System.IO.File.OpenHandle(path, mode, access, FileShare.ReadWrite | FileShare.Delete);
+}
+
+/// <summary>Bytes of a segment that hold no whole record any more.</summary>
+/// <param name="FirstIndex">The first record that was there.</param>
+/// <param name="LastIndex">The last.</param>
+/// <param name="Offset">Where in the file.</param>
+/// <param name="Bytes">How many.</param>
+public readonly record struct SegmentDamage(ulong FirstIndex, ulong LastIndex, long Offset, long Bytes)
+{
+    public override string ToString() => $"records {FirstIndex} to {LastIndex} at offsets {Offset} to {Offset + Bytes - 1}";
 }

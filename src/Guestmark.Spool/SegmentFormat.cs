@@ -44,6 +44,10 @@ static class SegmentFormat
         BinaryPrimitives.WriteUInt64LittleEndian(destination[8..], firstIndex);
     }
 
+    /// <summary>Another version's file begins with the same letters.</summary>
+    public static bool IsOtherVersion(ReadOnlySpan<byte> source) =>
+        source.Length >= Magic.Length && source.StartsWith(Magic[..^1]) && source[Magic.Length - 1] != Magic[^1];
+
     public static bool IsHeader(ReadOnlySpan<byte> source, ulong firstIndex) =>
         source.Length >= HeaderBytes && source.StartsWith(Magic) && BinaryPrimitives.ReadUInt64LittleEndian(source[8..]) == firstIndex;
 
@@ -59,15 +63,8 @@ static class SegmentFormat
 
     public static uint Checksum(ulong index, ReadOnlySpan<byte> data)
     {
-        var crc = BitOperations.Crc32C(uint.MaxValue, (uint)data.Length);
-        crc = BitOperations.Crc32C(crc, index);
-        while (data.Length >= 8)
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(data));
-            data = data[8..];
-        }
-
-        foreach (var b in data) crc = BitOperations.Crc32C(crc, b);
-        return ~crc;
+        var register = BitOperations.Crc32C(uint.MaxValue, (uint)data.Length);
+        register = BitOperations.Crc32C(register, index);
+        return ~Crc32C.Append(register, data);
     }
 }

@@ -8,10 +8,22 @@ readonly record struct ReadRecord(ulong Index, long Offset, ReadOnlyMemory<byte>
     public long End => Offset + SegmentFormat.RecordHeaderBytes + Data.Length;
 }
 
-/// <summary>Reads records into memory of its own, which is used again by the next call.</summary>
+/// <summary>Reads records through a window of the file, so that neighbours cost one system call.</summary>
+/// <remarks>A window never reaches beyond what the caller says may be read, so what it holds never changes.</remarks>
 sealed class SegmentReader(int recordBytesMax)
 {
-    byte[] _buffer = new byte[64 * 1024];
+    const int WindowBytes = 256 * 1024;
+
+    /// <summary>
+    /// Bytes that one search may compute checksums of. A guest can write what looks like headers of long records; behind damage each of them
+    /// would cost as much as the record that it promises.
+    /// </summary>
+    const long SearchBytesMax = 4L << 30;
+
+    byte[] _window = [];
+    SafeFileHandle? _file;
+    long _start;
+    int _length;
 
     /// <summary>
     /// Reads the record at <paramref name="offset"/>. When it is not whole, looks for the next one that is: a damaged record must
@@ -20,56 +32,95 @@ sealed class SegmentReader(int recordBytesMax)
     /// <param name="end">Bytes of the file that may be read.</param>
     /// <param name="least">The index of the record is this or, behind damage, higher.</param>
     /// <returns>Null when there is no whole record up to <paramref name="end"/>.</returns>
-    public ReadRecord? ReadNext(SafeFileHandle file, long offset, long end, ulong least) =>
-        Read(file, offset, end, least, least) ?? Search(file, offset + 1, end, least);
+    public ReadRecord? ReadNext(SafeFileHandle file, long offset, long end, ulong least)
+    {
+        if (file != _file)
+        {
+            _file = file;
+            _length = 0;
+        }
+
+        return Read(offset, end, least, least) ?? Search(offset + 1, end, least);
+    }
+
+    /// <summary>Lets go of the window of one that has nothing to read for a while.</summary>
+    public void Rest()
+    {
+        _window = [];
+        _length = 0;
+    }
 
     /// <summary>
     /// Tries every offset. An index between the bounds is rare among random bytes (there can be no more records than bytes), so the
     /// checksum of few places has to be computed.
     /// </summary>
-    ReadRecord? Search(SafeFileHandle file, long offset, long end, ulong least)
+    ReadRecord? Search(long offset, long end, ulong least)
     {
-        const int windowBytes = 64 * 1024;
-        var window = new byte[windowBytes];
-        while (end - offset > SegmentFormat.RecordHeaderBytes)
+        var budget = SearchBytesMax;
+        while (end - offset > SegmentFormat.RecordHeaderBytes && budget > 0)
         {
-            var read = RandomAccess.Read(file, window, offset);
-            if (read <= SegmentFormat.RecordHeaderBytes) return null;
+            var window = Window(offset, SegmentFormat.RecordHeaderBytes, end);
+            if (window.Length <= SegmentFormat.RecordHeaderBytes) return null;
             var most = least + (ulong)(end - offset);
-            for (var i = 0; i + SegmentFormat.RecordHeaderBytes <= read; i++)
+            var last = window.Length - SegmentFormat.RecordHeaderBytes;
+            var next = last + 1;
+            for (var i = 0; i <= last; i++)
             {
-                var (length, _, index) = SegmentFormat.ReadRecordHeader(window.AsSpan(i));
+                // A length of 0 is none: the zeros of a page that was never written are passed over at once.
+                if (window[i] == 0)
+                {
+                    var zeros = window[i..].IndexOfAnyExcept((byte)0);
+                    if (zeros is < 0 or > 4) i = zeros < 0 ? last : Math.Min(i + zeros - 4, last);
+                }
+
+                var (length, _, index) = SegmentFormat.ReadRecordHeader(window[i..]);
                 if (index < least || index > most || length == 0 || length > recordBytesMax) continue;
-                if (Read(file, offset + i, end, least, most) is { } found) return found;
+                budget -= length;
+                if (Read(offset + i, end, least, most) is { } found) return found;
+
+                // That moved the window.
+                next = i + 1;
+                break;
             }
 
-            offset += read - SegmentFormat.RecordHeaderBytes + 1;
+            offset += next;
         }
 
         return null;
     }
 
-    ReadRecord? Read(SafeFileHandle file, long offset, long end, ulong least, ulong most)
+    ReadRecord? Read(long offset, long end, ulong least, ulong most)
     {
         if (end - offset <= SegmentFormat.RecordHeaderBytes) return null;
-
-        // One read fetches header and data of most records.
-        var read = RandomAccess.Read(file, _buffer, offset);
-        if (read < SegmentFormat.RecordHeaderBytes) return null;
-        var (length, checksum, index) = SegmentFormat.ReadRecordHeader(_buffer);
+        var window = Window(offset, SegmentFormat.RecordHeaderBytes, end);
+        if (window.Length < SegmentFormat.RecordHeaderBytes) return null;
+        var (length, checksum, index) = SegmentFormat.ReadRecordHeader(window);
         if (length == 0 || length > recordBytesMax || index < least || index > most) return null;
 
         var total = SegmentFormat.RecordHeaderBytes + (int)length;
         if (total > end - offset) return null;
-        if (_buffer.Length < total) Array.Resize(ref _buffer, total);
-        while (read < total)
+        window = Window(offset, total, end);
+        if (window.Length < total) return null;
+        return SegmentFormat.Checksum(index, window[SegmentFormat.RecordHeaderBytes..total]) == checksum
+            ? new ReadRecord(index, offset, _window.AsMemory((int)(offset - _start) + SegmentFormat.RecordHeaderBytes, (int)length))
+            : null;
+    }
+
+    /// <summary>Bytes of the file from an offset: as many as are wanted or more, fewer where the file ends.</summary>
+    ReadOnlySpan<byte> Window(long offset, int wanted, long end)
+    {
+        if (offset >= _start && offset + wanted <= _start + _length) return _window.AsSpan((int)(offset - _start), (int)(_start + _length - offset));
+        var size = (int)Math.Min(Math.Max(wanted, WindowBytes), end - offset);
+        // One that had to hold a very long record shrinks again.
+        if (_window.Length < size || _window.Length > 4 * Math.Max(size, WindowBytes)) _window = GC.AllocateUninitializedArray<byte>(size);
+        (_start, _length) = (offset, 0);
+        while (_length < size)
         {
-            var more = RandomAccess.Read(file, _buffer.AsSpan(read, total - read), offset + read);
-            if (more == 0) return null;
-            read += more;
+            var read = RandomAccess.Read(_file!, _window.AsSpan(_length, size - _length), offset + _length);
+            if (read == 0) break;
+            _length += read;
         }
 
-        var data = _buffer.AsMemory(SegmentFormat.RecordHeaderBytes, (int)length);
-        return SegmentFormat.Checksum(index, data.Span) == checksum ? new ReadRecord(index, offset, data) : null;
+        return _window.AsSpan(0, _length);
     }
 }

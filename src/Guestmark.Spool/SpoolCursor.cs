@@ -1,20 +1,27 @@
 namespace Guestmark.Spool;
 
-/// <summary>One record with its index. Indexes count up from 1; where one is missing, the disk lost the record.</summary>
+/// <summary>One record with its index. Indexes count up from 1; where one is missing, the spool lost the record.</summary>
 public readonly record struct SpoolRecord(ulong Index, ReadOnlyMemory<byte> Data);
 
-/// <summary>Walks a spool in order. For one reader at a time.</summary>
-public sealed class SpoolCursor
+/// <summary>Walks a spool in order. For one caller at a time.</summary>
+/// <remarks>What it has given out and is not acknowledged stays on disk while it lives, also where the oldest give way to new ones.</remarks>
+public sealed class SpoolCursor : IDisposable
 {
+    /// <summary>Small records share memory, so that a batch costs few allocations; under 85,000 bytes they are of the kind that is collected early.</summary>
+    const int SlabBytes = 64 * 1024;
+
     readonly EventSpool _spool;
+    readonly SpoolReader _owner;
     readonly SegmentReader _reader;
     Segment? _segment;
     long _offset;
     ulong _next;
+    Memory<byte> _slab;
 
-    internal SpoolCursor(EventSpool spool, ulong first, int recordBytesMax)
+    internal SpoolCursor(EventSpool spool, SpoolReader owner, ulong first, int recordBytesMax)
     {
         _spool = spool;
+        _owner = owner;
         _reader = new SegmentReader(recordBytesMax);
         _next = first;
     }
@@ -31,7 +38,14 @@ public sealed class SpoolCursor
         var bytes = 0L;
         while (records.Count == 0)
         {
-            if (!await _spool.WaitForAsync(_next, cancellationToken)) return [];
+            var waiting = _spool.WaitForAsync(_next, cancellationToken);
+            if (!waiting.IsCompleted)
+            {
+                _reader.Rest();
+                _slab = default;
+            }
+
+            if (!await waiting) return [];
             while (records.Count < countMax && bytes < bytesMax && TryReadNext() is { } record)
             {
                 records.Add(record);
@@ -42,13 +56,15 @@ public sealed class SpoolCursor
         return records;
     }
 
+    public void Dispose() => _spool.Release(_owner);
+
     /// <returns>Null when the last durable record has been read.</returns>
     SpoolRecord? TryReadNext()
     {
         while (true)
         {
             // Outside the spool's lock: a slow disk must not hold up appends.
-            if (_spool.SegmentOf(_next) is not var (segment, length, segmentEnd)) return null;
+            if (_spool.SegmentFor(_owner, _next) is not var (segment, length, segmentEnd)) return null;
             if (segment != _segment)
             {
                 _segment = segment;
@@ -69,21 +85,34 @@ public sealed class SpoolCursor
             }
             catch (ObjectDisposedException)
             {
-                // Acknowledged, deleted and closed meanwhile: what follows lies in the next segment.
-                found = null;
+                // Done with or dropped, deleted and closed meanwhile: what follows lies in the next segment.
+                _next = Math.Max(_next, segmentEnd);
+                continue;
             }
 
             if (found is not { } record)
             {
                 // The rest of what was durable a moment ago is damaged.
+                _spool.Missing(segment, _next, segmentEnd - 1);
                 _next = segmentEnd;
                 _offset = length;
                 continue;
             }
 
+            if (record.Index > _next) _spool.Missing(segment, Math.Max(_next, segment.FirstIndex), record.Index - 1);
             _offset = record.End;
             _next = record.Index + 1;
-            return new SpoolRecord(record.Index, record.Data.ToArray());
+            return new SpoolRecord(record.Index, Copy(record.Data.Span));
         }
+    }
+
+    ReadOnlyMemory<byte> Copy(ReadOnlySpan<byte> data)
+    {
+        if (data.Length > SlabBytes / 8) return data.ToArray();
+        if (_slab.Length < data.Length) _slab = GC.AllocateUninitializedArray<byte>(SlabBytes);
+        var copy = _slab[..data.Length];
+        _slab = _slab[data.Length..];
+        data.CopyTo(copy.Span);
+        return copy;
     }
 }

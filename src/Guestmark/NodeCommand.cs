@@ -1,7 +1,12 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using Guestmark.CommandLine;
+using Guestmark.Configuration;
 using Guestmark.Node;
+using Guestmark.Node.Listening;
+using Guestmark.Systemd;
+using Guestmark.Telemetry;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace Guestmark;
@@ -11,66 +16,70 @@ static class NodeCommand
 {
     public static Command Create()
     {
-        var data = RoleArguments.Data("node");
-        var certificates = RoleArguments.Certificates();
-        var sensor = RoleArguments.PeerAddress("--sensor-endpoint", "The sensor");
-        var sensorName = new Option<string?>("--sensor-name") { Description = "The name in the sensor's certificate, when it is not the endpoint's host", HelpName = "NAME" };
-        var cluster = new Option<string>("--cluster") { Description = "The cluster's name in every event", HelpName = "NAME", DefaultValueFactory = _ => "local" };
-        var name = new Option<string>("--node") { Description = "This host's name in every event", HelpName = "NAME", DefaultValueFactory = _ => Environment.MachineName };
-        var port = new Option<uint>("--vsock-port") { Description = "The port that agents push to", HelpName = "PORT", DefaultValueFactory = _ => 818u };
-        var guests = new Option<GuestOptions[]>("--guest")
-        {
-            Description = "A machine and its vsock Unix socket: NAME=SOCKET[,uid=UID]. The node listens on SOCKET_PORT. Repeatable",
-            HelpName = "NAME=SOCKET",
-            Required = true,
-            CustomParser = ParseGuests,
-        };
-        var command = new Command("node", "Listens to the guests of this host, stamps what they report and keeps it until the sensor has it")
-        {
-            guests, sensor, sensorName, certificates, data, cluster, name, port,
-        }.WithExamples(
+        var flags = new NodeFlags();
+        var command = new Command(
+            "node",
+            "Listens to the guests of this host, stamps what they report and keeps it until the sensor has it. A flag wins over its environment variable, "
+            + "that over the configuration file").WithExamples(
             """
             guestmark node --guest web1=/run/vm/web1.sock --sensor-endpoint sensor:443 --certs /etc/guestmark/certs
-            guestmark node --guest web1=/run/vm/web1.sock,uid=0d5c… --sensor-endpoint 127.0.0.1:8443 --sensor-name sensor --certs certs/node1
+            guestmark node --config /etc/guestmark/node.yaml --address 127.0.0.1:9000
+            guestmark node --mode hybrid --guest web1=/run/vm/web1.sock,uid=0d5c… --sensor-endpoint 127.0.0.1:8443 --sensor-name sensor --certs certs/node1
             """);
+        flags.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var (inCluster, onNode) = (parsed.GetRequiredValue(cluster), parsed.GetRequiredValue(name));
-            var options = new NodeOptions
-            {
-                Cluster = inCluster,
-                Node = onNode,
-                DataDirectory = parsed.GetRequiredValue(data),
-                Guests = [.. parsed.GetRequiredValue(guests).Select(guest => guest.Uid.Length > 0 ? guest : guest with { Uid = GuestOptions.UidOf(inCluster, onNode, guest.Name) })],
-                PushPort = parsed.GetRequiredValue(port),
-                SensorEndpoint = parsed.GetRequiredValue(sensor),
-                SensorName = parsed.GetValue(sensorName),
-                Certificates = parsed.GetRequiredValue(certificates),
-            };
-            var app = await RoleHosts.StartAsync("node", () => RoleHosts.Node(options, LogLevel.Information), cancellationToken);
-            foreach (var guest in options.Guests) await Console.Error.WriteLineAsync($"node: listening for {guest.Name} ({guest.Uid}) on {guest.SocketPath(options.PushPort)}");
+            var values = flags.Read(parsed);
+            var setup = NodeFlags.Require(values);
+            using var notifier = ServiceNotifier.OfThisProcess();
+            var app = await RoleHosts.StartAsync("node", () => Host(setup, values, () => flags.Read(parsed), notifier), cancellationToken);
+            await TellAsync(setup);
+            notifier.Ready();
             await RoleHosts.RunAsync(app, cancellationToken);
             return ExitCode.Done;
         });
         return command;
     }
 
-    static GuestOptions[]? ParseGuests(ArgumentResult result)
+    static WebApplication Host(NodeSetup setup, SettingValues values, Func<SettingValues> read, ServiceNotifier notifier)
     {
-        var guests = new List<GuestOptions>();
-        foreach (var token in result.Tokens)
+        var host = new HostSettings
         {
-            var parts = token.Value.Split(',');
-            var uid = parts.Skip(1).Select(part => part.StartsWith("uid=", StringComparison.Ordinal) ? part[4..] : "").FirstOrDefault();
-            if (parts[0].Split('=', 2) is not [{ Length: > 0 } name, { Length: > 0 } socket] || parts.Length > 2 || uid is "")
+            Log = new LogSwitch(setup.LogLevel),
+            Format = setup.LogFormat,
+            Telemetry = setup.Options.Endpoint is { } address ? new TelemetryOptions(address) { Metrics = setup.ExposeMetrics, Health = setup.HealthCheck } : null,
+            RelayGrace = setup.RelayGrace,
+            Notifier = notifier,
+        };
+        return setup.Delivers ? RoleHosts.Node(setup.Options, host, Add) : RoleHosts.Agent(host, Add);
+
+        void Add(IServiceCollection services)
+        {
+            // After the listeners, whose socket it connects to.
+            if (setup.Agent is { } agent)
             {
-                result.AddError($"--guest {token.Value}: write NAME=SOCKET or NAME=SOCKET,uid=UID");
-                return null;
+                services.AddHostedService(provider => new VmAgent(
+                    agent, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<VmAgent>>()));
             }
 
-            guests.Add(new GuestOptions { Name = name, SocketBase = Path.GetFullPath(socket), Uid = uid ?? "" });
+            services.AddHostedService(provider => new NodeReload(
+                read, values, provider.GetService<NodeConfiguration>() ?? new NodeConfiguration(setup.Options), host.Log, notifier,
+                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<NodeReload>>()));
+        }
+    }
+
+    static async Task TellAsync(NodeSetup setup)
+    {
+        var options = setup.Options;
+        foreach (var guest in options.Guests.Where(_ => setup.Delivers))
+        {
+            var channel = guest.SocketBase is not null ? guest.SocketPath(options.PushPort) : $"vsock CID {guest.Cid}";
+            await Console.Error.WriteLineAsync($"node: listening for {guest.Name} ({guest.Uid}) on {channel}");
         }
 
-        return [.. guests];
+        foreach (var listener in options.VsockListeners) await Console.Error.WriteLineAsync($"node: listening on vsock port {listener.Port}");
+        if (options.Endpoint is { } endpoint) await Console.Error.WriteLineAsync($"node: /metrics, /healthz and /readyz on http://{endpoint}");
+        foreach (var left in InheritedSockets.OfThisProcess.Left)
+            await Console.Error.WriteLineAsync($"warning: the service manager opened {left}, and nothing in the configuration listens there");
     }
 }

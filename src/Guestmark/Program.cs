@@ -1,19 +1,25 @@
 using System.CommandLine;
 using Guestmark;
 using Guestmark.CommandLine;
+using Guestmark.Configuration;
+using Guestmark.Diagnosis;
 
 var root = new RootCommand("Guestmark tells what runs inside virtual machines, witnessed by the host.")
 {
     UpCommand.Create(),
     NodeCommand.Create(),
+    CellCommand.Create(),
     SensorCommand.Create(),
     CentralCommand.Create(),
+    ConfigCommand.Create(),
+    DoctorCommand.Create(),
     CertsCommand.Create(),
     KeysCommand.Create(),
     VerifyCommand.Create(),
     VulndbCommand.Create(),
     MatchCommand.Create(),
     VersionsCommand.Create(),
+    SpoolCommand.Create(),
 }.WithExamples(
     """
     guestmark up

@@ -1,48 +1,108 @@
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
 using Guestmark.Central;
 using Guestmark.Central.Findings;
 using Guestmark.Central.SignIn;
 using Guestmark.CommandLine;
+using Guestmark.Configuration;
 using Guestmark.Node;
+using Guestmark.Node.Identity;
 using Guestmark.Rpc;
 using Guestmark.Rpc.Publishing;
 using Guestmark.Sensor;
+using Guestmark.Systemd;
+using Guestmark.Telemetry;
 using Guestmark.Vulnerabilities;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Console;
 
 namespace Guestmark;
 
+/// <summary>How a host logs and whether it is watched from outside.</summary>
+sealed record HostSettings
+{
+    public required LogSwitch Log { get; init; }
+
+    public LogFormat Format { get; init; }
+
+    /// <summary>Null: no endpoint.</summary>
+    public TelemetryOptions? Telemetry { get; init; }
+
+    /// <summary>How long the next hop may be out of reach before the role is not ready.</summary>
+    public TimeSpan RelayGrace { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Whom to tell that the process is ready; null where several roles share a process, which none of them speaks for.</summary>
+    public ServiceNotifier? Notifier { get; init; }
+
+    /// <summary>One role of several in a process.</summary>
+    public static HostSettings Part(LogLevel level) => new() { Log = new LogSwitch(level) };
+}
+
 /// <summary>Composes each role into a host of its own. A process may run one of them, or all three.</summary>
 static class RoleHosts
 {
-    public static WebApplication Node(NodeOptions options, LogLevel logLevel)
+    /// <param name="add">More services of the process: the reload of its configuration, the agent of this machine.</param>
+    public static WebApplication Node(NodeOptions options, HostSettings host, Action<IServiceCollection>? add = null)
     {
         ThrowIfInvalid("node", options.Validate());
-        var builder = CreateBuilder(logLevel);
+        var builder = CreateBuilder(host);
         builder.Services.AddNode(options);
+        AddHealth(builder.Services, host, provider =>
+        [
+            RoleChecks.SpoolWorks(provider.GetRequiredService<MetricsCollector>()),
+            RoleChecks.SocketsAreBound(() => NodeSockets(provider.GetRequiredService<GuestRegistry>(), options.PushPort)),
+            RoleChecks.FolderIsWritable(options.DataDirectory),
+            RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
+            RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
+            .. options.Certificates is { } folder ? [RoleChecks.CertificatesAreValid(folder, provider.GetRequiredService<TimeProvider>())] : (HealthCheck[])[],
+        ]);
+        add?.Invoke(builder.Services);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
-        return builder.Build();
+        var app = Build(builder, host);
+        app.MapNode();
+        return app;
+    }
+
+    /// <summary>A process that runs only the agent of this machine.</summary>
+    public static WebApplication Agent(HostSettings host, Action<IServiceCollection> add)
+    {
+        var builder = CreateBuilder(host);
+        AddHealth(builder.Services, host, _ => []);
+        add(builder.Services);
+        // Without an address Kestrel would listen on port 5000.
+        if (host.Telemetry is null) builder.Services.AddSingleton<IServer, NoServer>();
+        return Build(builder, host);
     }
 
     /// <param name="rpc">Where nodes connect.</param>
-    public static WebApplication Sensor(SensorOptions options, IPEndPoint rpc, LogLevel logLevel)
+    public static WebApplication Sensor(SensorOptions options, IPEndPoint rpc, HostSettings host)
     {
         ThrowIfInvalid("sensor", options.Validate());
-        var builder = CreateBuilder(logLevel);
+        var builder = CreateBuilder(host);
         builder.Services.AddPublish();
         builder.Services.AddRpcHealth();
         builder.Services.AddSensor(options);
+        AddHealth(builder.Services, host, provider =>
+        [
+            RoleChecks.SpoolWorks(provider.GetRequiredService<MetricsCollector>()),
+            RoleChecks.PortListens("rpc", rpc),
+            RoleChecks.FolderIsWritable(options.DataDirectory),
+            RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
+            RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
+            RoleChecks.CertificatesAreValid(options.Certificates, provider.GetRequiredService<TimeProvider>()),
+        ]);
         builder.WebHost.ConfigureKestrel(kestrel => ListenForRpc(kestrel, rpc));
-        var app = builder.Build();
+        var app = Build(builder, host);
         app.MapRpcHealth();
         app.MapSensor();
         return app;
@@ -50,20 +110,27 @@ static class RoleHosts
 
     /// <param name="rpc">Where sensors connect.</param>
     /// <param name="web">Where people and API clients connect, over HTTP.</param>
-    public static WebApplication Central(CentralOptions options, string certificates, IPEndPoint rpc, IPEndPoint web, AdvisoryDatabase database, LogLevel logLevel)
+    public static WebApplication Central(CentralOptions options, string certificates, IPEndPoint rpc, IPEndPoint web, AdvisoryDatabase database, HostSettings host)
     {
-        var builder = CreateBuilder(logLevel);
+        var builder = CreateBuilder(host);
         builder.Services.AddPublish();
         builder.Services.AddRpcHealth();
         builder.Services.AddCentral(options);
         builder.Services.AddSingleton(provider => CertificateDirectory.Open(
             certificates, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<CertificateDirectory>>()));
+        AddHealth(builder.Services, host, provider =>
+        [
+            RoleChecks.PortListens("rpc", rpc),
+            RoleChecks.PortListens("web", web),
+            RoleChecks.FolderIsWritable(options.DataDirectory),
+            RoleChecks.CertificatesAreValid(certificates, provider.GetRequiredService<TimeProvider>()),
+        ]);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             ListenForRpc(kestrel, rpc);
             kestrel.Listen(web, listener => listener.Protocols = HttpProtocols.Http1);
         });
-        var app = builder.Build();
+        var app = Build(builder, host);
         app.MapRpcHealth();
         app.MapPublish(app.Services.GetRequiredService<IEventSink>());
         app.MapCentral();
@@ -134,24 +201,66 @@ static class RoleHosts
         kestrel.Listen(rpc, listener => listener.UseRpc(certificates));
     }
 
-    static WebApplicationBuilder CreateBuilder(LogLevel logLevel)
+    /// <summary>The Unix sockets of guests that a node must have.</summary>
+    static List<string> NodeSockets(GuestRegistry guests, uint port) =>
+        [.. guests.All.Where(channel => channel.Guest.SocketBase is not null).Select(channel => channel.Guest.SocketPath(port))];
+
+    /// <summary>The collector of metrics, the checks, and who looks at them.</summary>
+    static void AddHealth(IServiceCollection services, HostSettings host, Func<IServiceProvider, HealthCheck[]> checks)
+    {
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton(provider => new MetricsCollector(provider.GetRequiredService<IMeterFactory>()));
+        services.AddSingleton<ProcessMetrics>();
+        services.AddSingleton(provider => new Health(checks(provider), provider.GetRequiredService<TimeProvider>()));
+        if (host.Notifier is not { } notifier) return;
+        services.AddSingleton(notifier);
+        services.AddHostedService(provider => new ReadinessWatch(
+            provider.GetRequiredService<Health>(), notifier, provider.GetService<RpcHealth>(), provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<ILogger<ReadinessWatch>>()));
+    }
+
+    static WebApplication Build(WebApplicationBuilder builder, HostSettings host)
+    {
+        if (host.Telemetry is { } endpoint) builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForTelemetry(endpoint.Address));
+        var app = builder.Build();
+        if (host.Notifier is not null || host.Telemetry is not null)
+        {
+            // Before anything counts: what is added to a counter that nobody listens to is gone.
+            app.Services.GetRequiredService<MetricsCollector>();
+            app.Services.GetRequiredService<ProcessMetrics>();
+        }
+
+        if (host.Telemetry is not null) app.UseTelemetry(host.Telemetry);
+        return app;
+    }
+
+    static WebApplicationBuilder CreateBuilder(HostSettings host)
     {
         // The slim builder reads no files of the working folder and no ASPNETCORE_ variables decide where a role listens.
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = [], EnvironmentName = "Production" });
         builder.Logging.ClearProviders();
-        builder.Logging.SetMinimumLevel(logLevel);
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
-        // That a host could not start is told by StartAsync, without a stack trace.
-        builder.Logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.Critical);
-        // It warns at every start that the keys of sessions are not encrypted: their folder has mode 0700.
-        builder.Logging.AddFilter("Microsoft.AspNetCore.DataProtection", LogLevel.Error);
-        builder.Logging.AddSimpleConsole(console =>
+        // The switch decides, so that it may change.
+        builder.Logging.SetMinimumLevel(LogLevel.Trace);
+        builder.Logging.AddFilter(host.Log.Lets);
+        if (host.Format == LogFormat.Json)
         {
-            console.SingleLine = true;
-            console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
-            console.UseUtcTimestamp = true;
-            console.ColorBehavior = LoggerColorBehavior.Disabled;
-        });
+            builder.Logging.AddJsonConsole(console =>
+            {
+                console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ";
+                console.UseUtcTimestamp = true;
+            });
+        }
+        else
+        {
+            builder.Logging.AddSimpleConsole(console =>
+            {
+                console.SingleLine = true;
+                console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
+                console.UseUtcTimestamp = true;
+                console.ColorBehavior = LoggerColorBehavior.Disabled;
+            });
+        }
+
         // Standard output belongs to what the command prints.
         builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         return builder;
@@ -160,5 +269,20 @@ static class RoleHosts
     static void ThrowIfInvalid(string role, IReadOnlyList<string> errors)
     {
         if (errors.Count > 0) throw new CommandException($"{role}: {string.Join("; ", errors)}");
+    }
+
+    /// <summary>A server that serves nothing.</summary>
+    sealed class NoServer : IServer
+    {
+        public IFeatureCollection Features { get; } = new FeatureCollection();
+
+        public Task StartAsync<TContext>(IHttpApplication<TContext> application, CancellationToken cancellationToken)
+            where TContext : notnull => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public void Dispose()
+        {
+        }
     }
 }

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Net;
 using Guestmark.CommandLine;
 using Guestmark.Sensor;
-using Microsoft.Extensions.Logging;
 
 namespace Guestmark;
 
@@ -16,10 +15,12 @@ static class SensorCommand
         var listen = RoleArguments.ListenAddress("--listen", "Where nodes connect", new IPEndPoint(IPAddress.Loopback, 8443));
         var central = RoleArguments.PeerAddress("--central-endpoint", "Central");
         var centralName = new Option<string?>("--central-name") { Description = "The name in Central's certificate, when it is not the endpoint's host", HelpName = "NAME" };
+        var host = new HostFlags();
         var command = new Command("sensor", "Receives from the nodes of a cluster and delivers to Central") { listen, central, centralName, certificates, data }.WithExamples(
             """
             guestmark sensor --listen 0.0.0.0:8443 --central-endpoint central.example.com:8444 --certs /etc/guestmark/certs
             """);
+        host.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var options = new SensorOptions
@@ -29,7 +30,7 @@ static class SensorCommand
                 CentralName = parsed.GetValue(centralName),
                 Certificates = parsed.GetRequiredValue(certificates),
             };
-            var app = await RoleHosts.StartAsync("sensor", () => RoleHosts.Sensor(options, parsed.GetRequiredValue(listen), LogLevel.Information), cancellationToken);
+            var app = await RoleHosts.StartAsync("sensor", () => RoleHosts.Sensor(options, parsed.GetRequiredValue(listen), host.Read(parsed)), cancellationToken);
             await Console.Error.WriteLineAsync($"sensor: nodes connect to {RoleHosts.Address(app, 0).Authority}");
             await RoleHosts.RunAsync(app, cancellationToken);
             return ExitCode.Done;

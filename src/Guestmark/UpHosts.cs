@@ -34,7 +34,7 @@ sealed class UpHosts : IAsyncDisposable
         var centralOptions = new CentralOptions { DataDirectory = setup.CentralData };
         var central = await RoleHosts.StartAsync(
             "central",
-            () => RoleHosts.Central(centralOptions, Path.Combine(setup.Certificates, "central"), AnyLoopbackPort, setup.Address, database, LogLevel.Warning),
+            () => RoleHosts.Central(centralOptions, Path.Combine(setup.Certificates, "central"), AnyLoopbackPort, setup.Address, database, HostSettings.Part(LogLevel.Warning)),
             cancellationToken);
         _hosts.Push(central);
 
@@ -45,7 +45,7 @@ sealed class UpHosts : IAsyncDisposable
             CentralName = "central",
             Certificates = Path.Combine(setup.Certificates, "sensor"),
         };
-        var sensor = await RoleHosts.StartAsync("sensor", () => RoleHosts.Sensor(sensorOptions, AnyLoopbackPort, LogLevel.Warning), cancellationToken);
+        var sensor = await RoleHosts.StartAsync("sensor", () => RoleHosts.Sensor(sensorOptions, AnyLoopbackPort, HostSettings.Part(LogLevel.Warning)), cancellationToken);
         _hosts.Push(sensor);
 
         var nodeOptions = new NodeOptions
@@ -59,7 +59,7 @@ sealed class UpHosts : IAsyncDisposable
             SensorName = "sensor",
             Certificates = Path.Combine(setup.Certificates, "node"),
         };
-        _hosts.Push(await RoleHosts.StartAsync("node", () => RoleHosts.Node(nodeOptions, LogLevel.Warning), cancellationToken));
+        _hosts.Push(await RoleHosts.StartAsync("node", () => RoleHosts.Node(nodeOptions, HostSettings.Part(LogLevel.Warning)), cancellationToken));
         return central;
     }
 

@@ -27,7 +27,7 @@ static class VerifyCommand
         }.WithExamples(
             """
             guestmark verify events.jsonl --keys /etc/guestmark/keys
-            guestmark spool inspect -o jsonl /var/lib/guestmark/spool | guestmark verify - --keys node1.pub
+            guestmark spool inspect -o jsonl /var/lib/guestmark/node | guestmark verify - --keys node1.pub
             guestmark verify events.json --keys keys.json --complete -o json
             """).WithFound("an event that is not verified, or a gap that no loss event explains");
         command.SetAction((parsed, cancellationToken) =>

@@ -1,12 +1,17 @@
 using System.Net.Sockets;
+using Guestmark.Events;
+using Guestmark.Node.Listening;
+using Guestmark.Node.Protocols;
 using Guestmark.Rpc;
 using Guestmark.Spool;
 using Guestmark.TestKit;
 using Guestmark.Wire.Framing;
+using Guestmark.Wire.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Guestmark.Node.Tests;
 
@@ -16,7 +21,10 @@ sealed class RunningNode : IAsyncDisposable
     readonly TemporaryFolder _folder = new();
     readonly WebApplication _app;
 
-    RunningNode(Func<NodeOptions, NodeOptions> configure)
+    /// <summary>For tests of something else than the limits.</summary>
+    public static readonly GuestLimits Unlimited = new() { MessagesPerSecond = 0, BytesPerSecond = 0 };
+
+    RunningNode(Func<NodeOptions, NodeOptions> configure, TimeProvider? time, ILoggerFactory? log)
     {
         CertificateAuthority.Create(_folder.File("ca"));
         CertificateAuthority.Issue(_folder.File("ca"), _folder.File("certs"), "node");
@@ -32,17 +40,24 @@ sealed class RunningNode : IAsyncDisposable
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.Services.AddNode(Options);
+        if (time is not null) builder.Services.AddSingleton(time);
+        if (log is not null) builder.Services.AddSingleton<ILoggerFactory>(log);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
         _app = builder.Build();
     }
 
     public NodeOptions Options { get; }
 
+    public IServiceProvider Services => _app.Services;
+
+    public TemporaryFolder Folder => _folder;
+
     public EventSpool Spool => _app.Services.GetRequiredService<EventSpool>();
 
-    public static async Task<RunningNode> StartAsync(Func<NodeOptions, NodeOptions>? configure = null)
+    public static async Task<RunningNode> StartAsync(
+        Func<NodeOptions, NodeOptions>? configure = null, TimeProvider? time = null, ILoggerFactory? log = null)
     {
-        var node = new RunningNode(configure ?? (options => options));
+        var node = new RunningNode(configure ?? (options => options), time, log);
         await node._app.StartAsync();
         return node;
     }
@@ -52,6 +67,45 @@ sealed class RunningNode : IAsyncDisposable
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await socket.ConnectAsync(new UnixDomainSocketEndPoint(Options.Guests.Single(g => g.Name == guest).SocketPath(Options.PushPort)));
         return socket;
+    }
+
+    /// <summary>
+    /// A listener as one of AF_VSOCK, but for the address: its connections come from the context id and port that the caller names. Connect with
+    /// <see cref="ConnectToAsync"/>.
+    /// </summary>
+    public GuestListener ListenAs(string name, uint cid, uint sourcePort = 1023, VsockListenerOptions? options = null) =>
+        GuestListener.Bind(
+            new UnixDomainSocketEndPoint(_folder.File(name)),
+            connection =>
+            {
+                connection.RemoteEndPoint = new VsockEndPoint(cid, sourcePort);
+                return Services.GetRequiredService<GuestReception>().ServeVsockAsync(options ?? new VsockListenerOptions(), connection);
+            },
+            NullLogger.Instance);
+
+    public static async Task<Socket> ConnectToAsync(GuestListener listener)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(listener.Address);
+        return socket;
+    }
+
+    /// <summary>All events of the spool, in order.</summary>
+    public async Task<List<StampedEvent>> EventsAsync()
+    {
+        var cursor = Spool.OpenCursor();
+        var events = new List<StampedEvent>();
+        var last = Spool.LastIndex;
+        while ((ulong)events.Count < last)
+        {
+            foreach (var record in await cursor.ReadAsync(1000, 1 << 30, default))
+            {
+                Assert.Null(StampedEvent.TryRead(record.Data, out var stamped));
+                events.Add(stamped!);
+            }
+        }
+
+        return events;
     }
 
     /// <summary>Sends bytes on a connection of their own and reads the one answer; null when the node closes without.</summary>

@@ -33,7 +33,8 @@ static class LabImages
         await RunAsync("debugfs", "-R", $"rdump {folder} {into}", disk);
     }
 
-    static Task RunAsync(string program, params string[] arguments) => RunAsync(program, exitCodeMax: 0, arguments);
+    /// <summary>Runs a program to its end, which must be good.</summary>
+    public static Task RunAsync(string program, params string[] arguments) => RunAsync(program, exitCodeMax: 0, arguments);
 
     static async Task RunAsync(string program, int exitCodeMax, params string[] arguments)
     {

@@ -5,14 +5,14 @@ using System.Text;
 namespace Guestmark.VmLab;
 
 /// <summary>How a command in a machine ended, and what it wrote to both outputs.</summary>
-sealed record CommandResult(int ExitCode, string Output);
+public sealed record CommandResult(int ExitCode, string Output);
 
 /// <summary>A running virtual machine and the shell in it.</summary>
 /// <remarks>
 /// The shell reads what is written to the machine's virtio port. Behind each command another one prints a line that no output contains, with the
 /// command's number and exit code. When this process ends the shell's input does, and so the machine: none is left behind.
 /// </remarks>
-sealed class VirtualMachine : IAsyncDisposable
+public sealed class VirtualMachine : IAsyncDisposable
 {
     /// <summary>Emulated machines on a busy computer are slow; what takes longer than this hangs.</summary>
     static readonly TimeSpan Limit = TimeSpan.FromSeconds(90);
@@ -108,6 +108,24 @@ sealed class VirtualMachine : IAsyncDisposable
     /// <summary>Waits until a command succeeds, a moment apart, and returns what it wrote.</summary>
     public Task<string> WaitForAsync(string command) => RunAsync($"i=0; until {command}; do i=$((i+1)); [ $i -gt 600 ] && exit 1; usleep 100000; done");
 
+    /// <summary>Writes a small file.</summary>
+    public Task WriteFileAsync(string path, ReadOnlySpan<byte> bytes) => RunAsync($"echo '{Convert.ToBase64String(bytes)}' | base64 -d > {path}");
+
+    /// <summary>Copies the disk as it would be found after a power failure at this moment.</summary>
+    public async Task CopyDiskAsync(string disk, string copy)
+    {
+        // Nothing runs in a stopped process, and nothing of the machine's own memory gets onto the copy.
+        await SignalAsync("STOP");
+        try
+        {
+            await LabImages.RunAsync("cp", "--sparse=always", disk, copy);
+        }
+        finally
+        {
+            await SignalAsync("CONT");
+        }
+    }
+
     /// <summary>Ends it as a power failure does: what the kernel has not written to its disk is lost.</summary>
     public async Task KillAsync()
     {
@@ -130,6 +148,13 @@ sealed class VirtualMachine : IAsyncDisposable
             var console = File.Exists(_console) ? File.ReadAllText(_console) : "";
             return $"--- {Name}, shell\n{Tail(_transcript.ToString())}\n--- {Name}, console\n{Tail(console)}";
         }
+    }
+
+    /// <summary>boot.sh becomes timeout(1), whose only child is QEMU.</summary>
+    async Task SignalAsync(string signal)
+    {
+        var children = await File.ReadAllTextAsync($"/proc/{_process.Id}/task/{_process.Id}/children");
+        await LabImages.RunAsync("kill", $"-{signal}", children.Trim());
     }
 
     async Task<string> ReadToAsync(Func<string, bool> isLast, CancellationToken cancellationToken, StringBuilder? output = null)

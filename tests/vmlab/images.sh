@@ -31,7 +31,7 @@ make_initramfs() {
   (cd "$tree" && find . | cpio --quiet -o -H newc --owner=0:0) >"$lab/initramfs.new"
   rm -rf "$tree"
 }
-key initramfs "$here/guest/init" "$lab/kernel" "$(command -v busybox)" || { make_initramfs && made initramfs; }
+key initramfs "$here/images.sh" "$here/guest/init" "$lab/kernel" "$(command -v busybox)" || { make_initramfs && made initramfs; }
 
 agent=$root/artifacts/packages/agent/guestmark-agent
 # It takes half a minute, and ./test has done it.
@@ -47,6 +47,9 @@ for name in Microsoft.NETCore.App Microsoft.AspNetCore.App; do
   runtimes+=("$(find "$dotnet/shared/$name" -mindepth 1 -maxdepth 1 -name '10.*' | sort -V | tail -n 1)")
 done
 
+references=()
+for runtime in "${runtimes[@]}"; do references+=(-r "$runtime/*.dll"); done
+
 # Libraries of the runtime, and those that it looks up by name for TLS.
 libraries() {
   local tls
@@ -54,8 +57,19 @@ libraries() {
   for tls in libssl.so.3 libcrypto.so.3; do ldconfig -p | awk -v name="$tls" '$1 == name && /x86-64/ { print $NF; exit }'; done
 }
 
+# Without translation ahead of time the runtime compiles all that a node does while it starts, which takes an emulated processor 20 s.
+translate() {
+  local compiler assembly
+  dotnet restore "$here/crossgen" -v quiet >&2 || { echo "note: no crossgen2 from the package registry: nodes in virtual machines start slowly" >&2; return 0; }
+  compiler=$(dotnet msbuild "$here/crossgen" -nologo -v:minimal -t:PrintCompiler | sed -n 's/^ *compiler://p')
+  for assembly in guestmark Guestmark.{Node,Events,Spool,Rpc,Wire,Inventory,Sensor} Google.Protobuf System.CommandLine Spectre.Console YamlDotNet; do
+    [ -e "$node/$assembly.dll" ] || continue
+    "$compiler" "$node/$assembly.dll" -o "$1/$assembly.dll" -O --targetos linux --targetarch x64 -r "$node/*.dll" "${references[@]}" >/dev/null
+  done
+}
+
 make_programs() {
-  local tree library
+  local tree library runtime
   tree=$(mktemp -d)
   mkdir -p "$tree"/{bin,dotnet/shared,guestmark}
   cp -a "$dotnet/dotnet" "$dotnet/host" "$tree/dotnet/"
@@ -64,11 +78,12 @@ make_programs() {
     cp -a "$runtime" "$tree/dotnet/shared/$(basename "$(dirname "$runtime")")/"
   done
   cp -a "$node/." "$tree/guestmark/"
+  translate "$tree/guestmark"
   cp "$agent" "$tree/bin/"
   gcc -O2 -Wall -Werror -static "$here/guest/vsock.c" -o "$tree/bin/vsock"
   libraries | sort -u | while read -r library; do install -D "$library" "$tree$library"; done
   rm -f "$lab/programs.ext4.new"
-  mke2fs -q -t ext4 -m 0 -O ^has_journal -d "$tree" "$lab/programs.ext4.new" "$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 16))M"
+  mke2fs -qF -t ext4 -m 0 -O ^has_journal -d "$tree" "$lab/programs.ext4.new" "$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 16))M" >&2
   rm -rf "$tree"
 }
-key programs.ext4 "$here/guest/vsock.c" "$agent" "$node" "$dotnet/dotnet" "${runtimes[@]}" || { make_programs && made programs.ext4; }
+key programs.ext4 "$here/images.sh" "$here/guest/vsock.c" "$agent" "$node" "$dotnet/dotnet" "${runtimes[@]}" || { make_programs && made programs.ext4; }

@@ -61,7 +61,7 @@ static class PushCommand
 
     static void Note(string line) => Console.Error.WriteLine(TerminalText.Printable(line));
 
-    static HostChannel Channel(string? socket, uint port)
+    internal static HostChannel Channel(string? socket, uint port)
     {
         if (socket is null) return HostChannel.Vsock(port);
         try

@@ -1,9 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using Guestmark.Node.Admission;
 using Guestmark.Wire.Sockets;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Connections.Features;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Node.Listening;
@@ -11,26 +10,48 @@ namespace Guestmark.Node.Listening;
 /// <summary>
 /// One address that guests connect to: a Unix socket or a port of AF_VSOCK. Starts and stops while the node runs, because machines do.
 /// </summary>
-/// <remarks>Connections are served by a delegate that sees a pipe and never knows the transport.</remarks>
+/// <remarks>
+/// Connections are served by a delegate that sees a pipe and never knows the transport. Accepting only accepts: no byte of a connection is
+/// read, written or waited for before the next one is accepted.
+/// </remarks>
 public sealed partial class GuestListener : IAsyncDisposable
 {
-    const int Backlog = 512;
+    /// <summary>Of the socket's file: only the node's own user, and root, may connect.</summary>
+    public const UnixFileMode ModeDefault = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    /// <summary>The kernel's own limit (net.core.somaxconn) since Linux 5.4. A Unix socket's connect waits when it is reached, AF_VSOCK's fails.</summary>
+    const int Backlog = 4096;
+
+    static readonly TimeSpan BackOffFirst = TimeSpan.FromMilliseconds(5);
+    static readonly TimeSpan BackOffLast = TimeSpan.FromSeconds(1);
+    static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
 
     readonly Socket _socket;
     readonly Func<ConnectionContext, Task> _serve;
-    readonly SocketConnectionContextFactory _connections;
+    readonly ConnectionSlots? _slots;
+    readonly TimeProvider _time;
     readonly ILogger _logger;
     readonly CancellationTokenSource _stopping = new();
-    readonly HashSet<Task> _serving = [];
+    readonly HashSet<GuestConnection> _open = [];
+    readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     readonly Task _accepting;
+    long _loggedAt;
+    long _failures;
+    bool _disposed;
 
-    GuestListener(EndPoint address, Socket socket, Func<ConnectionContext, Task> serve, ILogger logger)
+    /// <summary>Whether the file of a Unix socket is ours to remove; one that the service manager opened is not.</summary>
+    readonly bool _ownsFile;
+
+    GuestListener(
+        EndPoint address, Socket socket, bool ownsFile, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
     {
         Address = address;
+        _ownsFile = ownsFile && address is UnixDomainSocketEndPoint;
         _socket = socket;
         _serve = serve;
         _logger = logger;
-        _connections = new SocketConnectionContextFactory(new SocketConnectionFactoryOptions(), logger);
+        _slots = slots;
+        _time = time;
         _accepting = Task.Run(AcceptAsync);
     }
 
@@ -39,10 +60,17 @@ public sealed partial class GuestListener : IAsyncDisposable
     /// <summary>Listens.</summary>
     /// <param name="address">A <see cref="UnixDomainSocketEndPoint"/>, whose stale file is removed, or a <see cref="VsockEndPoint"/>.</param>
     /// <param name="serve">Serves one connection to its end. The connection is closed when it returns.</param>
+    /// <param name="bound">
+    /// Called when the address is bound and nobody can connect yet: another mode than <see cref="ModeDefault"/>, and the owner, of a Unix socket are set here.
+    /// </param>
+    /// <param name="slots">Bounds the connections of all listeners together. Null: no bound.</param>
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
     /// <exception cref="SocketException">The address cannot be listened on.</exception>
-    public static GuestListener Bind(EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger)
+    public static GuestListener Bind(
+        EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null)
     {
+        if (InheritedSockets.OfThisProcess.Take(address) is { } inherited)
+            return new GuestListener(address, inherited, ownsFile: false, serve, logger, slots, time ?? TimeProvider.System);
         Socket socket;
         if (address is VsockEndPoint)
         {
@@ -57,6 +85,9 @@ public sealed partial class GuestListener : IAsyncDisposable
         try
         {
             socket.Bind(address);
+            // Between bind and listen every connect is refused, whatever mode the umask gave.
+            if (address is UnixDomainSocketEndPoint) File.SetUnixFileMode(address.ToString()!, ModeDefault);
+            bound?.Invoke();
             socket.Listen(Backlog);
         }
         catch
@@ -65,31 +96,41 @@ public sealed partial class GuestListener : IAsyncDisposable
             throw;
         }
 
-        return new GuestListener(address, socket, serve, logger);
+        return new GuestListener(address, socket, ownsFile: true, serve, logger, slots, time ?? TimeProvider.System);
     }
 
-    /// <summary>Stops accepting, asks every connection to end, and waits until all have.</summary>
+    /// <summary>
+    /// Stops accepting, asks every connection to end, and waits until all have. Does not wait for the rest of a message: the protocol's
+    /// deadline on it is what bounds the wait.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
+        if (_disposed) return;
+        _disposed = true;
         await _stopping.CancelAsync();
         _socket.Dispose();
-        if (Address is UnixDomainSocketEndPoint) File.Delete(Address.ToString()!);
+        // Whoever removes a cell may have removed its whole folder before.
+        if (_ownsFile && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
         await _accepting;
-        Task[] serving;
-        lock (_serving) serving = [.. _serving];
-        await Task.WhenAll(serving);
-        _connections.Dispose();
+        lock (_open)
+        {
+            if (_open.Count == 0) _drained.TrySetResult();
+        }
+
+        await _drained.Task;
         _stopping.Dispose();
     }
 
     async Task AcceptAsync()
     {
+        var backOff = BackOffFirst;
         while (true)
         {
             Socket accepted;
             try
             {
                 accepted = await _socket.AcceptAsync(_stopping.Token);
+                backOff = BackOffFirst;
             }
             catch (Exception e) when (_stopping.IsCancellationRequested && e is OperationCanceledException or ObjectDisposedException or SocketException)
             {
@@ -97,30 +138,57 @@ public sealed partial class GuestListener : IAsyncDisposable
             }
             catch (SocketException e)
             {
-                // Out of descriptors, or the peer is gone already.
-                LogNotAccepted(Address, e.Message);
+                LogAtIntervals(e.SocketErrorCode.ToString());
+                // The peer was gone before it was accepted: the next one may be there.
+                if (e.SocketErrorCode is SocketError.ConnectionAborted or SocketError.ConnectionReset) continue;
+                // Out of descriptors or memory: asking again at once would only burn a processor.
+                try
+                {
+                    await Task.Delay(backOff, _time, _stopping.Token);
+                }
+                catch (OperationCanceledException)
+                {
+                    return;
+                }
+
+                backOff = backOff * 2 < BackOffLast ? backOff * 2 : BackOffLast;
                 continue;
             }
 
-            var connection = _connections.Create(accepted);
-            connection.Features.Set<IConnectionLifetimeNotificationFeature>(new Stopping(_stopping.Token));
-            var serving = ServeAsync(connection);
-            lock (_serving) _serving.Add(serving);
-            _ = serving.ContinueWith(
-                done =>
-                {
-                    lock (_serving) _serving.Remove(done);
-                },
-                CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            if (_slots?.TryTake() == false)
+            {
+                accepted.Dispose();
+                LogAtIntervals("all connections that the node allows are open");
+                continue;
+            }
+
+            GuestConnection connection;
+            try
+            {
+                connection = new GuestConnection(accepted, accepted.RemoteEndPoint, _stopping.Token);
+            }
+            catch (SocketException e)
+            {
+                accepted.Dispose();
+                _slots?.Return();
+                LogAtIntervals(e.SocketErrorCode.ToString());
+                continue;
+            }
+
+            lock (_open) _open.Add(connection);
+            ThreadPool.UnsafeQueueUserWorkItem(static state => _ = state.Listener.ServeAsync(state.Connection), (Listener: this, Connection: connection), preferLocal: false);
         }
     }
 
-    async Task ServeAsync(ConnectionContext connection)
+    async Task ServeAsync(GuestConnection connection)
     {
-        await Task.Yield();
         try
         {
             await _serve(connection);
+        }
+        catch (Exception e) when (e is ConnectionResetException or ConnectionAbortedException or OperationCanceledException)
+        {
+            // The guest is gone, or this side gave it up: the protocol has counted what that means.
         }
         catch (Exception e)
         {
@@ -129,21 +197,28 @@ public sealed partial class GuestListener : IAsyncDisposable
         finally
         {
             await connection.DisposeAsync();
+            _slots?.Return();
+            lock (_open)
+            {
+                _open.Remove(connection);
+                if (_disposed && _open.Count == 0) _drained.TrySetResult();
+            }
         }
     }
 
-    [LoggerMessage(4111, LogLevel.Warning, "Cannot accept a connection on {Address}: {Problem}", EventName = "ConnectionNotAccepted")]
-    partial void LogNotAccepted(EndPoint address, string problem);
+    void LogAtIntervals(string problem)
+    {
+        _failures++;
+        var now = _time.GetTimestamp();
+        if (_loggedAt != 0 && _time.GetElapsedTime(_loggedAt, now) < LogInterval) return;
+        _loggedAt = now;
+        LogNotAccepted(Address, _failures, problem);
+        _failures = 0;
+    }
+
+    [LoggerMessage(4111, LogLevel.Warning, "{Count} connections on {Address} were not accepted; the last: {Problem}", EventName = "ConnectionNotAccepted")]
+    partial void LogNotAccepted(EndPoint address, long count, string problem);
 
     [LoggerMessage(4112, LogLevel.Error, "A connection on {Address} failed", EventName = "ConnectionFailed")]
     partial void LogFailed(EndPoint address, Exception e);
-
-    sealed class Stopping(CancellationToken token) : IConnectionLifetimeNotificationFeature
-    {
-        public CancellationToken ConnectionClosedRequested { get; set; } = token;
-
-        public void RequestClose()
-        {
-        }
-    }
 }

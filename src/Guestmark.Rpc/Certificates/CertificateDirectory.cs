@@ -41,6 +41,9 @@ public sealed partial class CertificateDirectory : IDisposable
 
     public string Path { get; }
 
+    /// <summary>When the certificate in use ends.</summary>
+    public DateTimeOffset NotAfter => new(_current.Certificate.NotAfter);
+
     /// <param name="path">The folder with ca.pem, cert.pem and key.pem.</param>
     /// <exception cref="CertificateException">The files cannot be used: the message names the file, what is wrong and the remedy.</exception>
     public static CertificateDirectory Open(string path, TimeProvider? time = null, ILogger? logger = null) =>

@@ -20,8 +20,10 @@ namespace Guestmark.Rpc.Publishing;
 /// sent again, and the receiver ignores what it has.</item>
 /// </list>
 /// </remarks>
+/// <param name="reader">Whose place in the spool it moves, where the spool has several readers.</param>
 public sealed partial class SpoolRelay(
-    EventSpool spool, RpcChannel channel, string destination, ILogger<SpoolRelay> logger, IMeterFactory meters, TimeProvider time)
+    EventSpool spool, RpcChannel channel, string destination, ILogger<SpoolRelay> logger, IMeterFactory meters, TimeProvider time,
+    string? reader = null, string spoolName = "keep")
     : BackgroundService
 {
     const int BatchEventsMax = 256;
@@ -30,7 +32,7 @@ public sealed partial class SpoolRelay(
     static readonly TimeSpan RetryDelayMax = TimeSpan.FromSeconds(5);
 
     readonly ILogger<SpoolRelay> _logger = logger;
-    readonly RelayMetrics _metrics = new(meters, spool, destination);
+    readonly RelayMetrics _metrics = new(meters, spool, destination, reader, spoolName);
 
     /// <summary>Options that a channel for this protocol needs.</summary>
     public static RpcChannelOptions ChannelOptions(CertificateDirectory? certificates, string? serverName) => new()
@@ -47,12 +49,13 @@ public sealed partial class SpoolRelay(
         string? lastProblem = null;
         while (!stoppingToken.IsCancellationRequested)
         {
-            var progress = spool.AcknowledgedIndex;
+            var progress = spool.AcknowledgedIndexOf(reader);
             string problem;
             try
             {
                 await RelayAsync(connected: () =>
                 {
+                    _metrics.Connected();
                     if (lastProblem is not null) LogReconnected(destination);
                     lastProblem = null;
                 }, stoppingToken);
@@ -76,9 +79,10 @@ public sealed partial class SpoolRelay(
                 problem = e.Message;
             }
 
-            if (problem != lastProblem) LogDisconnected(destination, problem, spool.Depth);
+            if (problem != lastProblem) LogDisconnected(destination, problem, spool.DepthOf(reader));
             lastProblem = problem;
-            if (spool.AcknowledgedIndex != progress) delay = RetryDelayMin;
+            _metrics.Retried();
+            if (spool.AcknowledgedIndexOf(reader) != progress) delay = RetryDelayMin;
             try
             {
                 // Jitter, so that the senders of a whole cluster do not come back at the same moment.
@@ -114,7 +118,7 @@ public sealed partial class SpoolRelay(
 
     async Task SendAsync(RpcCall<PublishRequest, PublishResponse> call, UnderWay underWay, CancellationToken cancellationToken)
     {
-        var cursor = spool.OpenCursor();
+        using var cursor = spool.OpenCursor(reader);
         while (true)
         {
             // :: Step 2
@@ -139,7 +143,7 @@ public sealed partial class SpoolRelay(
             }
 
             if (request.Events.Count > 0) await call.WriteAsync(request, cancellationToken);
-            else if (underWay.TakeDone() is { } done) spool.Acknowledge(done);
+            else if (underWay.TakeDone() is { } done) spool.Acknowledge(done, reader);
         }
     }
 
@@ -164,7 +168,7 @@ public sealed partial class SpoolRelay(
                 }
             }
 
-            if (underWay.TakeDone() is { } done) spool.Acknowledge(done);
+            if (underWay.TakeDone() is { } done) spool.Acknowledge(done, reader);
             if (response.Credit > 0) underWay.Grant(response.Credit);
         }
 

@@ -14,7 +14,7 @@ namespace Guestmark.Vulnerabilities;
 /// </remarks>
 sealed class JsonText
 {
-    const int SlotBits = 13;
+    const int SlotBits = 14;
 
     /// <summary>Longest text in bytes that is kept. Names, versions and ids have less; descriptions do not repeat.</summary>
     const int CachedBytesMax = 96;

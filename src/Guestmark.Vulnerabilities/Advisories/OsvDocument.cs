@@ -52,7 +52,9 @@ sealed class OsvDocument
     readonly List<VersionInterval> _intervals = [];
     readonly List<string> _leftOut = [];
     readonly List<VersionInterval> _merged = [];
+    readonly List<(PackageStatement Model, string Name)> _statements = [];
     VersionInterval[] _single = [];
+    string[] _modules = [];
     Dictionary<PackageKey, int> _heads = [];
     string? _id;
     string? _summary;
@@ -76,9 +78,17 @@ sealed class OsvDocument
     // Where the reader's bytes begin in the document.
     int _base;
 
-    // The entry that was read last, as the pattern of the next: what may be another in it, in the order of the bytes.
-    readonly Spot[] _spots = new Spot[3];
-    int _spotCount;
+    readonly (int Start, int Length)[] _spots = new (int, int)[SpotKinds];
+    bool _hasPattern;
+
+    // An entry and a reference as the patterns of the next, and the reader's state behind each: it is the same behind every other one.
+    readonly JsonAlike _alike = new(SpotKinds);
+    Entry _model;
+    string _modelVersion = "";
+    IntervalEnd _modelEnd;
+    JsonReaderState _behindEntry;
+    readonly JsonAlike _alikeReferences = new(1);
+    JsonReaderState _behindReference;
 
     OsvDocument()
     {
@@ -145,6 +155,7 @@ sealed class OsvDocument
         _entries.Clear();
         _intervals.Clear();
         _leftOut.Clear();
+        _statements.Clear();
         _id = _summary = _url = null;
         _modified = _published = null;
         _withdrawn = false;
@@ -180,8 +191,8 @@ sealed class OsvDocument
         var part = Part();
         var isVulnerability = _cves.Count > 0 || !IsBugFixOrEnhancement(_id!);
         if (!isVulnerability) sink.LeaveOut("no vulnerability");
-        var statements = isVulnerability ? Statements(summary) : [];
-        if (statements.Count == 0)
+        if (isVulnerability) MakeStatements(summary);
+        if (_statements.Count == 0)
         {
             if (isVulnerability && _leftOut.Count == 0) sink.LeaveOut("no affected package");
             // A former version of the document may have had some.
@@ -210,7 +221,7 @@ sealed class OsvDocument
             Published = _published,
             Modified = _modified,
             Url = _url,
-            Statements = statements,
+            Statements = new NamedStatements([.. _statements]),
         });
     }
 
@@ -230,10 +241,9 @@ sealed class OsvDocument
     // ---- Statements
 
     /// <summary>One for each package, and module where it says one; open intervals apart from those that end in a fix.</summary>
-    List<PackageStatement> Statements(string summary)
+    void MakeStatements(string summary)
     {
         IReadOnlyList<string>? streams = null;
-        var statements = new List<PackageStatement>(_entries.Count);
         Chain();
         var entries = CollectionsMarshal.AsSpan(_entries);
         for (var i = 0; i < entries.Length; i++)
@@ -242,11 +252,11 @@ sealed class OsvDocument
             if (!entry.IsHead) continue;
             IReadOnlyList<string> modules = [];
             if (entry.Module == ModularBuild.UnknownStream) modules = streams ??= ModularBuild.StreamsIn(summary);
-            else if (entry.Module.Length > 0) modules = [entry.Module];
+            else if (entry.Module.Length > 0) modules = ModulesOf(entry.Module);
             if (entry is { Next: < 0, Count: 1 })
             {
                 var only = _intervals[entry.First];
-                statements.Add(Statement(entry, modules, entry.Severity, entry.Score, only.Kind == IntervalEnd.Fixed, Single(only)));
+                AddStatement(entry, modules, entry.Severity, entry.Score, only.Kind == IntervalEnd.Fixed, Single(only));
                 continue;
             }
 
@@ -265,14 +275,12 @@ sealed class OsvDocument
             }
 
             KeepOldestBuild(entry.Target.Ecosystem);
-            AddStatement(statements, entry, modules, severity, score, isFixed: true);
-            AddStatement(statements, entry, modules, severity, score, isFixed: false);
+            AddMerged(entry, modules, severity, score, isFixed: true);
+            AddMerged(entry, modules, severity, score, isFixed: false);
         }
-
-        return statements;
     }
 
-    void AddStatement(List<PackageStatement> statements, in Entry entry, IReadOnlyList<string> modules, Severity severity, Score score, bool isFixed)
+    void AddMerged(in Entry entry, IReadOnlyList<string> modules, Severity severity, in Score score, bool isFixed)
     {
         var count = 0;
         foreach (var interval in _merged)
@@ -288,16 +296,30 @@ sealed class OsvDocument
             if (interval.Kind == IntervalEnd.Fixed == isFixed) intervals[count++] = interval;
         }
 
-        statements.Add(Statement(entry, modules, severity, score, isFixed, intervals));
+        AddStatement(entry, modules, severity, score, isFixed, intervals);
     }
 
-    static PackageStatement Statement(
-        in Entry entry, IReadOnlyList<string> modules, Severity severity, in Score score, bool isFixed, VersionInterval[] intervals) => new()
+    void AddStatement(
+        in Entry entry, IReadOnlyList<string> modules, Severity severity, in Score score, bool isFixed, VersionInterval[] intervals)
+    {
+        var status = isFixed ? ProductStatus.Fixed : ProductStatus.Affected;
+        // Texts and lists come from this reader, which has the same object for the same one from one entry to the next.
+        if (_statements.Count > 0 && _statements[^1].Model is var last
+            && ReferenceEquals(last.Intervals, intervals) && ReferenceEquals(last.Modules, modules)
+            && ReferenceEquals(last.Product, entry.Target.Product) && ReferenceEquals(last.Cpe, entry.Target.Cpe)
+            && last.Naming == entry.Target.Naming && last.Status == status && last.Severity == severity
+            && ReferenceEquals(last.CvssVector, score.Vector) && last.CvssScore.Equals(score.Value))
+        {
+            _statements.Add((last, entry.Name));
+            return;
+        }
+
+        var statement = new PackageStatement
         {
             Product = entry.Target.Product,
             Name = entry.Name,
             Naming = entry.Target.Naming,
-            Status = isFixed ? ProductStatus.Fixed : ProductStatus.Affected,
+            Status = status,
             Intervals = intervals,
             Cpe = entry.Target.Cpe,
             Modules = modules,
@@ -305,6 +327,11 @@ sealed class OsvDocument
             CvssScore = score.Value,
             CvssVector = score.Vector,
         };
+        _statements.Add((statement, entry.Name));
+    }
+
+    // Most packages of a document are of one module.
+    string[] ModulesOf(string module) => _modules is [var last] && last == module ? _modules : _modules = [module];
 
     // Most packages of a document are fixed in one version: of which one list is enough.
     VersionInterval[] Single(in VersionInterval interval)
@@ -483,7 +510,7 @@ sealed class OsvDocument
                 return true;
             case Root.Severity: return Severities(ref json, "$", ref _severity, ref _score);
             case Root.Affected: return ReadAffected(ref json, bytes);
-            case Root.References: return References(ref json);
+            case Root.References: return References(ref json, bytes);
             default:
                 string? module = null;
                 return Specific(ref json, $"$.{Word(field)}", ref _severity, ref module);
@@ -522,15 +549,18 @@ sealed class OsvDocument
         }
     }
 
-    bool References(ref Utf8JsonReader json)
+    bool References(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes)
     {
         if (json.TokenType != JsonTokenType.StartArray) return Fail("$.references", JsonText.Instead(ref json, "an array"));
         Span<byte> scratch = stackalloc byte[NameBytesMax];
-        for (var i = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; i++)
+        for (var i = SkipReferences(ref json, bytes, isFirst: true); json.Read() && json.TokenType != JsonTokenType.EndArray; i++)
         {
             if (json.TokenType != JsonTokenType.StartObject) return Fail($"$.references[{i}]", JsonText.Instead(ref json, "an object"));
+            var start = _base + (int)json.TokenStartIndex;
             var isAdvisory = false;
-            string? url = null;
+            var urls = 0;
+            // A string only of the one that counts.
+            Utf8JsonReader url = default;
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
                 var name = NameOf(ref json, scratch);
@@ -546,17 +576,46 @@ sealed class OsvDocument
                 if (json.TokenType != JsonTokenType.String)
                     return Fail($"$.references[{i}].{(isType ? "type" : "url")}", JsonText.Instead(ref json, "a string"));
                 if (isType) isAdvisory = JsonText.Is(in json, "ADVISORY"u8);
-                else if (_url is null && json.ValueSpan.Length <= UrlCharsMax) url = _text.Of(ref json);
+                if (!isUrl) continue;
+                urls++;
+                if (json.ValueSpan.Length <= UrlCharsMax) url = json;
             }
 
-            if (isAdvisory && _url is null && url is not null
-                && (url.StartsWith("https://", StringComparison.Ordinal) || url.StartsWith("http://", StringComparison.Ordinal)))
+            if (isAdvisory)
             {
-                _url = url;
+                if (_url is null && url.TokenType == JsonTokenType.String && _text.Of(in url) is { } text
+                    && (text.StartsWith("https://", StringComparison.Ordinal) || text.StartsWith("http://", StringComparison.Ordinal)))
+                {
+                    _url = text;
+                }
+
+                continue;
             }
+
+            // Most of a document's references say nothing here and differ in nothing but the URL.
+            if (urls != 1 || url.TokenType != JsonTokenType.String || url.ValueIsEscaped) continue;
+            _alikeReferences.Begin(bytes, start, _base + (int)json.BytesConsumed);
+            _alikeReferences.AddSpot(0, _base + (int)url.TokenStartIndex + 1, url.ValueSpan.Length);
+            _behindReference = json.CurrentState;
+            i += SkipReferences(ref json, bytes, isFirst: false);
         }
 
         return true;
+    }
+
+    // Steps over those that are like one that says nothing here: of another type.
+    int SkipReferences(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, bool isFirst)
+    {
+        var position = _base + (int)json.BytesConsumed;
+        var count = 0;
+        if (!isFirst || _alikeReferences.First(bytes, ref position))
+        {
+            if (isFirst) count++;
+            while (_alikeReferences.Next(bytes, ref position)) count++;
+        }
+
+        GoOn(ref json, bytes, position, _behindReference);
+        return count;
     }
 
     // "severity": [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:…" }]. Of several vectors v3 is taken before v4 and v2, because most
@@ -630,23 +689,26 @@ sealed class OsvDocument
     bool ReadAffected(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes)
     {
         if (json.TokenType != JsonTokenType.StartArray) return Fail("$.affected", JsonText.Instead(ref json, "an array"));
-        for (_affectedIndex = 0; json.Read() && json.TokenType != JsonTokenType.EndArray; _affectedIndex++)
+        _affectedIndex = 0;
+        ReadAlike(ref json, bytes, _base + (int)json.BytesConsumed, isFirst: true);
+        for (; json.Read() && json.TokenType != JsonTokenType.EndArray; _affectedIndex++)
         {
             if (json.TokenType != JsonTokenType.StartObject)
                 return Fail($"$.affected[{_affectedIndex}]", JsonText.Instead(ref json, "an object"));
             var start = _base + (int)json.TokenStartIndex;
-            var entries = _entries.Count;
+            var (entries, leftOut) = (_entries.Count, _leftOut.Count);
             if (!ReadEntry(ref json)) return false;
-            if (_entries.Count == entries + 1 && IsPattern()) ReadAlike(ref json, bytes, start);
+            if (_entries.Count != entries + 1 || _leftOut.Count != leftOut || !IsPattern()) continue;
+            TakePattern(in json, bytes, start);
+            _affectedIndex++;
+            ReadAlike(ref json, bytes, _base + (int)json.BytesConsumed, isFirst: false);
+            _affectedIndex--;
         }
 
         return true;
     }
 
     // ---- Entries that are like the one before
-
-    static readonly SearchValues<byte> PlainCharacters = SearchValues.Create(
-        " !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~"u8);
 
     enum SpotKind
     {
@@ -655,112 +717,79 @@ sealed class OsvDocument
         PackageUrl,
     }
 
-    /// <summary>A string within an entry, between its quotation marks.</summary>
-    readonly record struct Spot(SpotKind Kind, int Start, int Length);
+    const int SpotKinds = 3;
 
     void AddSpot(SpotKind kind, ref readonly Utf8JsonReader json)
     {
-        // Too many, or one that is escaped: no pattern.
-        if (_spotCount < _spots.Length && !json.ValueIsEscaped)
-            _spots[_spotCount] = new Spot(kind, _base + (int)json.TokenStartIndex + 1, json.ValueSpan.Length);
-        _spotCount += json.ValueIsEscaped ? _spots.Length + 1 : 1;
+        // Two of a kind, or one that is escaped: no pattern.
+        ref var spot = ref _spots[(int)kind];
+        _hasPattern &= spot.Length == 0 && !json.ValueIsEscaped && !json.ValueSpan.IsEmpty;
+        spot = (_base + (int)json.TokenStartIndex + 1, json.ValueSpan.Length);
     }
 
     // One range of "introduced": "0" and an end, and a name and a version at one place each.
-    bool IsPattern()
+    bool IsPattern() =>
+        _hasPattern && _spots[(int)SpotKind.Name].Length > 0 && _spots[(int)SpotKind.Version].Length > 0
+        && _package.Module is null && _events.Count == 2
+        && _events[0] is { Kind: EventKind.Introduced, Version: "0" } && _events[1].Kind != EventKind.Introduced && _events[1].Range == 0;
+
+    // Takes the entry that was read for the pattern of those that follow, here and in the next documents.
+    void TakePattern(ref readonly Utf8JsonReader json, ReadOnlySpan<byte> bytes, int start)
     {
-        if (_spotCount is < 2 or > 3 || _package.Module is not null || _events.Count != 2) return false;
-        if (_events[0] is not { Kind: EventKind.Introduced, Version: "0" }) return false;
-        if (_events[1].Kind == EventKind.Introduced || _events[1].Range != 0) return false;
-        var kinds = 0;
-        for (var i = 0; i < _spotCount; i++) kinds |= 1 << (int)_spots[i].Kind;
-        return kinds == (_spotCount == 2 ? 0b011 : 0b111);
+        _alike.Begin(bytes, start, _base + (int)json.BytesConsumed);
+        for (var kind = 0; kind < SpotKinds; kind++) _alike.AddSpot(kind, _spots[kind].Start, _spots[kind].Length);
+        _model = _entries[^1];
+        _modelVersion = _events[1].Version;
+        _modelEnd = _events[1].End;
+        _behindEntry = json.CurrentState;
     }
 
-    /// <summary>Reads the entries that follow and are byte for byte like the last one, but for the name, the version and the package URL.</summary>
+    /// <summary>Reads entries that are like the pattern, but for the name, the version and the package URL.</summary>
+    /// <param name="position">Behind the list's bracket or behind an entry.</param>
     /// <remarks>
-    /// Programs write feeds, so in a document with hundreds of packages each entry is the one before with another name: of the 2.3 million
-    /// tokens of AlmaLinux' feed 2.2 million are in such entries. What is the same bytes at the same place is the same JSON with the same
-    /// meaning, which has been checked; only what differs is looked at. That is several times as fast as the reader can be.
+    /// Of the 2.3 million tokens of AlmaLinux' feed 2.2 million are in such entries. The documents of a release come one after the other, so that the
+    /// first entry of one is like those of the document before.
     /// </remarks>
-    void ReadAlike(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int start)
+    void ReadAlike(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int position, bool isFirst)
     {
-        var end = _base + (int)json.BytesConsumed;
-        var pattern = bytes[start..end];
-        var model = _entries[^1];
-        var version = _events[1].Version;
-        var kind = _events[1].End;
-        var isRpm = model.Target.Ecosystem.Manager == PackageManager.Rpm;
-        var position = end;
-        while (true)
+        var isRpm = _model.Target?.Ecosystem.Manager == PackageManager.Rpm;
+        var next = position;
+        for (; isFirst ? _alike.First(bytes, ref next) : _alike.Next(bytes, ref next); position = next, isFirst = false)
         {
-            var next = AfterComma(bytes, position);
-            if (next < 0) break;
-            // Behind what of the pattern was found until now.
-            var done = start;
-            string? name = null;
-            for (var i = 0; i < _spotCount; i++)
+            var name = _alike.Text(bytes, (int)SpotKind.Name);
+            var version = _alike.Text(bytes, (int)SpotKind.Version);
+            // What is too long is told by the reader.
+            if (name.Length > NameCharsMax || version.Length > NameCharsMax) break;
+            if (_alike.Text(bytes, (int)SpotKind.PackageUrl).IndexOf("rpmmod="u8) >= 0) break;
+            if (!Ascii.Equals(version, _modelVersion)) _modelVersion = _text.Of(version)!;
+            var modular = isRpm && ModularBuild.Is(_modelVersion);
+            _entries.Add(_model with
             {
-                var spot = _spots[i];
-                var same = pattern[(done - start)..(spot.Start - start)];
-                if (!bytes[next..].StartsWith(same)) goto Different;
-                next += same.Length;
-                var length = bytes[next..].IndexOfAnyExcept(PlainCharacters);
-                if (length < 0 || bytes[next + length] != '"') goto Different;
-                var value = bytes.Slice(next, length);
-                next += length;
-                done = spot.Start + spot.Length;
-                if (spot.Kind == SpotKind.PackageUrl)
-                {
-                    if (value.IndexOf("rpmmod="u8) >= 0) goto Different;
-                    continue;
-                }
-
-                // A name that is too short or too long is told by the reader.
-                if (length is 0 or > NameCharsMax) goto Different;
-                if (spot.Kind == SpotKind.Name) name = _text.Of(value);
-                else if (!Ascii.Equals(value, version)) version = _text.Of(value)!;
-            }
-
-            var rest = pattern[(done - start)..];
-            if (!bytes[next..].StartsWith(rest)) break;
-            position = next + rest.Length;
-            _affectedIndex++;
-            var modular = isRpm && ModularBuild.Is(version);
-            _entries.Add(model with
-            {
-                Name = model.Target.Ecosystem.NormalizeName(name!),
+                Name = _model.Target!.Ecosystem.NormalizeName(_text.Of(name)!),
                 Module = modular ? ModularBuild.UnknownStream : "",
                 First = _intervals.Count,
             });
-            _intervals.Add(new VersionInterval(null, version, kind));
+            _intervals.Add(new VersionInterval(null, _modelVersion, _modelEnd));
+            _affectedIndex++;
         }
 
-    Different:
-        if (position == end) return;
-        // The reader's state is that behind an entry, which this is again.
-        json = new Utf8JsonReader(bytes[position..], isFinalBlock: true, json.CurrentState);
-        _base = position;
+        GoOn(ref json, bytes, position, _behindEntry);
     }
 
-    // Where the value after the comma begins, -1 when none comes.
-    static int AfterComma(ReadOnlySpan<byte> bytes, int position)
+    // Behind elements that were read without it.
+    void GoOn(ref Utf8JsonReader json, ReadOnlySpan<byte> bytes, int position, JsonReaderState behindOne)
     {
-        position = Space(bytes, position);
-        return position < bytes.Length && bytes[position] == ',' ? Space(bytes, position + 1) : -1;
-
-        static int Space(ReadOnlySpan<byte> bytes, int position)
-        {
-            while (position < bytes.Length && bytes[position] is (byte)' ' or (byte)'\n' or (byte)'\r' or (byte)'\t') position++;
-            return position;
-        }
+        if (position == _base + (int)json.BytesConsumed) return;
+        json = new Utf8JsonReader(bytes[position..], isFinalBlock: true, behindOne);
+        _base = position;
     }
 
     bool ReadEntry(ref Utf8JsonReader json)
     {
         Span<byte> scratch = stackalloc byte[NameBytesMax];
         _events.Clear();
-        _spotCount = 0;
+        Array.Clear(_spots);
+        _hasPattern = true;
         _package = default;
         Utf8JsonReader versions = default;
         var seen = 0u;
@@ -1029,6 +1058,11 @@ sealed class OsvDocument
             }
         }
 
+        AddSorted(ecosystem, first, end);
+    }
+
+    void AddSorted(Ecosystem ecosystem, int first, int end)
+    {
         string? introduced = null;
         var open = false;
         foreach (var next in _events.GetRange(first, end - first).Order(Comparer<Event>.Create((a, b) => Order(ecosystem, a, b))))
@@ -1070,7 +1104,12 @@ sealed class OsvDocument
 
         target = new Target(ecosystem, product.Name, product.Cpe, ecosystem.NamesSource ? PackageNaming.Source : PackageNaming.Binary);
         // Some hundred exist. A hostile feed shall not fill the memory with others.
-        if (_targets.Count == ProductsKeptMax) _targets.Clear();
+        if (_targets.Count == ProductsKeptMax)
+        {
+            _targets.Clear();
+            _alike.Clear();
+        }
+
         _targets.Add(ecosystemName, target);
         return true;
     }

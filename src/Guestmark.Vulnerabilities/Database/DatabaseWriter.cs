@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -685,10 +686,11 @@ sealed class DatabaseWriter : IDisposable
     void WriteStatements(Output output)
     {
         var rows = new StatementRow[SpillRows];
-        var window = new StatementRow[Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>())];
-        for (var start = 0; start < _places.Length; start += window.Length)
+        var most = Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>());
+        var window = ArrayPool<StatementRow>.Shared.Rent(most);
+        for (var start = 0; start < _places.Length; start += most)
         {
-            var length = Math.Min(window.Length, _places.Length - start);
+            var length = Math.Min(most, _places.Length - start);
             for (var at = 0; at < _places.Length; at += rows.Length)
             {
                 var part = rows.AsSpan(0, Math.Min(rows.Length, _places.Length - at));
@@ -704,6 +706,8 @@ sealed class DatabaseWriter : IDisposable
 
             output.Write(MemoryMarshal.AsBytes(window.AsSpan(0, length)));
         }
+
+        ArrayPool<StatementRow>.Shared.Return(window);
     }
 
     int NameTableLength() => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(2, _nameRows.Length * 2));
@@ -755,11 +759,15 @@ sealed class DatabaseWriter : IDisposable
         }
     }
 
-    /// <summary>The file, through a buffer and its checksum.</summary>
+    /// <summary>The file, through a buffer and its checksum. While one buffer is filled, the other is written.</summary>
     sealed class Output(Stream file) : IDisposable
     {
+        const int BufferBytes = 256 * 1024;
+
         readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        readonly byte[] _buffer = new byte[256 * 1024];
+        byte[] _buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
+        byte[]? _other;
+        Task _writing = Task.CompletedTask;
         int _buffered;
         long _written;
 
@@ -790,21 +798,37 @@ sealed class DatabaseWriter : IDisposable
         public void Complete()
         {
             Flush();
+            _writing.GetAwaiter().GetResult();
             Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
             _hash.GetHashAndReset(hash);
             file.Position = DatabaseFile.HashStart;
             file.Write(hash);
         }
 
-        public void Dispose() => _hash.Dispose();
+        public void Dispose()
+        {
+            // Of a writer that failed: whoever has the file closes it after this.
+            Task.WaitAny(_writing);
+            _hash.Dispose();
+            ArrayPool<byte>.Shared.Return(_buffer);
+            if (_other is not null) ArrayPool<byte>.Shared.Return(_other);
+        }
 
         void Flush()
         {
+            // Throws what the one before threw.
+            _writing.GetAwaiter().GetResult();
             // The checksum is of what comes after it. It lies in the first buffer.
-            _hash.AppendData(_buffer.AsSpan(0, _buffered)[(_written == 0 ? DatabaseFile.TableStart : 0)..]);
-            file.Write(_buffer.AsSpan(0, _buffered));
-            _written += _buffered;
+            var (buffer, length, start) = (_buffer, _buffered, _written == 0 ? DatabaseFile.TableStart : 0);
+            _writing = Task.Run(() =>
+            {
+                _hash.AppendData(buffer, start, length - start);
+                file.Write(buffer, 0, length);
+            });
+            _written += length;
             _buffered = 0;
+            _buffer = _other ?? ArrayPool<byte>.Shared.Rent(BufferBytes);
+            _other = buffer;
         }
     }
 }

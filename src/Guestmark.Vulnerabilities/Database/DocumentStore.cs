@@ -40,6 +40,7 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     ListMemo _modules;
     IntervalsMemo _ranges;
     (PackageStatement? Of, int Number, ulong Hash) _detail;
+    Model _model;
     bool _isTooLong;
     bool _hasTooMany;
 
@@ -74,6 +75,7 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
         _architectures = _modules = default;
         _ranges = default;
         _detail = default;
+        _model = default;
         var statements = Encode(advisory.Statements);
         var (id, part, summary) = (Text(advisory.Id), Text(advisory.Part), Text(advisory.Summary));
         var (feed, vector, url) = (Text(advisory.Feed, ref _feed), Text(advisory.CvssVector), Text(advisory.Url));
@@ -183,7 +185,11 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     /// <summary>The number of a text that is a key. Too long ones are cut: no document has them.</summary>
     public int Key(string text) => Texts.Intern(text) is >= 0 and var number ? number : Texts.Intern(text[..(TextTable.BytesMax / 3)]);
 
-    public void Dispose() => _spill.Dispose();
+    public void Dispose()
+    {
+        _spill.Dispose();
+        Texts.Dispose();
+    }
 
     static byte Tenths(double? score) => score is { } known ? (byte)Math.Clamp(Math.Round(known * 10), 0, 100) : byte.MaxValue;
 
@@ -207,11 +213,16 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
             (_statements, _hashes, _order) = (new StatementRow[size], new ulong[size], new int[size]);
         }
 
-        for (var i = 0; i < count; i++)
+        if (statements is NamedStatements { Items: var items })
         {
-            _hashes[i] = Encode(statements[i], out _statements[i]);
-            _order[i] = i;
+            for (var i = 0; i < items.Length; i++) _hashes[i] = Encode(items[i].Model, items[i].Name, out _statements[i]);
         }
+        else
+        {
+            for (var i = 0; i < count; i++) _hashes[i] = Encode(statements[i], statements[i].Name, out _statements[i]);
+        }
+
+        for (var i = 0; i < count; i++) _order[i] = i;
 
         if (count < 2) return count;
         _hashes.AsSpan(0, count).Sort(_order.AsSpan(0, count));
@@ -226,18 +237,36 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
         return different;
     }
 
-    ulong Encode(PackageStatement statement, out StatementRow row)
+    ulong Encode(PackageStatement model, string name, out StatementRow row)
     {
-        var (product, name, cpe) = (Text(statement.Product, ref _product), Text(statement.Name), Text(statement.Cpe, ref _cpe));
+        if (!ReferenceEquals(model, _model.Of)) Encode(model);
+        var number = Text(name);
+        row = _model.Row with { Name = number };
+        if (_isTooLong) return 0;
+
+        ref readonly var known = ref _model;
+        var hash = ContentHash.Mix(known.Product, Texts.HashOf(number));
+        hash = ContentHash.Mix(hash, row.Naming | ((ulong)row.Status << 8) | ((ulong)row.IntervalCount << 16));
+        hash = ContentHash.Mix(hash, known.Cpe);
+        hash = ContentHash.Mix(hash, known.Intervals);
+        hash = ContentHash.Mix(hash, known.Architectures);
+        hash = ContentHash.Mix(hash, known.Modules);
+        return ContentHash.Mix(hash, known.Detail);
+    }
+
+    void Encode(PackageStatement statement)
+    {
+        var (product, cpe) = (Text(statement.Product, ref _product), Text(statement.Cpe, ref _cpe));
         var architectures = List(statement.Architectures, ref _architectures, out var architecturesHash);
         var modules = List(statement.Modules, ref _modules, out var modulesHash);
         var detail = Detail(statement, out var detailHash);
         var (start, count) = IntervalsOf(statement.Intervals, out var intervalsHash);
-        row = new StatementRow
+        _model.Of = statement;
+        _model.Row = new StatementRow
         {
             Document = 0,
             Product = product,
-            Name = name,
+            Name = 0,
             Cpe = cpe,
             Architectures = architectures,
             Modules = modules,
@@ -247,15 +276,8 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
             Naming = InRange((int)statement.Naming, (int)PackageNaming.Module),
             Status = InRange((int)statement.Status, (int)ProductStatus.NotAffected),
         };
-        if (_isTooLong) return 0;
-
-        var hash = ContentHash.Mix(Texts.HashOf(product), Texts.HashOf(name));
-        hash = ContentHash.Mix(hash, row.Naming | ((ulong)row.Status << 8) | ((ulong)count << 16));
-        hash = ContentHash.Mix(hash, Texts.HashOf(cpe));
-        hash = ContentHash.Mix(hash, intervalsHash);
-        hash = ContentHash.Mix(hash, architecturesHash);
-        hash = ContentHash.Mix(hash, modulesHash);
-        return ContentHash.Mix(hash, detailHash);
+        (_model.Product, _model.Cpe) = (Texts.HashOf(product), Texts.HashOf(cpe));
+        (_model.Intervals, _model.Architectures, _model.Modules, _model.Detail) = (intervalsHash, architecturesHash, modulesHash, detailHash);
     }
 
     int Detail(PackageStatement statement, out ulong hash)
@@ -411,6 +433,19 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     }
 
     string? Refusal() => _isTooLong ? $"has a text of more than {TextTable.BytesMax} bytes" : _hasTooMany ? "has more than 65535 version intervals for one package" : null;
+
+    /// <summary>What was encoded of a statement but for its name: its row, and hashes.</summary>
+    struct Model
+    {
+        public PackageStatement? Of;
+        public StatementRow Row;
+        public ulong Product;
+        public ulong Cpe;
+        public ulong Intervals;
+        public ulong Architectures;
+        public ulong Modules;
+        public ulong Detail;
+    }
 
     readonly record struct Memo(string? Text, int Number);
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Microsoft.Win32.SafeHandles;
 
 namespace Guestmark.Vulnerabilities;
@@ -10,8 +11,11 @@ namespace Guestmark.Vulnerabilities;
 sealed class Spill(string prefix) : IDisposable
 {
     const int BufferBytesMax = 4 << 20;
+    const int ChunkBits = 17;
+    const int ChunkBytes = 1 << ChunkBits;
 
-    byte[] _buffer = new byte[16 * 1024];
+    // In chunks of the pool, so that growing neither copies nor leaves garbage. All but the last are full.
+    readonly List<byte[]> _chunks = [];
     int _buffered;
     SafeFileHandle? _file;
     long _written;
@@ -23,17 +27,19 @@ sealed class Spill(string prefix) : IDisposable
     public long Append(ReadOnlySpan<byte> bytes)
     {
         var start = Length;
-        if (bytes.Length > _buffer.Length - _buffered) MakeRoom(bytes.Length);
-        if (bytes.Length > _buffer.Length)
+        while (true)
         {
-            RandomAccess.Write(_file!, bytes, _written);
-            _written += bytes.Length;
-            return start;
-        }
+            var at = _buffered & (ChunkBytes - 1);
+            var number = _buffered >> ChunkBits;
+            if (number < _chunks.Count && bytes.Length <= ChunkBytes - at)
+            {
+                bytes.CopyTo(_chunks[number].AsSpan(at));
+                _buffered += bytes.Length;
+                return start;
+            }
 
-        bytes.CopyTo(_buffer.AsSpan(_buffered));
-        _buffered += bytes.Length;
-        return start;
+            bytes = Fill(number, at, bytes);
+        }
     }
 
     public void Read(long start, Span<byte> bytes)
@@ -46,23 +52,53 @@ sealed class Spill(string prefix) : IDisposable
             start += read;
         }
 
-        if (!bytes.IsEmpty) _buffer.AsSpan((int)(start - _written), bytes.Length).CopyTo(bytes);
+        for (var at = (int)(start - _written); !bytes.IsEmpty;)
+        {
+            var within = at & (ChunkBytes - 1);
+            var part = _chunks[at >> ChunkBits].AsSpan(within, Math.Min(ChunkBytes - within, bytes.Length));
+            part.CopyTo(bytes);
+            bytes = bytes[part.Length..];
+            at += part.Length;
+        }
     }
 
-    public void Dispose() => _file?.Dispose();
-
-    void MakeRoom(int bytes)
+    public void Dispose()
     {
-        var needed = (long)_buffered + bytes;
-        if (needed <= BufferBytesMax)
+        _file?.Dispose();
+        foreach (var chunk in _chunks) ArrayPool<byte>.Shared.Return(chunk);
+        _chunks.Clear();
+    }
+
+    // Makes room, in which it puts what does not fit as a whole. Returns the rest.
+    ReadOnlySpan<byte> Fill(int number, int at, ReadOnlySpan<byte> bytes)
+    {
+        if (number == _chunks.Count)
         {
-            Array.Resize(ref _buffer, (int)Math.Min(BufferBytesMax, Math.Max(needed, _buffer.Length * 4L)));
-            return;
+            if (_buffered < BufferBytesMax)
+            {
+                _chunks.Add(ArrayPool<byte>.Shared.Rent(ChunkBytes));
+                return bytes;
+            }
+
+            Write();
+            return bytes;
         }
 
+        var part = bytes[..(ChunkBytes - at)];
+        part.CopyTo(_chunks[number].AsSpan(at));
+        _buffered += part.Length;
+        return bytes[part.Length..];
+    }
+
+    void Write()
+    {
         _file ??= Open();
-        RandomAccess.Write(_file, _buffer.AsSpan(0, _buffered), _written);
-        _written += _buffered;
+        foreach (var chunk in _chunks)
+        {
+            RandomAccess.Write(_file, chunk.AsSpan(0, ChunkBytes), _written);
+            _written += ChunkBytes;
+        }
+
         _buffered = 0;
     }
 

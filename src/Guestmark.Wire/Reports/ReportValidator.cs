@@ -7,7 +7,8 @@ namespace Guestmark.Wire.Reports;
 /// <param name="ClaimedCid">The guest's idea of its context id; null when it gives none. Compared with the channel, never believed.</param>
 /// <param name="PackageCount">Packages in the report.</param>
 /// <param name="RepositoryCount">Repositories in the report: one for each CPE of each.</param>
-public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount, int RepositoryCount);
+/// <param name="IsReactive">It says that it was sent because something changed (trigger REACTIVE), not because it was time.</param>
+public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount, int RepositoryCount, bool IsReactive = false);
 
 /// <summary>
 /// Checks the bytes of a <c>virtualmachine.v1.VMReport</c> without building its objects: a hostile body of 16 MiB could
@@ -48,6 +49,9 @@ public static class ReportValidator
     /// <summary>A real report nests 6 deep (report, index, contents, map entry, package, source).</summary>
     public const int DepthMax = 16;
 
+    /// <summary>ReportTrigger.REACTIVE of <c>VMReport.trigger</c>, number 3, as StackRox proposes it; no release sends it, so it may be anything.</summary>
+    const ulong TriggerReactive = 2;
+
     enum Message : byte
     {
         Unknown,
@@ -84,7 +88,7 @@ public static class ReportValidator
     {
         var walker = new Walker(body);
         var error = walker.Walk(Message.VmReport, 0, body.Length, depth: 1);
-        summary = error is null ? new ReportSummary(walker.ClaimedCid, walker.Packages, walker.Repositories) : default;
+        summary = error is null ? new ReportSummary(walker.ClaimedCid, walker.Packages, walker.Repositories, walker.Trigger == TriggerReactive) : default;
         return error;
     }
 
@@ -132,6 +136,8 @@ public static class ReportValidator
 
         public string? ClaimedCid { get; private set; }
 
+        public ulong Trigger { get; private set; }
+
         public int Packages { get; private set; }
 
         public int Repositories { get; private set; }
@@ -151,7 +157,8 @@ public static class ReportValidator
                         if (kind is Kind.Text or Kind.Nested) return $"wrong wire type at byte {fieldStart}";
                         // A list of numbers may also come one by one.
                         if (kind == Kind.PackedVarints && ++_entries > EntriesMax) return $"more than {EntriesMax} entries";
-                        if (!TryReadVarint(ref position, end, out _)) return $"cut number at byte {fieldStart}";
+                        if (!TryReadVarint(ref position, end, out var number)) return $"cut number at byte {fieldStart}";
+                        if (message == Message.VmReport && tag >> 3 == 3) Trigger = number;
                         break;
                     case 1:
                     case 5:

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace Guestmark.Vulnerabilities.Tests;
 
@@ -30,7 +32,7 @@ public class CsafFuzzTests
         var reported = 0;
         for (var seed = 0; seed < inputs; seed++)
         {
-            var json = Damage(new Random(seed));
+            var json = Damage(Original, new Random(seed));
             var start = Stopwatch.GetTimestamp();
             var before = GC.GetAllocatedBytesForCurrentThread();
 
@@ -47,6 +49,82 @@ public class CsafFuzzTests
         Assert.InRange(reported, inputs / 3, inputs);
     }
 
+    // A number of its own in each branch and relationship keeps it from being like another.
+    [Fact]
+    [Trait("Category", "Fuzz")]
+    public void Damage_among_products_that_are_alike_says_the_same_as_among_products_that_are_not()
+    {
+        string[] packages = [.. Enumerable.Range(0, 8).Select(i => $"p{i}")];
+        var ids = string.Join(',', packages.SelectMany(id => new[] { $"\"R8:{id}\"", $"\"R9:{id}\"" }));
+        var tree = Encoding.UTF8.GetBytes(
+            $$$"""
+            {"branches":[{{{CsafSamples.Product("R8", "cpe:/o:redhat:enterprise_linux:8::baseos")}}},{{{CsafSamples.Rhel9}}},
+            {"category":"architecture","name":"src","branches":[
+            {{{string.Join(",\n", packages.Select(id => CsafSamples.Package(id, $"pkg:rpm/redhat/{id}@1-1?arch=src")))}}}]}],
+            "relationships":[{{{string.Join(", ", packages.Select(id => CsafSamples.Relationship($"R8:{id}", id, "R8")))}}},
+            {{{string.Join(",\n ", packages.Select(id => CsafSamples.Relationship($"R9:{id}", id, "R9")))}}}]}
+            """);
+        const string Place = "TREE";
+        var parts = CsafSamples.Document(Place, $$$"""[{"cve":"CVE-2024-1","product_status":{"fixed":[{{{ids}}}]}}]""").Split(Place);
+        var more = Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS");
+        var inputs = int.TryParse(more, NumberStyles.None, CultureInfo.InvariantCulture, out var set) ? set : 2000;
+        var (compared, faults, invalid) = (0, 0, 0);
+        for (var seed = 0; seed < inputs; seed++)
+        {
+            byte[] json = [.. Encoding.UTF8.GetBytes(parts[0]), .. Damage(tree, new Random(seed)), .. Encoding.UTF8.GetBytes(parts[1])];
+            var alike = CsafResult.Of(json);
+            JsonNode changed;
+            try
+            {
+                changed = JsonNode.Parse(json)!;
+                CsafSamples.SetApart(changed);
+                json = Encoding.UTF8.GetBytes(changed.ToJsonString());
+            }
+            catch (JsonException)
+            {
+                invalid += SaysWhereItIsInvalid(json, alike) ? 1 : 0;
+                continue;
+            }
+            catch (Exception e) when (e is ArgumentException or InvalidOperationException)
+            {
+                // A member twice, or a text that cannot be written again.
+                continue;
+            }
+
+            var apart = CsafResult.Of(json);
+            Assert.Equal(apart.Advisories.Select(FeedRecord.Text), alike.Advisories.Select(FeedRecord.Text));
+            Assert.Equal(apart.Skipped, alike.Skipped);
+            Assert.Equal(apart.LeftOut, alike.LeftOut);
+            compared++;
+            if (alike.Skipped.Count > 0) faults++;
+        }
+
+        Assert.True(
+            compared > inputs / 20 && faults > inputs / 100 && invalid > inputs / 20,
+            $"{compared} compared, {faults} with faults, {invalid} invalid");
+    }
+
+    // As the reader of the whole document says it.
+    static bool SaysWhereItIsInvalid(byte[] json, CsafResult result)
+    {
+        if (result.Skipped.Count == 0 || !result.Skipped[^1].Reason.StartsWith("not valid JSON", StringComparison.Ordinal)) return false;
+        var reader = new Utf8JsonReader(json);
+        try
+        {
+            while (reader.Read())
+            {
+                // To the fault.
+            }
+        }
+        catch (JsonException e)
+        {
+            Assert.Equal(("", $"not valid JSON: {e.Message}"), result.Skipped[^1]);
+            return true;
+        }
+
+        return false;
+    }
+
     [Fact]
     public void Groups_of_groups_do_not_multiply_without_bound()
     {
@@ -60,9 +138,9 @@ public class CsafFuzzTests
     }
 
     // Exchanges, repeats, drops and changes pieces between two places where a token starts, or changes bytes.
-    static byte[] Damage(Random random)
+    static byte[] Damage(byte[] original, Random random)
     {
-        var json = new List<byte>(Original);
+        var json = new List<byte>(original);
         for (var changes = random.Next(1, 4); changes > 0 && json.Count > 2; changes--)
         {
             var from = Token(json, random);

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json.Nodes;
 
 namespace Guestmark.Vulnerabilities.Tests;
 
@@ -96,6 +97,25 @@ static class CsafSamples
         }
 
         return $$"""{"branches":[{"category":"vendor","name":"Red Hat","branches":[{{branches}}]}],"relationships":[{{relationships}}]}""";
+    }
+
+    /// <summary>Gives every branch and relationship a number of its own, so that none is like another.</summary>
+    public static void SetApart(JsonNode document)
+    {
+        var number = 0;
+        if (document is JsonObject { } root && root["product_tree"] is JsonObject tree) Walk(tree);
+
+        void Walk(JsonObject parent)
+        {
+            foreach (var list in new[] { parent["branches"], parent["relationships"] })
+            {
+                foreach (var entry in (list as JsonArray ?? []).OfType<JsonObject>())
+                {
+                    entry["number"] = number++;
+                    Walk(entry);
+                }
+            }
+        }
     }
 
     public static string Relationship(string id, string component, string platform) =>

@@ -1,4 +1,6 @@
+using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Guestmark.TestKit;
 
 namespace Guestmark.Vulnerabilities.Tests;
@@ -126,6 +128,29 @@ public class CsafVendorTests
             Assert.Empty(result.Skipped);
             Assert.NotEmpty(result.Statements);
         });
+    }
+
+    [TestDataFact]
+    public void Products_that_are_alike_say_the_same_as_each_read_on_its_own()
+    {
+        var documents = 0;
+        foreach (var path in new[] { "vex", "csaf" }
+            .SelectMany(folder => Directory.EnumerateFiles(Repository.TestDataPath(folder), "*.json", SearchOption.AllDirectories)))
+        {
+            var alike = CsafResult.OfFile(path);
+            if (alike.Advisories.Count == 0) continue;
+            var changed = JsonNode.Parse(File.ReadAllBytes(path))!;
+            CsafSamples.SetApart(changed);
+
+            var apart = CsafResult.Of(Encoding.UTF8.GetBytes(changed.ToJsonString()));
+
+            Assert.Equal(apart.Advisories.Select(FeedRecord.Text), alike.Advisories.Select(FeedRecord.Text));
+            Assert.Equal(apart.Skipped, alike.Skipped);
+            Assert.Equal(apart.LeftOut, alike.LeftOut);
+            documents++;
+        }
+
+        Assert.True(documents > 20, $"{documents} documents");
     }
 
     static string WithoutEpoch0(string version) => version.StartsWith("0:", StringComparison.Ordinal) ? version[2..] : version;

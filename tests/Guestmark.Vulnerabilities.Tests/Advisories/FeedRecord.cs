@@ -40,6 +40,7 @@ sealed class FeedRecord : IFeedSink
         [
             $"{advisory with { Cves = [], Statements = [] }} {string.Join(' ', advisory.Cves)}",
             .. advisory.Statements.Select(statement =>
-                $"{statement with { Intervals = [], Modules = [] }} {string.Join(' ', statement.Intervals)} {string.Join(' ', statement.Modules)}"),
+                $"{statement with { Intervals = [], Modules = [], Architectures = [] }} {string.Join(' ', statement.Intervals)} "
+                + $"{string.Join(' ', statement.Modules)} {string.Join(' ', statement.Architectures)}"),
         ]);
 }

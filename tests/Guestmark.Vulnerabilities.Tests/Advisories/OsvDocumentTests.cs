@@ -467,6 +467,52 @@ public sealed class OsvDocumentTests
     }
 
     [Fact]
+    public void Entries_that_are_alike_leave_out_what_each_has()
+    {
+        static string Twofold(string name) =>
+            Entry(name, "1-1").Replace("\"ranges\": [", "\"ranges\": [{\"type\": \"GIT\", \"events\": [{\"introduced\": \"0\"}]}, ");
+        Assert.Equal(2, ReadEntries(Twofold("a"), Twofold("b")).LeftOut["range GIT"]);
+        Assert.Equal(2, ReadEntries(Twofold("a"), Twofold("b")).LeftOut["range GIT"]);
+    }
+
+    [Fact]
+    public void A_first_entry_like_those_of_another_document_is_read_with_what_follows()
+    {
+        Assert.Empty(ReadEntries(Entry("a", "1-1"), Entry("b", "1-1")).Skipped);
+        var other = Entry("d", "2-1").Replace("AlmaLinux:8", "AlmaLinux:9");
+        var advisory = Assert.Single(ReadEntries(Entry("c", "2-1"), other, Entry("e", "2-1")).Advisories);
+        Assert.Equal(
+            ["AlmaLinux:8 c 2-1", "AlmaLinux:9 d 2-1", "AlmaLinux:8 e 2-1"],
+            advisory.Statements.Select(statement => $"{statement.Product} {statement.Name} {statement.Intervals[0].End}"));
+        Assert.Equal((Modified, "Low: after"), (advisory.Modified, advisory.Summary));
+        Assert.Equal(["$.affected[1].package.name is empty"], ReadEntries(Entry("a", "1-1"), Entry("", "1-1")).Skipped);
+        Assert.Contains("LineNumber: 0 |", Assert.Single(ReadEntries(Entry("a", "1-1") + "x").Skipped));
+    }
+
+    [Fact]
+    public void The_page_is_found_behind_references_that_are_alike()
+    {
+        for (var i = 0; i < 2; i++)
+        {
+            var record = Osv.Read(Encoding.UTF8.GetBytes(
+                $$"""
+                {"id": "ALSA-1", "modified": "2024-01-02T03:04:05Z", "affected": [{{Entry("a", "1-1")}}],
+                 "references": [{"url": "https://a", "type": "REPORT"}, {"url": "https://b", "type": "REPORT"},
+                  {"url": "http\u003a//c", "type": "REPORT"},
+                  {"url": "https://d", "type": "REPORT"}, {"url": "https://e", "type": "ADVISORY"}, {"url": "https://f", "type": "ADVISORY"}]}
+                """));
+            Assert.Equal("https://e", Assert.Single(record.Advisories).Url);
+        }
+
+        var fault = Osv.Read(Encoding.UTF8.GetBytes(
+            """
+            {"id": "A", "modified": "2024-01-02T03:04:05Z",
+             "references": [{"url": "a", "type": "REPORT"}, {"url": "b", "type": "REPORT"}, {"url": 5}]}
+            """));
+        Assert.Equal(["$.references[2].url is a number (5), not a string"], fault.Skipped);
+    }
+
+    [Fact]
     public void A_fault_behind_entries_that_are_alike_is_named_with_its_index()
     {
         Assert.Equal(

@@ -114,16 +114,19 @@ public sealed class VsockDevice : IAsyncDisposable
             {
                 using var monitor = _listener.Accept();
                 Log("attached");
-                Serve(monitor);
+                try
+                {
+                    Serve(monitor);
+                }
+                catch (Exception e) when (e is VhostUserException or VirtqueueException)
+                {
+                    _switch.Counters.CountMalformed();
+                    Log($"cut off: {e.Message}");
+                }
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
                 // The monitor ended, or the device is being disposed of.
-            }
-            catch (Exception e) when (e is VhostUserException or VirtqueueException)
-            {
-                _switch.Counters.CountMalformed();
-                Log($"detached: {e.Message}");
             }
             finally
             {

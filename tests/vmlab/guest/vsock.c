@@ -1,12 +1,12 @@
 // The other end of AF_VSOCK in a guest: what an agent never does, but whoever owns the guest may.
 //
-//   vsock cid                                 the CID of this machine
-//   vsock push [-s SOURCE] PORT <body         one message of the push protocol: u32 LE length, body; prints the u32 LE status
-//   vsock write [-s SOURCE] PORT <bytes       these bytes; prints every status that is answered until the host closes
-//   vsock raw [-s SOURCE] PORT <body          these bytes, then the end of the stream (StackRox's push); prints "closed"
-//   vsock hold [-s SOURCE] PORT <bytes        these bytes, then silence for ever
+//   vsock cid                                        the CID of this machine
+//   vsock push [-s SOURCE] [-u USER] PORT <body      one message of the push protocol: u32 LE length, body; prints the u32 LE status
+//   vsock write [-s SOURCE] [-u USER] PORT <bytes    these bytes; prints every status that is answered until the host closes
+//   vsock raw [-s SOURCE] [-u USER] PORT <body       these bytes, then the end of the stream (StackRox's push); prints "closed"
+//   vsock hold [-s SOURCE] [-u USER] PORT <bytes     these bytes, then silence for ever
 //
-// To CID 2. Exit code 0 when it went as said, 1 when the connection was refused or broke, 2 for wrong use.
+// To CID 2, from port SOURCE, as user USER (a number). Exit code 0 when it went as said, 1 when the connection was refused or broke, 2 for wrong use.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
@@ -66,9 +66,10 @@ int main(int argc, char **argv) {
 
   unsigned long source = 0;
   int at = 2;
-  if (argc > 3 && !strcmp(argv[2], "-s")) {
-    source = strtoul(argv[3], NULL, 10);
-    at = 4;
+  for (; at + 2 < argc && argv[at][0] == '-'; at += 2) {
+    unsigned long value = strtoul(argv[at + 1], NULL, 10);
+    if (!strcmp(argv[at], "-s")) source = value;
+    else if (strcmp(argv[at], "-u") || setuid(value) < 0) return fail(argv[at]);
   }
   if (argc != at + 1) return 2;
   const char *verb = argv[1];

@@ -4,7 +4,9 @@ using System.Text.Json;
 
 namespace Guestmark.Vulnerabilities;
 
-/// <summary>Reports what cannot be read of one CSAF document, with its JSON path, and steps over it.</summary>
+/// <summary>
+/// Reports what cannot be read of one CSAF document, with its JSON path, and steps over it. Knows where in the document the reader is.
+/// </summary>
 sealed class CsafFaults
 {
     // A document that is wrong throughout says so a hundred times, then once more with the number of the rest: finding a path reads the
@@ -16,12 +18,63 @@ sealed class CsafFaults
     IFeedSink _sink = null!;
     int _count;
 
+    // Where the reader's bytes begin in the document.
+    int _base;
+
     public void Start(string document, ReadOnlyMemory<byte> json, IFeedSink sink)
     {
         _document = document;
         _json = json;
         _sink = sink;
         _count = 0;
+        _base = 0;
+    }
+
+    /// <summary>How many were reported of parts of the document.</summary>
+    public int Count => _count;
+
+    public ReadOnlySpan<byte> Bytes => _json.Span;
+
+    /// <summary>Where in the document the token begins that the reader is at.</summary>
+    public int At(ref readonly Utf8JsonReader json) => _base + (int)json.TokenStartIndex;
+
+    /// <summary>Where in the document that token ends.</summary>
+    public int After(ref readonly Utf8JsonReader json) => _base + (int)json.BytesConsumed;
+
+    /// <summary>Begins to read the document once more.</summary>
+    public Utf8JsonReader FromStart()
+    {
+        _base = 0;
+        return new Utf8JsonReader(_json.Span);
+    }
+
+    /// <summary>Lets the reader go on behind elements of a list that were read without it.</summary>
+    /// <param name="position">The end of such an element, at which the reader's state is that behind the element it is at.</param>
+    public void GoOn(ref Utf8JsonReader json, int position)
+    {
+        if (position == After(in json)) return;
+        json = new Utf8JsonReader(_json.Span[position..], isFinalBlock: true, json.CurrentState);
+        _base = position;
+    }
+
+    /// <summary>What is wrong with the document's syntax: a reader that went on does not know the line and position any more.</summary>
+    public string SyntaxFault(JsonException e)
+    {
+        if (_base == 0) return e.Message;
+        try
+        {
+            var json = FromStart();
+            while (json.Read())
+            {
+                // To the fault.
+            }
+
+            return e.Message;
+        }
+        catch (JsonException first)
+        {
+            return first.Message;
+        }
     }
 
     /// <summary>Reports what is wrong with the value at an offset.</summary>
@@ -53,7 +106,7 @@ sealed class CsafFaults
     {
         if (json.TokenType != JsonTokenType.Null)
         {
-            Add(json.TokenStartIndex, $"{what} is {Word(json.TokenType)}, not {Word(type)}");
+            Add(At(in json), $"{what} is {Word(json.TokenType)}, not {Word(type)}");
             json.Skip();
         }
 

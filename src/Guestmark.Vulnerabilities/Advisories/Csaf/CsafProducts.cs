@@ -29,6 +29,7 @@ sealed class CsafProducts
     readonly Dictionary<CsafPackage, int> _packageNumbers = [];
     readonly Dictionary<(int Cpe, int Name), int> _platforms = [];
     readonly int[] _leaves = new int[LeavesMax];
+    readonly JsonAlike _alike = new(Enum.GetValues<Spot>().Length);
     Product[] _products = new Product[1024];
     ProductNames[] _names = new ProductNames[1024];
     int _nameCount;
@@ -147,37 +148,44 @@ sealed class CsafProducts
         if (!faults.Enter(ref json, JsonTokenType.StartArray, "branches")) return;
         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
-            if (faults.Is(ref json, JsonTokenType.StartObject, "branch")) ReadBranch(ref json, faults);
+            if (!faults.Is(ref json, JsonTokenType.StartObject, "branch")) continue;
+            var (start, known) = (faults.At(in json), faults.Count);
+            if (ReadBranch(ref json, faults, out var leaf) && faults.Count == known) ReadAlikeBranches(ref json, faults, start, leaf);
         }
     }
 
     // The depth of the document bounds the recursion: the JSON reader allows 64 levels, of which a branch takes two.
-    void ReadBranch(ref Utf8JsonReader json, CsafFaults faults)
+    // True: it has a product and no branches.
+    bool ReadBranch(ref Utf8JsonReader json, CsafFaults faults, out Leaf leaf)
     {
+        leaf = default;
         var first = _defined.Count;
         var product = 0;
         var isArchitecture = false;
-        var isRange = false;
-        Slice name = default;
+        var isLeaf = true;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             if (json.Is("branches"u8))
             {
+                isLeaf = false;
                 ReadBranches(ref json, faults);
             }
             else if (json.Is("product"u8))
             {
-                product = ReadProduct(ref json, faults);
+                isLeaf &= product == 0;
+                if (!faults.Enter(ref json, JsonTokenType.StartObject, "product")) continue;
+                leaf.Fields = ReadFields(ref json, faults);
+                product = Define(leaf.Fields, ProductKind.Product, faults);
             }
             else if (json.Is("category"u8))
             {
                 if (!faults.Enter(ref json, JsonTokenType.String, "category")) continue;
                 isArchitecture = json.Is("architecture"u8);
-                isRange = json.Is("product_version_range"u8);
+                leaf.IsRange = json.Is("product_version_range"u8);
             }
             else if (json.Is("name"u8))
             {
-                if (faults.Enter(ref json, JsonTokenType.String, "name")) name = Slice.Of(ref json);
+                if (faults.Enter(ref json, JsonTokenType.String, "name")) leaf.Name = Slice.Of(in json, faults);
             }
             else
             {
@@ -185,9 +193,53 @@ sealed class CsafProducts
             }
         }
 
-        if (product > 0 && isRange) _names[_products[product].Names].Range = name;
-        if (!isArchitecture) return;
-        for (var i = first; i < _defined.Count; i++) _names[_products[_defined[i]].Names].Architecture = name;
+        if (product > 0 && leaf.IsRange) _names[_products[product].Names].Range = leaf.Name;
+        for (var i = first; isArchitecture && i < _defined.Count; i++) _names[_products[_defined[i]].Names].Architecture = leaf.Name;
+        return isLeaf && product > 0 && !isArchitecture;
+    }
+
+    // The builds of one architecture are a list of branches with a product each.
+    void ReadAlikeBranches(ref Utf8JsonReader json, CsafFaults faults, int start, in Leaf leaf)
+    {
+        var bytes = faults.Bytes;
+        var position = faults.After(in json);
+        _alike.Begin(bytes, start, position);
+        AddSpots(leaf.Fields);
+        AddSpot(Spot.Branch, leaf.Name);
+        for (var next = position; _alike.Next(bytes, ref next); position = next)
+        {
+            var fields = AlikeFields(bytes, leaf.Fields);
+            // What is defined twice is told by the reader.
+            if (_products[fields.Id].Kind != ProductKind.None) break;
+            Define(fields, ProductKind.Product, faults);
+            if (leaf.IsRange) _names[_products[fields.Id].Names].Range = Alike(Spot.Branch, leaf.Name);
+        }
+
+        faults.GoOn(ref json, position);
+    }
+
+    void AddSpots(in Fields fields)
+    {
+        AddSpot(Spot.Id, fields.IdText);
+        AddSpot(Spot.Name, fields.Name);
+        AddSpot(Spot.Purl, fields.Purl);
+        AddSpot(Spot.Cpe, fields.Cpe);
+    }
+
+    void AddSpot(Spot spot, Slice text) => _alike.AddSpot((int)spot, text.Start, text.Escaped ? 0 : text.Length);
+
+    // What is no spot has the same text as that of the pattern.
+    Slice Alike(Spot spot, Slice pattern) => _alike[(int)spot] is { Length: > 0 } value ? new Slice(value.Start, value.Length) : pattern;
+
+    Fields AlikeFields(ReadOnlySpan<byte> bytes, in Fields pattern)
+    {
+        var fields = pattern;
+        fields.Name = Alike(Spot.Name, pattern.Name);
+        fields.Purl = Alike(Spot.Purl, pattern.Purl);
+        fields.Cpe = Alike(Spot.Cpe, pattern.Cpe);
+        var id = _alike.Text(bytes, (int)Spot.Id);
+        if (!id.IsEmpty) fields.Id = Number(id);
+        return fields;
     }
 
     void ReadNames(ref Utf8JsonReader json, CsafFaults faults)
@@ -200,21 +252,20 @@ sealed class CsafProducts
         }
     }
 
-    int ReadProduct(ref Utf8JsonReader json, CsafFaults faults) =>
-        faults.Enter(ref json, JsonTokenType.StartObject, "product") ? Define(ReadFields(ref json, faults), ProductKind.Product, faults) : 0;
-
     Fields ReadFields(ref Utf8JsonReader json, CsafFaults faults)
     {
-        var fields = new Fields { Offset = json.TokenStartIndex };
+        var fields = new Fields { Offset = faults.At(in json) };
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             if (json.Is("product_id"u8))
             {
-                if (faults.Enter(ref json, JsonTokenType.String, "product_id")) fields.Id = Number(ref json);
+                if (!faults.Enter(ref json, JsonTokenType.String, "product_id")) continue;
+                fields.Id = Number(ref json);
+                fields.IdText = Slice.Of(in json, faults);
             }
             else if (json.Is("name"u8))
             {
-                if (faults.Enter(ref json, JsonTokenType.String, "name")) fields.Name = Slice.Of(ref json);
+                if (faults.Enter(ref json, JsonTokenType.String, "name")) fields.Name = Slice.Of(in json, faults);
             }
             else if (json.Is("product_identification_helper"u8))
             {
@@ -223,11 +274,11 @@ sealed class CsafProducts
                 {
                     if (json.Is("purl"u8))
                     {
-                        if (faults.Enter(ref json, JsonTokenType.String, "purl")) fields.Purl = Slice.Of(ref json);
+                        if (faults.Enter(ref json, JsonTokenType.String, "purl")) fields.Purl = Slice.Of(in json, faults);
                     }
                     else if (json.Is("cpe"u8))
                     {
-                        if (faults.Enter(ref json, JsonTokenType.String, "cpe")) fields.Cpe = Slice.Of(ref json);
+                        if (faults.Enter(ref json, JsonTokenType.String, "cpe")) fields.Cpe = Slice.Of(in json, faults);
                     }
                     else if (json.Is("purls"u8))
                     {
@@ -235,7 +286,7 @@ sealed class CsafProducts
                         if (!faults.Enter(ref json, JsonTokenType.StartArray, "purls")) continue;
                         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
                         {
-                            if (faults.Is(ref json, JsonTokenType.String, "purl") && fields.Purl.IsEmpty) fields.Purl = Slice.Of(ref json);
+                            if (faults.Is(ref json, JsonTokenType.String, "purl") && fields.Purl.IsEmpty) fields.Purl = Slice.Of(in json, faults);
                         }
                     }
                     else
@@ -287,10 +338,12 @@ sealed class CsafProducts
         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
             if (!faults.Is(ref json, JsonTokenType.StartObject, "relationship")) continue;
-            var offset = json.TokenStartIndex;
+            var (offset, known) = (faults.At(in json), faults.Count);
             Fields fields = default;
             var component = 0;
             var platform = 0;
+            Slice componentText = default;
+            Slice platformText = default;
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
                 if (json.Is("full_product_name"u8))
@@ -299,13 +352,15 @@ sealed class CsafProducts
                 }
                 else if (json.Is("product_reference"u8))
                 {
-                    if (faults.Enter(ref json, JsonTokenType.String, "product_reference"))
-                        component = _lastDefined = Number(ref json, _lastDefined + 1);
+                    if (!faults.Enter(ref json, JsonTokenType.String, "product_reference")) continue;
+                    component = _lastDefined = Number(ref json, _lastDefined + 1);
+                    componentText = Slice.Of(in json, faults);
                 }
                 else if (json.Is("relates_to_product_reference"u8))
                 {
-                    if (faults.Enter(ref json, JsonTokenType.String, "relates_to_product_reference"))
-                        platform = _lastPlatform = Number(ref json, _lastPlatform);
+                    if (!faults.Enter(ref json, JsonTokenType.String, "relates_to_product_reference")) continue;
+                    platform = _lastPlatform = Number(ref json, _lastPlatform);
+                    platformText = Slice.Of(in json, faults);
                 }
                 else
                 {
@@ -320,18 +375,48 @@ sealed class CsafProducts
             }
 
             fields.Offset = offset;
-            _products[platform].HasComponents = true;
-            ref var product = ref _products[fields.Id];
-            if (product.Kind == ProductKind.Relationship && (product.Component != component || product.Platform != platform))
-            {
-                faults.Add(offset, $"product id '{IdOf(fields.Id)}' is another relationship before");
-                continue;
-            }
-
-            if (Define(fields, ProductKind.Relationship, faults) == 0) continue;
-            product.Component = component;
-            product.Platform = platform;
+            Relate(fields, component, platform, faults);
+            if (faults.Count == known) ReadAlikeRelationships(ref json, faults, fields, componentText, platformText);
         }
+    }
+
+    void Relate(in Fields fields, int component, int platform, CsafFaults faults)
+    {
+        _products[platform].HasComponents = true;
+        ref var product = ref _products[fields.Id];
+        if (product.Kind == ProductKind.Relationship && (product.Component != component || product.Platform != platform))
+        {
+            faults.Add(fields.Offset, $"product id '{IdOf(fields.Id)}' is another relationship before");
+            return;
+        }
+
+        if (Define(fields, ProductKind.Relationship, faults) == 0) return;
+        product.Component = component;
+        product.Platform = platform;
+    }
+
+    void ReadAlikeRelationships(ref Utf8JsonReader json, CsafFaults faults, in Fields pattern, Slice componentText, Slice platformText)
+    {
+        var bytes = faults.Bytes;
+        var position = faults.After(in json);
+        _alike.Begin(bytes, pattern.Offset, position);
+        AddSpots(pattern);
+        AddSpot(Spot.Component, componentText);
+        AddSpot(Spot.Platform, platformText);
+        for (var next = position; _alike.Next(bytes, ref next); position = next)
+        {
+            // Where one is escaped, so that it is no spot, it is that of the pattern.
+            var component = _alike.Text(bytes, (int)Spot.Component);
+            if (!component.IsEmpty) _lastDefined = Number(component, _lastDefined + 1);
+            var platform = _alike.Text(bytes, (int)Spot.Platform);
+            if (!platform.IsEmpty) _lastPlatform = Number(platform, _lastPlatform);
+            var fields = AlikeFields(bytes, pattern);
+            // What is defined twice is told by the reader.
+            if (_products[fields.Id].Kind != ProductKind.None) break;
+            Relate(fields, _lastDefined, _lastPlatform, faults);
+        }
+
+        faults.GoOn(ref json, position);
     }
 
     void ReadGroups(ref Utf8JsonReader json, CsafFaults faults)
@@ -368,9 +453,11 @@ sealed class CsafProducts
         }
     }
 
-    int Number(ref Utf8JsonReader json, int guess = 0)
+    int Number(ref Utf8JsonReader json, int guess = 0) => Number(Unescape(ref json), guess);
+
+    int Number(ReadOnlySpan<byte> id, int guess = 0)
     {
-        var number = _ids.Add(Unescape(ref json), guess);
+        var number = _ids.Add(id, guess);
         if (number >= _products.Length) Array.Resize(ref _products, Math.Max(_products.Length * 2, number + 1));
         return number;
     }
@@ -554,14 +641,35 @@ sealed class CsafProducts
 
         public bool Escaped => SignedLength < 0;
 
-        public static Slice Of(ref Utf8JsonReader json) =>
-            new((int)json.TokenStartIndex + 1, json.ValueIsEscaped ? -json.ValueSpan.Length : json.ValueSpan.Length);
+        public static Slice Of(ref readonly Utf8JsonReader json, CsafFaults faults) =>
+            new(faults.At(in json) + 1, json.ValueIsEscaped ? -json.ValueSpan.Length : json.ValueSpan.Length);
+    }
+
+    /// <summary>The strings of a product or relationship that are others from one to the next.</summary>
+    enum Spot
+    {
+        Id,
+        Name,
+        Purl,
+        Cpe,
+        Branch,
+        Component,
+        Platform,
+    }
+
+    /// <summary>A branch that has a product.</summary>
+    struct Leaf
+    {
+        public Fields Fields;
+        public Slice Name;
+        public bool IsRange;
     }
 
     struct Fields
     {
-        public long Offset;
+        public int Offset;
         public int Id;
+        public Slice IdText;
         public Slice Name;
         public Slice Purl;
         public Slice Cpe;

@@ -42,11 +42,11 @@ sealed class CsafReader
         _header = new Header();
         try
         {
-            if (TryRead(json.Span, sink)) sink.Add(Make());
+            if (TryRead(sink)) sink.Add(Make());
         }
         catch (JsonException e)
         {
-            _faults.Refuse($"not valid JSON: {e.Message}");
+            _faults.Refuse($"not valid JSON: {_faults.SyntaxFault(e)}");
         }
         catch (InvalidOperationException)
         {
@@ -60,9 +60,9 @@ sealed class CsafReader
         }
     }
 
-    bool TryRead(ReadOnlySpan<byte> bytes, IFeedSink sink)
+    bool TryRead(IFeedSink sink)
     {
-        var json = new Utf8JsonReader(bytes);
+        var json = _faults.FromStart();
         if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
         {
             _faults.Refuse("not a JSON object");
@@ -71,7 +71,7 @@ sealed class CsafReader
 
         bool? accepted = null;
         var hasTree = false;
-        var vulnerabilities = -1L;
+        var vulnerabilities = -1;
         var isRead = false;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
@@ -88,7 +88,7 @@ sealed class CsafReader
             }
             else if (json.Is("vulnerabilities"u8) && vulnerabilities < 0)
             {
-                vulnerabilities = json.TokenStartIndex;
+                vulnerabilities = _faults.At(in json);
                 isRead = hasTree && accepted is true;
                 if (isRead) ReadVulnerabilities(ref json);
                 else _faults.Pass(ref json);
@@ -113,7 +113,7 @@ sealed class CsafReader
         if (vulnerabilities >= 0 && !isRead)
         {
             // Members of an object may come in any order. To these, what they refer to came after.
-            var late = new Utf8JsonReader(bytes);
+            var late = _faults.FromStart();
             while (late.Read() && late.TokenStartIndex < vulnerabilities)
             {
             }
@@ -216,7 +216,7 @@ sealed class CsafReader
     string ReadText(ref Utf8JsonReader json, string what, ref long offset)
     {
         if (!_faults.Enter(ref json, JsonTokenType.String, what)) return "";
-        offset = json.TokenStartIndex;
+        offset = _faults.At(in json);
         var text = _products.Unescape(ref json);
         return Encoding.UTF8.GetString(text[..CsafVulnerability.CutAt(text, SummaryBytesMax)]);
     }
@@ -226,7 +226,7 @@ sealed class CsafReader
         if (!_faults.Enter(ref json, JsonTokenType.String, what)) return null;
         if (json.TryGetDateTimeOffset(out var time)) return time;
         var text = json.ValueSpan[..CsafVulnerability.CutAt(json.ValueSpan, 40)];
-        _faults.Add(json.TokenStartIndex, $"{what} is no time of RFC 3339: '{Encoding.UTF8.GetString(text)}'");
+        _faults.Add(_faults.At(in json), $"{what} is no time of RFC 3339: '{Encoding.UTF8.GetString(text)}'");
         return null;
     }
 

@@ -7,7 +7,7 @@ using Guestmark.Wire.Reports;
 namespace Guestmark.Node.Tests;
 
 /// <summary>Establishes what a guest can and cannot do on its socket: what is stored, how it is attributed, and how everything else is refused.</summary>
-public sealed class GuestChannelTests
+public sealed class PushConnectionTests
 {
     static readonly byte[] Report = new VMReport { IndexReport = new IndexReport { VsockCid = "77", VmId = "uid-of-another" } }.ToByteArray();
 
@@ -17,7 +17,7 @@ public sealed class GuestChannelTests
         await using var node = await RunningNode.StartAsync();
         Assert.Equal(PushStatus.Stored, await node.SendAsync("web2", RunningNode.Frame(Report)));
 
-        var stored = (await EventsAsync(node)).Single(e => e.Type == EventTypes.InventoryReport);
+        var stored = (await node.EventsAsync()).Single(e => e.Type == EventTypes.InventoryReport);
         Assert.Equal("//local/node1/web2", stored.Source);
         Assert.Equal("uid-web2", stored.Subject);
         Assert.Equal(Report, stored.Data.ToArray());
@@ -28,7 +28,8 @@ public sealed class GuestChannelTests
     {
         await using var node = await RunningNode.StartAsync();
         await node.SendAsync("web1", RunningNode.Frame(Report));
-        var announced = (await EventsAsync(node)).Where(e => e.Type == EventTypes.VmLifecycle).ToList();
+        await IdentityTests.WaitForAsync(async () => (await node.EventsAsync()).Count == 3);
+        var announced = (await node.EventsAsync()).Where(e => e.Type == EventTypes.VmLifecycle).ToList();
         Assert.Equal(["uid-web1", "uid-web2"], announced.Select(e => e.Subject));
         Assert.Equal(["web1", "web2"], announced.Select(e => VmLifecycle.Parser.ParseFrom(e.Data.Span).Name));
     }
@@ -44,7 +45,7 @@ public sealed class GuestChannelTests
             Assert.Equal(PushStatus.Stored, await RunningNode.ReceiveAsync(socket));
         }
 
-        var events = await EventsAsync(node);
+        var events = await node.EventsAsync();
         Assert.Equal(102, events.Count);
         Assert.Equal(Enumerable.Range(1, 102).Select(i => (ulong)i), events.Select(e => e.Position.Sequence));
         Assert.Single(events.Select(e => e.Position.Stream).Distinct());
@@ -65,7 +66,7 @@ public sealed class GuestChannelTests
         await using var node = await RunningNode.StartAsync();
         var large = new VMReport { IndexReport = new IndexReport { IndexV4 = new() { Err = new string('x', 5_000_000) } } }.ToByteArray();
         Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", RunningNode.Frame(large)));
-        Assert.Contains(await EventsAsync(node), e => e.Data.Length == large.Length);
+        Assert.Contains(await node.EventsAsync(), e => e.Data.Length == large.Length);
     }
 
     [Theory]
@@ -77,7 +78,7 @@ public sealed class GuestChannelTests
     {
         await using var node = await RunningNode.StartAsync();
         Assert.Equal(expected, await node.SendAsync("web1", bytes));
-        Assert.DoesNotContain(await EventsAsync(node), e => e.Type == EventTypes.InventoryReport);
+        Assert.DoesNotContain(await node.EventsAsync(), e => e.Type == EventTypes.InventoryReport);
 
         // And the node goes on.
         Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", RunningNode.Frame(Report)));
@@ -105,7 +106,7 @@ public sealed class GuestChannelTests
             Assert.Null(await RunningNode.ReceiveAsync(socket));
         }
 
-        Assert.DoesNotContain(await EventsAsync(node), e => e.Type == EventTypes.InventoryReport);
+        Assert.DoesNotContain(await node.EventsAsync(), e => e.Type == EventTypes.InventoryReport);
     }
 
     [Fact]
@@ -148,23 +149,23 @@ public sealed class GuestChannelTests
     [Fact]
     public async Task A_full_spool_answers_unavailable_and_promises_nothing()
     {
-        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 110L << 20 });
+        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 110L << 20, Limits = RunningNode.Unlimited });
         var large = RunningNode.Frame(new VMReport { IndexReport = new IndexReport { IndexV4 = new() { Err = new string('x', 15_000_000) } } }.ToByteArray());
         var statuses = new List<PushStatus?>();
         for (var i = 0; i < 9; i++) statuses.Add(await node.SendAsync("web1", large));
         Assert.Equal(PushStatus.Unavailable, statuses[^1]);
-        Assert.Equal(statuses.Count(status => status == PushStatus.Stored), (await EventsAsync(node)).Count(e => e.Type == EventTypes.InventoryReport));
+        Assert.Equal(statuses.Count(status => status == PushStatus.Stored), (await node.EventsAsync()).Count(e => e.Type == EventTypes.InventoryReport));
 
         // A refused report uses up no number: the next one, which is small enough, follows without a gap.
         Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", RunningNode.Frame(Report)));
-        var numbers = (await EventsAsync(node)).Select(e => e.Position.Sequence).ToList();
+        var numbers = (await node.EventsAsync()).Select(e => e.Position.Sequence).ToList();
         Assert.Equal(Enumerable.Range(1, numbers.Count).Select(i => (ulong)i), numbers);
     }
 
     [Fact]
     public async Task Ten_thousand_forged_bodies_never_change_an_attribution()
     {
-        await using var node = await RunningNode.StartAsync();
+        await using var node = await RunningNode.StartAsync(options => options with { Limits = RunningNode.Unlimited });
         using var socket = await node.ConnectAsync("web1");
         var stored = 0;
         for (var seed = 0; seed < 10_000; seed++)
@@ -178,25 +179,8 @@ public sealed class GuestChannelTests
             if (status == PushStatus.Stored) stored++;
         }
 
-        var reports = (await EventsAsync(node)).Where(e => e.Type == EventTypes.InventoryReport).ToList();
+        var reports = (await node.EventsAsync()).Where(e => e.Type == EventTypes.InventoryReport).ToList();
         Assert.Equal(stored, reports.Count);
         Assert.All(reports, e => Assert.Equal(("uid-web1", "//local/node1/web1"), (e.Subject, e.Source)));
-    }
-
-    static async Task<List<StampedEvent>> EventsAsync(RunningNode node)
-    {
-        var cursor = node.Spool.OpenCursor();
-        var events = new List<StampedEvent>();
-        var last = node.Spool.LastIndex;
-        while ((ulong)events.Count < last)
-        {
-            foreach (var record in await cursor.ReadAsync(1000, 1 << 30, default))
-            {
-                Assert.Null(StampedEvent.TryRead(record.Data, out var stamped));
-                events.Add(stamped!);
-            }
-        }
-
-        return events;
     }
 }

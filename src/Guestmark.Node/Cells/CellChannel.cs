@@ -1,0 +1,330 @@
+using System.Buffers;
+using System.Text;
+using Google.Protobuf;
+using Guestmark.Events;
+using Guestmark.Wire.Declarations;
+using Guestmark.Wire.Protobuf;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.ObjectPool;
+
+namespace Guestmark.Node.Cells;
+
+/// <summary>The declaration protocol (<see cref="DeclarationFrame"/>) on the channel of one cell.</summary>
+/// <remarks>
+/// <list type="number">
+/// <item>A cell has one connection. A second is closed at once, counted, and told of in an event.</item>
+/// <item>What has arrived is decoded where it lies and put into one batch, which is stamped as one event.</item>
+/// <item>The guest gets no answer, so what was read is held until it is on disk: while the spool is full nothing more is read, the guest's socket fills,
+/// and its agent's queue drops and counts.</item>
+/// <item>The same holds for what a guest sends beyond its rate: to look at a frame in order to drop it would cost the host as much as to store it, and
+/// nobody in the guest would know. The agent knows, and says so in its next frame.</item>
+/// <item>A frame that is refused is counted and the channel goes on: its length told where the next one begins. Only a length that is none ends it.</item>
+/// </list>
+/// </remarks>
+public sealed partial class CellChannel : IDisposable
+{
+    const string BatchType = "guestmark.v1.DeclarationBatch";
+
+    static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
+    static readonly TimeSpan RetryMin = TimeSpan.FromMilliseconds(50);
+    static readonly TimeSpan RetryMax = TimeSpan.FromSeconds(1);
+    static readonly TimeSpan ThrottleWait = TimeSpan.FromMilliseconds(50);
+
+    // An idle connection holds no buffer; a busy one holds one of these while it stores.
+    static readonly ObjectPool<ProtoWriter> Writers = new DefaultObjectPool<ProtoWriter>(new WriterPolicy());
+
+    readonly CellOptions _options;
+    readonly EventStamper _stamper;
+    readonly CellMetrics _metrics;
+    readonly ILogger _logger;
+    readonly TimeProvider _time;
+    readonly byte[][] _sources;
+    readonly CellWatch _watch;
+    readonly ITimer _timer;
+    readonly Lock _lock = new();
+    double _allowance;
+    long _allowanceAt;
+    long _loggedAt;
+    ulong _refused;
+    long _refusedToldAt;
+    bool _refusedUnderWay;
+    int _connected;
+
+    /// <param name="identity">Of the channel: the cell's, where it belongs to one.</param>
+    /// <param name="silenced">Called once for each reason and episode.</param>
+    public CellChannel(
+        ChannelIdentity identity, CellOptions options, EventStamper stamper, CellMetrics metrics, ILogger logger, TimeProvider time,
+        Action<SilenceReason>? silenced = null)
+    {
+        Identity = identity;
+        _options = options;
+        _stamper = stamper;
+        _metrics = metrics;
+        _logger = logger;
+        _time = time;
+        _sources = [.. options.ProbeSources.Select(Encoding.UTF8.GetBytes)];
+        _allowance = options.DeclarationsBurst;
+        _allowanceAt = time.GetTimestamp();
+        // The first of each is told at once.
+        _loggedAt = _allowanceAt - (long)(LogInterval.TotalSeconds * time.TimestampFrequency);
+        _refusedToldAt = _allowanceAt - (long)(options.KeepAliveWindow.TotalSeconds * time.TimestampFrequency);
+        _watch = new CellWatch(options.KeepAliveWindow, options.FrameTimeout, time, silence => StoreAsync(EventTypes.GuestSilenced, "guestmark.v1.GuestSilenced", silence))
+        {
+            Silenced = reason =>
+            {
+                metrics.Silenced(reason);
+                if (MayLog()) LogSilenced(Identity.Subject, reason);
+                silenced?.Invoke(reason);
+            },
+            Revived = () =>
+            {
+                metrics.Revived();
+                if (MayLog()) LogRevived(Identity.Subject);
+            },
+        };
+        var shortest = options.KeepAliveWindow < options.FrameTimeout ? options.KeepAliveWindow : options.FrameTimeout;
+        _timer = time.CreateTimer(_ => Tick(), null, shortest / 4, shortest / 4);
+    }
+
+    public ChannelIdentity Identity { get; }
+
+    /// <summary>Whether a connection is open; how it fell silent, if it did; right frames so far, and when the last arrived.</summary>
+    public (bool IsConnected, SilenceReason Silence, ulong Frames, DateTimeOffset? LastFrameAt) State => _watch.State;
+
+    /// <summary>Serves one connection to its end.</summary>
+    public async Task RunAsync(ConnectionContext connection)
+    {
+        if (Interlocked.CompareExchange(ref _connected, 1, 0) != 0)
+        {
+            _metrics.SecondConnection();
+            lock (_lock) _refused++;
+            if (MayLog()) LogSecondConnection(Identity.Subject);
+            TellRefused();
+            return;
+        }
+
+        _metrics.ConnectionOpened();
+        var stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+        SilenceReason? end = null;
+        try
+        {
+            end = await ServeAsync(connection, stopping);
+        }
+        catch (Exception e) when (e is ConnectionResetException or ConnectionAbortedException or IOException)
+        {
+            end = stopping.IsCancellationRequested ? null : SilenceReason.Dead;
+        }
+        catch (OperationCanceledException)
+        {
+            // The node stops, or the cell is removed.
+        }
+        finally
+        {
+            _metrics.ConnectionClosed();
+            _watch.Ended(end);
+            Volatile.Write(ref _connected, 0);
+        }
+    }
+
+    public void Dispose() => _timer.Dispose();
+
+    /// <returns>How the guest ended it; null when the host did.</returns>
+    async Task<SilenceReason?> ServeAsync(ConnectionContext connection, CancellationToken stopping)
+    {
+        var input = connection.Transport.Input;
+        var reader = new DeclarationReader(_metrics, _sources);
+        // Not disposed: it has no timer, and the watch may call it at any time.
+        var tooLong = new CancellationTokenSource();
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping, tooLong.Token);
+        _watch.Connected(tooLong.Cancel);
+        while (true)
+        {
+            var isLast = false;
+            System.IO.Pipelines.ReadResult read;
+            try
+            {
+                read = await input.ReadAsync(over.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                if (!stopping.IsCancellationRequested) return SilenceReason.HalfFrame;
+
+                // The host ends the connection: what has arrived before is still taken.
+                if (!input.TryRead(out read)) return null;
+                isLast = true;
+            }
+
+            var (left, hasTaken, end) = await TakeAsync(reader, read.Buffer, stopping);
+            var hasHalfFrame = !left.IsEmpty;
+            input.AdvanceTo(left.Start, left.End);
+            if (end == ReadEnd.BadLength) return SilenceReason.Malformed;
+            if (isLast) return null;
+            // A close within a frame, even within its length, is not a clean one.
+            if (read.IsCompleted) return hasHalfFrame ? SilenceReason.HalfFrame : SilenceReason.Closed;
+            _watch.Waiting(hasHalfFrame, isNewFrame: hasTaken);
+        }
+    }
+
+    /// <summary>Stores all whole frames of a buffer.</summary>
+    async ValueTask<(ReadOnlySequence<byte> Left, bool HasTaken, ReadEnd End)> TakeAsync(
+        DeclarationReader reader, ReadOnlySequence<byte> buffer, CancellationToken stopping)
+    {
+        if (buffer.Length < DeclarationFrame.LengthBytes) return (buffer, false, ReadEnd.NeedMore);
+        var arrivedAt = _time.GetUtcNow();
+        reader.ArrivedAt(arrivedAt);
+        var hasTaken = false;
+        while (true)
+        {
+            var batch = Writers.Get();
+            ReadEnd end;
+            try
+            {
+                end = reader.Read(ref buffer, batch, Allowance());
+                hasTaken |= reader.Taken > 0;
+                Spend(reader.Taken);
+                if (reader.Fault != DeclarationFault.None && MayLog()) LogRefused(Identity.Subject, reader.Fault);
+                if (reader.Right > 0) _watch.Lived(reader.Right, arrivedAt);
+                if (reader.Declared > 0) await StoreAsync(batch.Written, reader.Declared, stopping);
+            }
+            finally
+            {
+                Writers.Return(batch);
+            }
+
+            if (end is ReadEnd.NeedMore or ReadEnd.BadLength) return (buffer, hasTaken, end);
+            if (end == ReadEnd.NotAllowed)
+            {
+                _metrics.Throttled();
+                _watch.Throttled();
+                await Task.Delay(ThrottleWait, _time, stopping);
+            }
+        }
+    }
+
+    /// <summary>Holds a batch until it is on disk.</summary>
+    async ValueTask StoreAsync(ReadOnlyMemory<byte> batch, int declarations, CancellationToken stopping)
+    {
+        _watch.Storing();
+        var retry = RetryMin;
+        while (true)
+        {
+            var outcome = await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
+            if (outcome == StampOutcome.Stored) break;
+            if (MayLog()) LogNotStored(Identity.Subject, declarations, outcome);
+            try
+            {
+                await Task.Delay(retry, _time, stopping);
+            }
+            catch (OperationCanceledException)
+            {
+                _metrics.Frames(FrameOutcome.Lost, declarations);
+                throw;
+            }
+
+            retry = retry * 2 < RetryMax ? retry * 2 : RetryMax;
+        }
+
+        _metrics.Frames(FrameOutcome.Stored, declarations);
+    }
+
+    /// <summary>Frames that may be looked at now.</summary>
+    long Allowance()
+    {
+        if (_options.DeclarationsPerSecond <= 0) return long.MaxValue;
+        var now = _time.GetTimestamp();
+        _allowance = Math.Min(_options.DeclarationsBurst, _allowance + (_time.GetElapsedTime(_allowanceAt, now).TotalSeconds * _options.DeclarationsPerSecond));
+        _allowanceAt = now;
+        return (long)_allowance;
+    }
+
+    void Spend(int frames)
+    {
+        if (_options.DeclarationsPerSecond > 0) _allowance -= frames;
+    }
+
+    void Tick()
+    {
+        _watch.Tick();
+        TellRefused();
+    }
+
+    /// <summary>Equal attempts within a window are one event.</summary>
+    void TellRefused()
+    {
+        ulong count;
+        lock (_lock)
+        {
+            if (_refused == 0 || _refusedUnderWay || _time.GetElapsedTime(_refusedToldAt) < _options.KeepAliveWindow) return;
+            _refusedUnderWay = true;
+            count = _refused;
+        }
+
+        _ = TellAsync();
+
+        async Task TellAsync()
+        {
+            var refused = new GuestRefused { Reason = RefusalReason.SecondConnection, Count = count };
+            var isStored = await StoreAsync(EventTypes.GuestRefused, "guestmark.v1.GuestRefused", refused);
+            lock (_lock)
+            {
+                _refusedUnderWay = false;
+                if (!isStored) return;
+                _refused -= count;
+                _refusedToldAt = _time.GetTimestamp();
+            }
+        }
+    }
+
+    async Task<bool> StoreAsync(string type, string dataType, IMessage message)
+    {
+        try
+        {
+            return await _stamper.StampAsync(Identity, type, dataType, message.ToByteArray()) == StampOutcome.Stored;
+        }
+        catch (ObjectDisposedException)
+        {
+            // The node is stopping and its spool is closed.
+            return false;
+        }
+    }
+
+    /// <summary>Once in ten seconds whatever it is, so that a guest cannot fill the host's log. All is counted.</summary>
+    bool MayLog()
+    {
+        lock (_lock)
+        {
+            var now = _time.GetTimestamp();
+            if (_time.GetElapsedTime(_loggedAt, now) < LogInterval) return false;
+            _loggedAt = now;
+            return true;
+        }
+    }
+
+    [LoggerMessage(4301, LogLevel.Warning, "Cell {Cell} fell silent: {Reason}", EventName = "CellSilenced")]
+    partial void LogSilenced(string cell, SilenceReason reason);
+
+    [LoggerMessage(4302, LogLevel.Information, "Cell {Cell} speaks again", EventName = "CellRevived")]
+    partial void LogRevived(string cell);
+
+    [LoggerMessage(4303, LogLevel.Warning, "Refused a frame of cell {Cell}: {Fault}", EventName = "DeclarationRefused")]
+    partial void LogRefused(string cell, DeclarationFault fault);
+
+    [LoggerMessage(4304, LogLevel.Warning, "Refused a second connection of cell {Cell}", EventName = "SecondConnectionRefused")]
+    partial void LogSecondConnection(string cell);
+
+    [LoggerMessage(4305, LogLevel.Warning, "{Declarations} declarations of cell {Cell} wait for the spool: {Outcome}", EventName = "DeclarationsNotStored")]
+    partial void LogNotStored(string cell, int declarations, StampOutcome outcome);
+
+    sealed class WriterPolicy : PooledObjectPolicy<ProtoWriter>
+    {
+        public override ProtoWriter Create() => new(4096);
+
+        public override bool Return(ProtoWriter obj)
+        {
+            obj.Reset();
+            return true;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Guestmark.Node.Cells;
+
+/// <summary>The cells of a node on disk: <c>cells.json</c> in its data folder, replaced as a whole.</summary>
+sealed partial class CellStateFile(string directory)
+{
+    const int VersionToday = 1;
+
+    const int ReadOnlyCloseOnExec = 0x8_0000;
+
+    const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
+    {
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        RespectNullableAnnotations = true,
+        WriteIndented = true,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase, allowIntegerValues: false) },
+    };
+
+    public string Path { get; } = System.IO.Path.Combine(directory, "cells.json");
+
+    /// <summary>The cells as they were written last.</summary>
+    /// <exception cref="IOException">The file is there and is not one of these. A node that forgot its cells would leave them unheard.</exception>
+    public IReadOnlyList<CellDefinition> Read()
+    {
+        byte[] text;
+        try
+        {
+            text = File.ReadAllBytes(Path);
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return [];
+        }
+
+        try
+        {
+            var content = JsonSerializer.Deserialize<Content>(text, Json)!;
+            if (content.Version != VersionToday) throw new IOException($"{Path} is of version {content.Version}, this program knows {VersionToday}; use the program that wrote it");
+            return content.Cells;
+        }
+        catch (JsonException e)
+        {
+            throw new IOException($"{Path} cannot be read: {e.Message} Mend it, or move it away and add the cells again.", e);
+        }
+    }
+
+    /// <summary>Replaces the file: after a crash it has what it had before or this.</summary>
+    public void Write(IReadOnlyList<CellDefinition> cells)
+    {
+        Directory.CreateDirectory(directory);
+        var next = Path + ".new";
+        using (var file = new FileStream(next, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = OwnerOnly }))
+        {
+            JsonSerializer.Serialize(file, new Content(VersionToday, cells), Json);
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(next, Path, overwrite: true);
+        SynchronizeDirectory();
+    }
+
+    /// <summary>Without it a host that loses power may have the old file again.</summary>
+    void SynchronizeDirectory()
+    {
+        var descriptor = open(directory, ReadOnlyCloseOnExec);
+        if (descriptor < 0) throw new IOException($"{directory}: {Marshal.GetLastPInvokeErrorMessage()}");
+        var result = fsync(descriptor);
+        var problem = Marshal.GetLastPInvokeErrorMessage();
+        _ = close(descriptor);
+        if (result != 0) throw new IOException($"{directory}: {problem}");
+    }
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int open(string path, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int fsync(int descriptor);
+
+    [LibraryImport("libc")]
+    private static partial int close(int descriptor);
+
+    sealed record Content(int Version, IReadOnlyList<CellDefinition> Cells);
+}

@@ -1,0 +1,78 @@
+using System.Collections.Concurrent;
+using Guestmark.Events;
+using Guestmark.Node.Admission;
+using Microsoft.AspNetCore.Connections;
+
+namespace Guestmark.Node.Identity;
+
+/// <summary>
+/// One machine as the registry knows it, from the moment it has a context id or a socket until it has another: what all its connections are
+/// attributed to.
+/// </summary>
+/// <remarks>A connection keeps the channel that it was accepted on. When the channel is given up its connections are closed, so that none speaks
+/// for a machine that the registry knows otherwise by now.</remarks>
+public sealed class GuestChannel
+{
+    readonly string _source;
+    readonly ConcurrentDictionary<ConnectionContext, byte> _connections = new();
+    readonly ConcurrentDictionary<uint, ChannelIdentity> _vsock = new();
+    readonly ChannelIdentity _socket;
+    readonly ulong _networkNamespace;
+    volatile bool _closed;
+
+    /// <param name="source">First part of its events' source: <c>//cluster/node</c>.</param>
+    /// <param name="networkNamespace">Inode of the namespace in which its context id holds.</param>
+    internal GuestChannel(GuestOptions guest, string source, uint socketPort, ulong networkNamespace, GuestShare share, bool isKnown = true)
+    {
+        Guest = guest;
+        Share = share;
+        IsKnown = isKnown;
+        _source = $"{source}/{guest.Name}";
+        _networkNamespace = networkNamespace;
+        _socket = new ChannelIdentity(_source, guest.Uid) { GuestPort = socketPort, BootEpoch = guest.BootEpoch };
+    }
+
+    public GuestOptions Guest { get; }
+
+    /// <summary>False: no registry knows the machine, and its uid is made of its channel.</summary>
+    public bool IsKnown { get; }
+
+    public GuestShare Share { get; }
+
+    /// <summary>Connections that speak on it.</summary>
+    public int Connections => _connections.Count;
+
+    /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is.</summary>
+    public ChannelIdentity OnSocket => _socket;
+
+    /// <summary>The attribution of what comes from its context id to <paramref name="port"/>.</summary>
+    public ChannelIdentity OnVsock(uint port) =>
+        _vsock.GetOrAdd(
+            port,
+            static (port, channel) => new ChannelIdentity(channel._source, channel.Guest.Uid)
+            {
+                GuestCid = channel.Guest.Cid,
+                GuestPort = port,
+                NetworkNamespace = channel._networkNamespace,
+                BootEpoch = channel.Guest.BootEpoch,
+            },
+            this);
+
+    /// <summary>Binds a connection to the channel. False when the channel was given up meanwhile.</summary>
+    internal bool TryAdd(ConnectionContext connection)
+    {
+        _connections.TryAdd(connection, 0);
+        if (!_closed) return true;
+        _connections.TryRemove(connection, out _);
+        return false;
+    }
+
+    internal void Remove(ConnectionContext connection) => _connections.TryRemove(connection, out _);
+
+    /// <summary>Closes all connections, and takes no more.</summary>
+    internal void Close()
+    {
+        _closed = true;
+        foreach (var (connection, _) in _connections) connection.Abort(new ConnectionAbortedException("the registry gave the channel to another machine"));
+    }
+}

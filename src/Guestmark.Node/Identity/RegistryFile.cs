@@ -1,0 +1,131 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Guestmark.Node.Identity;
+
+/// <summary>Reads <see cref="NodeOptions.RegistryFile"/> at the start and whenever it was replaced.</summary>
+/// <remarks>
+/// JSON: <c>{"guests": [{"uid": "…", "name": "…", "cid": 5, "networkNamespace": 4026531840, "bootEpoch": "…", "weight": 1}, {"uid": "…", "name": "…",
+/// "socketBase": "/run/vm/web1.sock"}]}</c>. Without a uid one is made from cluster, node and name. Unknown keys are an error: a misspelt one would change who
+/// a guest is.
+/// <para>A file that cannot be read or is wrong stops the start; later the guests of the last good one stay, and the log says what is wrong. Looked at once
+/// a second: a rename in its place is noticed whatever file system it is on.</para>
+/// </remarks>
+sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, TimeProvider time, ILogger<RegistryFile> logger) : IHostedService, IDisposable
+{
+    static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+
+    readonly Lock _lock = new();
+    ITimer? _timer;
+    (DateTime, long) _seen;
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (options.RegistryFile is not { } path) return Task.CompletedTask;
+        _seen = Stamp(path);
+        var guests = Read(path, options);
+        if (registry.Replace(GuestSource.File, guests) is { Count: > 0 } errors) throw new InvalidDataException($"{path}: {string.Join("; ", errors)}");
+        LogRead(path, guests.Count);
+        _timer = time.CreateTimer(_ => Look(path), null, Interval, Interval);
+        return Task.CompletedTask;
+    }
+
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        Dispose();
+        return Task.CompletedTask;
+    }
+
+    public void Dispose() => _timer?.Dispose();
+
+    /// <exception cref="IOException">It cannot be read.</exception>
+    /// <exception cref="InvalidDataException">It holds no guests.</exception>
+    internal static IReadOnlyList<GuestOptions> Read(string path, NodeOptions options)
+    {
+        try
+        {
+            using var stream = File.OpenRead(path);
+            var file = JsonSerializer.Deserialize(stream, RegistryJson.Default.RegistryDocument) ?? throw new InvalidDataException($"{path} is empty");
+            return [.. file.Guests.Select(entry => entry.ToGuest(options))];
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException($"{path}: {e.Message}", e);
+        }
+    }
+
+    static (DateTime Written, long Bytes) Stamp(string path)
+    {
+        var file = new FileInfo(path);
+        return file.Exists ? (file.LastWriteTimeUtc, file.Length) : default;
+    }
+
+    void Look(string path)
+    {
+        lock (_lock)
+        {
+            try
+            {
+                var stamp = Stamp(path);
+                if (stamp == _seen) return;
+                _seen = stamp;
+                var guests = Read(path, options);
+                if (registry.Replace(GuestSource.File, guests) is { Count: > 0 } errors) throw new InvalidDataException($"{path}: {string.Join("; ", errors)}");
+                LogRead(path, guests.Count);
+            }
+            catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException)
+            {
+                LogRefused(path, e.Message);
+            }
+        }
+    }
+
+    [LoggerMessage(4121, LogLevel.Information, "Read {Count} guests from {Path}", EventName = "RegistryRead")]
+    partial void LogRead(string path, int count);
+
+    [LoggerMessage(4122, LogLevel.Error, "The registry {Path} is not used, the guests before it stay: {Problem}", EventName = "RegistryRefused")]
+    partial void LogRefused(string path, string problem);
+}
+
+/// <summary>The registry as a file.</summary>
+sealed record RegistryDocument
+{
+    public required IReadOnlyList<RegistryEntry> Guests { get; init; }
+}
+
+/// <summary>One guest in it, as <see cref="GuestOptions"/>.</summary>
+sealed record RegistryEntry
+{
+    public string? Uid { get; set; }
+
+    public required string Name { get; init; }
+
+    public string? SocketBase { get; set; }
+
+    public uint? Cid { get; set; }
+
+    public ulong? NetworkNamespace { get; set; }
+
+    public string? BootEpoch { get; set; }
+
+    public int Weight { get; set; } = 1;
+
+    public GuestOptions ToGuest(NodeOptions options) => new()
+    {
+        Uid = Uid ?? GuestOptions.UidOf(options.Cluster, options.Node, Name),
+        Name = Name,
+        SocketBase = SocketBase,
+        Cid = Cid,
+        NetworkNamespace = NetworkNamespace,
+        BootEpoch = BootEpoch,
+        Weight = Weight,
+    };
+}
+
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    ReadCommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)]
+[JsonSerializable(typeof(RegistryDocument))]
+sealed partial class RegistryJson : JsonSerializerContext;

@@ -1,0 +1,324 @@
+using System.Globalization;
+using System.Net;
+using Guestmark.Node;
+using Microsoft.Extensions.Logging;
+
+namespace Guestmark.Configuration;
+
+enum LogFormat
+{
+    Text,
+    Json,
+}
+
+/// <summary>
+/// Everything that can be configured of <c>guestmark node</c>: the one table from which flags, variables, the file, <c>config show</c> and
+/// the table in docs/operating/node.md are made. Names and defaults with FACT_ are those of document 0.
+/// </summary>
+static class NodeSettings
+{
+    static readonly NodeOptions Preset = new() { DataDirectory = "/", SensorEndpoint = new Uri("https://sensor"), Certificates = "/" };
+    static readonly GuestLimits Limits = Preset.Limits;
+    static readonly CellOptions Cells = Preset.Cells;
+    static readonly List<Setting> Table = [];
+
+    /// <summary>In the order of help and documentation.</summary>
+    public static IReadOnlyList<Setting> All => Table;
+
+    public static readonly Setting<NodeMode> Mode = Add(new Setting<NodeMode>(SettingForms.Word<NodeMode>(), SettingForms.WriteWord)
+    {
+        Key = "mode", Variable = "FACT_MODE", Default = "vsock-listener", Form = "MODE", Example = "hybrid",
+        Description = "What this node does: vsock-listener, vm-agent (reports on this machine), hybrid (both), file-monitor (not built yet)",
+    });
+
+    public static readonly Setting<string> Cluster = Text("cluster", Preset.Cluster, "NAME", "prod-1", "The cluster's name in every event");
+
+    public static readonly Setting<string> Node = Add(new Setting<string>(SettingForms.Text, text => text)
+    {
+        Key = "node", Default = ScannedGuest.NameOfThisMachine(), DefaultInWords = "the host's name", Form = "NAME", Example = "host-7",
+        Description = "This host's name in every event",
+    });
+
+    public static readonly Setting<string> Data = Add(new Setting<string>(SettingForms.FilePath, text => text)
+    {
+        Key = "data", Default = Path.Combine(RoleArguments.DataHome, "node"), DefaultInWords = "$XDG_DATA_HOME/guestmark/node", Form = "DIR", Example = "/srv/guestmark",
+        Description = "The folder for the spools and what else this process keeps",
+    });
+
+    public static readonly Setting<Uri> SensorEndpoint = Endpoint("sensor-endpoint", "FACT_SENSOR_ENDPOINT", "sensor:443", "sensor.example.com:8443",
+        "The sensor that events are delivered to");
+
+    public static readonly Setting<string> SensorName = Text("sensor-name", "", "NAME", "sensor.guestmark.svc", "The name in the sensor's certificate, when it is not the endpoint's host");
+
+    public static readonly Setting<string> Certs = Add(new Setting<string>(SettingForms.FilePath, text => text)
+    {
+        Key = "certs", Variable = "FACT_CERTS", ShortFlag = "-c", Form = "DIR", Example = "/etc/guestmark/certs",
+        Description = "Folder with ca.pem, cert.pem and key.pem of this process; replaced files are used at once",
+    });
+
+    public static readonly Setting<Uri> Url = Endpoint("url", "FACT_URL", "", "sensor.example.com:443", "Another word of the original's for sensor-endpoint, which wins");
+
+    public static readonly ListSetting<GuestOptions> Guests = Add(new ListSetting<GuestOptions>(SettingForms.Guest, SettingForms.WriteGuest)
+    {
+        Key = "guests", Flag = "--guest", IsList = true, Reloads = true, Form = "NAME=SOCKET", Example = "web1=/run/vm/web1.sock,uid=6f1c,weight=2",
+        Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=. Repeatable",
+    });
+
+    public static readonly Setting<string> RegistryFile = FilePath("registry-file", "/run/guestmark/guests.json", "More guests, in a JSON file that is read again when it changes");
+
+    public static readonly Setting<UnknownGuestPolicy> UnknownGuests = Add(new Setting<UnknownGuestPolicy>(SettingForms.Word<UnknownGuestPolicy>(), SettingForms.WriteWord)
+    {
+        Key = "unknown-guests", Default = "refuse", Reloads = true, Form = "refuse|accept", Example = "accept",
+        Description = "What becomes of guests that nobody has named: refused with a status, or accepted with their channel as their name",
+    });
+
+    public static readonly Setting<uint> VsockPort = Add(new Setting<uint>(SettingForms.Port, Number)
+    {
+        Key = "vsock-port", Variable = "FACT_VSOCK_PORT", Default = "818", Form = "PORT", Example = "1024",
+        Description = "The port that agents push to: of AF_VSOCK, and the number after SOCKET_ of a guest",
+    });
+
+    public static readonly Setting<GuestProtocol> PushProtocol = Add(new Setting<GuestProtocol>(SettingForms.Word<GuestProtocol>(), SettingForms.WriteWord)
+    {
+        Key = "push-protocol", Default = "push", Form = "PROTOCOL", Example = "stackrox-push",
+        Description = "What agents speak on guests' sockets: push, stackrox-push (4.10 and 4.11) or stackrox-index-push (4.9)",
+    });
+
+    public static readonly Setting<UnixFileMode> SocketMode = Add(new Setting<UnixFileMode>(SettingForms.FileMode, SettingForms.WriteFileMode)
+    {
+        Key = "socket-mode", Default = SettingForms.WriteFileMode(Preset.SocketMode), Form = "OCTAL", Example = "0660",
+        Description = "Mode of guests' sockets: who may connect, and so speak as the guest",
+    });
+
+    public static readonly ListSetting<VsockListenerOptions> Listeners = Add(new ListSetting<VsockListenerOptions>(SettingForms.Listener, SettingForms.WriteListener)
+    {
+        Key = "listeners", Flag = "--listener", IsList = true, Form = "PORT[,…]", Example = "819,protocol=stackrox-push,privileged-source-port=true",
+        Description = "Ports of AF_VSOCK: PORT[,protocol=push|stackrox-push|cells][,privileged-source-port=true]. "
+            + "Without: vsock-port, unless every guest has a socket. Repeatable",
+    });
+
+    public static readonly Setting<int> MessageBytesMax = Bytes("message-bytes-max", Preset.MessageBytesMax, 1024, Preset.MessageBytesMax, "4MiB", "Longest message of a guest");
+
+    public static readonly Setting<TimeSpan> MessageTimeout = Time("message-timeout", Preset.MessageTimeout, 1, 3600, "10s", "Time from the first byte of a message to its last");
+
+    public static readonly Setting<TimeSpan> IdleTimeout = Time("idle-timeout", Preset.IdleTimeout, 1, 86400, "5m", "Time a connection may stay silent between messages");
+
+    public static readonly Setting<int> ConnectionsMax = Count("limits.connections-max", Limits.ConnectionsMax, 1, 1_000_000, "Connections of all guests together");
+
+    public static readonly Setting<int> ConnectionsPerGuestMax = Count("limits.connections-per-guest-max", Limits.ConnectionsPerGuestMax, 1, 10_000, "Connections of one guest");
+
+    public static readonly Setting<double> MessagesPerSecond = Rate("limits.messages-per-second", Limits.MessagesPerSecond, true, "Messages of one guest over a long time; 0: no limit");
+
+    public static readonly Setting<int> MessagesBurst = Count("limits.messages-burst", Limits.MessagesBurst, 1, 1_000_000_000, "Messages of one guest at once");
+
+    public static readonly Setting<long> BytesPerSecond = LongBytes("limits.bytes-per-second", Limits.BytesPerSecond, 0, 1L << 40, true, "Bytes of one guest over a long time; 0: no limit");
+
+    public static readonly Setting<long> BytesBurst = LongBytes("limits.bytes-burst", Limits.BytesBurst, 1024, 1L << 40, true, "Bytes of one guest at once");
+
+    public static readonly Setting<long> MessageMemoryMax = LongBytes(
+        "limits.message-memory-max", Limits.MessageMemoryMax, 1 << 20, 1L << 40, true, "Memory for unfinished messages of all guests together");
+
+    public static readonly Setting<long> OutstandingBytesMax = LongBytes(
+        "limits.outstanding-bytes-max", Limits.OutstandingBytesMax, 1 << 20, 1L << 40, false, "Messages of all guests between their last byte and the disk; beyond, guests take turns");
+
+    public static readonly Setting<double> ReactivePerMinute = Rate("limits.reactive-per-minute", Limits.ReactivePerMinute, true,
+        "Reports of one guest that were sent for a change and pass although it is over its rates; 0: none");
+
+    public static readonly Setting<int> ReactiveBurst = Count("limits.reactive-burst", Limits.ReactiveBurst, 1, 1_000_000, "Such reports at once");
+
+    public static readonly Setting<uint> CellsPort = Add(new Setting<uint>(SettingForms.Port, Number)
+    {
+        Key = "cells.port", Default = Number(Cells.Port), Form = "PORT", Example = "9002", Description = "The port of declarations of CellOS's cells",
+    });
+
+    public static readonly Setting<TimeSpan> CellsKeepAlive = Time("cells.keep-alive-window", Cells.KeepAliveWindow, 1, 3600, "20s", "Silence after which a cell's agent counts as silenced");
+
+    public static readonly Setting<int> CellsMax = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000), Number)
+    {
+        Key = "cells.cells-max", Default = Number(Cells.CellsMax), Form = "N", Example = "64", Description = "Cells at once",
+    });
+
+    public static readonly Setting<TimeSpan> CellsFrameTimeout = Time("cells.frame-timeout", Cells.FrameTimeout, 1, 3600, "8s", "Time from the first byte of a declaration to its last");
+
+    public static readonly Setting<double> DeclarationsPerSecond = Rate("cells.declarations-per-second", Cells.DeclarationsPerSecond, false, "Declarations of one cell over a long time; 0: no limit");
+
+    public static readonly Setting<int> DeclarationsBurst = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000_000), Number)
+    {
+        Key = "cells.declarations-burst", Default = Number(Cells.DeclarationsBurst), Form = "N", Example = "64", Description = "Declarations of one cell at once",
+    });
+
+    public static readonly ListSetting<string> ProbeSources = Add(new ListSetting<string>(SettingForms.Item, text => text)
+    {
+        Key = "cells.probe-sources", Flag = "--cells-probe-source", IsList = true, Default = string.Join(';', Cells.ProbeSources), Form = "NAME", Example = "process.spawned;process.exited",
+        Description = "Probes whose declarations are taken; others are dropped and counted. Repeatable",
+    });
+
+    public static readonly Setting<string> SigningKeyFile = FilePath("signing.key-file", "/etc/guestmark/signing.pem", "The key that signs events; without: events are not signed");
+
+    public static readonly Setting<string> SigningAlgorithm = Text(
+        "signing.algorithm", "ecdsa-p256", "NAME", "ed25519", "ecdsa-p256, ed25519 or hmac-sha256");
+
+    public static readonly Setting<string> SigningKeyId = Text("signing.key-id", "", "TEXT", "key-2026", "Attribute keyid of events; without: made from the key");
+
+    public static readonly Setting<long> SpoolBytesMax = LongBytes("spool.bytes-max", Preset.SpoolBytesMax, 128 << 20, 1L << 50, false, "Size of the spool of events that must be kept");
+
+    public static readonly Setting<long> ShedSpoolBytesMax = LongBytes(
+        "spool.shed-bytes-max", Preset.ShedSpoolBytesMax, 16 << 20, 1L << 50, false, "Size of the spool of events whose oldest are dropped when it is full");
+
+    public static readonly Setting<Uri> StackRoxEndpoint = Endpoint("stackrox-sensor.endpoint", "GUESTMARK_NODE_STACKROX_SENSOR_ENDPOINT", "", "sensor.stackrox.svc:443",
+        "A StackRox Sensor up to 4.11 that gets every report; without a sensor-endpoint of its own, instead of the sensor");
+
+    public static readonly Setting<string> StackRoxName = Text("stackrox-sensor.name", "sensor.stackrox.svc", "NAME", "sensor.rhacs", "The name in its certificate");
+
+    public static readonly Setting<string> StackRoxCerts = FilePath("stackrox-sensor.certs", "/run/secrets/stackrox.io/certs", "Folder with ca.pem, cert.pem and key.pem for it; without: certs");
+
+    public static readonly Setting<string> ControlSocket = FilePath("control-socket", "/run/guestmark/control.sock", "Unix socket of guestmark cell; without: control.sock in the data folder");
+
+    public static readonly Setting<IPEndPoint> EndpointAddress = Add(new Setting<IPEndPoint>(SettingForms.Address, address => address.ToString())
+    {
+        Key = "endpoint.address", Flag = "--address", ShortFlag = "-a", Variable = "FACT_ENDPOINT_ADDRESS", Form = "IP:PORT", Example = "127.0.0.1:9100",
+        Description = "Where /metrics, /healthz and /readyz are served; without: nowhere, or 0.0.0.0:9000 with one of the next two",
+    });
+
+    public static readonly Setting<bool?> ExposeMetrics = Add(new Setting<bool?>(SettingForms.OptionalSwitch, Switch)
+    {
+        Key = "endpoint.expose-metrics", Flag = "--expose-metrics", Variable = "FACT_ENDPOINT_EXPOSE_METRICS", IsSwitch = true, Form = "true|false", Example = "false",
+        Description = "Serve /metrics; without: when there is an address",
+    });
+
+    public static readonly Setting<bool?> HealthCheck = Add(new Setting<bool?>(SettingForms.OptionalSwitch, Switch)
+    {
+        Key = "endpoint.health-check", Flag = "--health-check", Variable = "FACT_ENDPOINT_HEALTH_CHECK", IsSwitch = true, Form = "true|false", Example = "false",
+        Description = "Serve /healthz and /readyz; without: when there is an address",
+    });
+
+    public static readonly Setting<TimeSpan> RelayGrace = Time("endpoint.relay-grace", TimeSpan.FromSeconds(60), 1, 86400, "5m",
+        "How long the sensor may be out of reach before /readyz says so");
+
+    public static readonly Setting<LogLevel> Level = Add(new Setting<LogLevel>(ParseLevel, level => level.ToString().ToLowerInvariant())
+    {
+        Key = "log.level", Flag = "--log-level", Variable = "FACT_LOGLEVEL", Default = "info", Reloads = true, Form = "LEVEL", Example = "debug",
+        Description = "trace, debug, info, warn or error",
+    });
+
+    public static readonly Setting<LogFormat> Format = Add(new Setting<LogFormat>(SettingForms.Word<LogFormat>(), SettingForms.WriteWord)
+    {
+        Key = "log.format", Flag = "--log-format", Default = "text", Form = "text|json", Example = "json", Description = "A line of text or of JSON for each entry, on standard error",
+    });
+
+    public static readonly Setting<bool> HotReload = Add(new Setting<bool>(SettingForms.Switch, Switch)
+    {
+        Key = "hotreload", Variable = "FACT_HOTRELOAD", Default = "true", IsSwitch = true, Form = "true|false", Example = "false",
+        Description = "Read the configuration file again when it changes; SIGHUP does so in any case",
+    });
+
+    public static readonly Setting<bool> EnableVsockServer = Flag("enable-vsock-server", "FACT_ENABLE_VSOCK_SERVER", "hybrid: listen for guests; with neither of the two, both are on");
+
+    public static readonly Setting<bool> EnableVmAgent = Flag("enable-vm-agent", "FACT_ENABLE_VM_AGENT", "hybrid: report on this machine");
+
+    public static readonly Setting<bool> UseVsock = Flag("use-vsock", "FACT_USE_VSOCK", "vm-agent: this machine is a guest; report to its host's AF_VSOCK vsock-port, not to the sensor");
+
+    public static readonly Setting<bool> SkipHttp = Flag("skip-http", "FACT_SKIP_HTTP", "vm-agent: send nothing over the network; prints each inventory as JSON");
+
+    public static readonly Setting<bool> Json = Add(new Setting<bool>(SettingForms.Switch, Switch)
+    {
+        Key = "json", Variable = "FACT_JSON", ShortFlag = "-j", Default = "false", IsSwitch = true, Form = "true|false", Example = "true",
+        Description = "vm-agent: also print each inventory to standard output as JSON",
+    });
+
+    public static readonly Setting<string> RpmDb = Add(new Setting<string>(SettingForms.FilePath, text => text)
+    {
+        Key = "rpmdb", Variable = "FACT_RPMDB", Default = "/var/lib/rpm", Form = "DIR", Example = "/host/var/lib/rpm",
+        Description = "vm-agent: the rpm database; its root is where dpkg's and apk's are looked for as well",
+    });
+
+    public static readonly Setting<string> HostMount = Add(new Setting<string>(SettingForms.FilePath, text => text)
+    {
+        Key = "host-mount", Variable = "FACT_HOST_MOUNT", Default = "/", Form = "DIR", Example = "/host", Description = "vm-agent: where the root of this machine is mounted",
+    });
+
+    public static readonly Setting<TimeSpan> Interval = Add(new Setting<TimeSpan>(SettingForms.Time(TimeSpan.FromMinutes(10), TimeSpan.FromDays(7)), SettingForms.WriteTime)
+    {
+        Key = "interval", Variable = "FACT_INTERVAL", Default = "3600", Form = "TIME", Example = "4h",
+        Description = "vm-agent: time between two reports when nothing changes; a change is reported within seconds",
+    });
+
+    public static readonly ListSetting<string> Paths = Add(new ListSetting<string>(SettingForms.Item, text => text)
+    {
+        Key = "paths", Variable = "FACT_PATHS", ShortFlag = "-p", IsList = true, ListSeparator = ':', Form = "PATHS", Example = "/etc:/var/log",
+        Description = "file-monitor: what to watch (not built yet: refused)",
+    });
+
+    static TSetting Add<TSetting>(TSetting setting)
+        where TSetting : Setting
+    {
+        Table.Add(setting);
+        return setting;
+    }
+
+    static Setting<string> Text(string key, string preset, string form, string example, string description) => Add(new Setting<string>(SettingForms.Text, text => text)
+    {
+        Key = key, Default = preset, Form = form, Example = example, Description = description,
+    });
+
+    static Setting<string> FilePath(string key, string example, string description) => Add(new Setting<string>(SettingForms.FilePath, text => text)
+    {
+        Key = key, Form = "PATH", Example = example, Description = description,
+    });
+
+    static Setting<Uri> Endpoint(string key, string variable, string preset, string example, string description) =>
+        Add(new Setting<Uri>(SettingForms.Endpoint, SettingForms.WriteEndpoint)
+        {
+            Key = key, Variable = variable, Default = preset, Form = "HOST:PORT", Example = example, Description = description,
+        });
+
+    static Setting<bool> Flag(string key, string variable, string description) => Add(new Setting<bool>(SettingForms.Switch, Switch)
+    {
+        Key = key, Variable = variable, Default = "false", IsSwitch = true, Form = "true|false", Example = "true", Description = description,
+    });
+
+    static Setting<TimeSpan> Time(string key, TimeSpan preset, int min, int max, string example, string description) =>
+        Add(new Setting<TimeSpan>(SettingForms.Time(TimeSpan.FromSeconds(min), TimeSpan.FromSeconds(max)), SettingForms.WriteTime)
+        {
+            Key = key, Default = SettingForms.WriteTime(preset), Form = "TIME", Example = example, Description = description,
+        });
+
+    static Setting<double> Rate(string key, double preset, bool reloads, string description) => Add(new Setting<double>(SettingForms.Number("rate", 0.0, 1e9), Number)
+    {
+        Key = key, Default = Number(preset), Reloads = reloads, Form = "N", Example = "12.5", Description = description,
+    });
+
+    static Setting<int> Count(string key, int preset, int min, int max, string description) => Add(new Setting<int>(SettingForms.Number("number", min, max), Number)
+    {
+        Key = key, Default = Number(preset), Reloads = true, Form = "N", Example = "7", Description = description,
+    });
+
+    static Setting<int> Bytes(string key, int preset, int min, int max, string example, string description) => Add(new Setting<int>(
+        node => SettingForms.Bytes(min, max)(node) is var (bytes, problem) && problem is null ? ((int)bytes, null) : (0, problem), bytes => SettingForms.WriteBytes(bytes))
+    {
+        Key = key, Default = SettingForms.WriteBytes(preset), Form = "SIZE", Example = example, Description = description,
+    });
+
+    static Setting<long> LongBytes(string key, long preset, long min, long max, bool reloads, string description) =>
+        Add(new Setting<long>(SettingForms.Bytes(min, max), SettingForms.WriteBytes)
+        {
+            Key = key, Default = SettingForms.WriteBytes(preset), Reloads = reloads, Form = "SIZE", Example = "192MiB", Description = description,
+        });
+
+    public static (LogLevel, string?) ParseLevel(ScalarNode node) => node.Text.ToLowerInvariant() switch
+    {
+        "trace" => (LogLevel.Trace, null),
+        "debug" => (LogLevel.Debug, null),
+        "info" or "information" => (LogLevel.Information, null),
+        "warn" or "warning" => (LogLevel.Warning, null),
+        "error" => (LogLevel.Error, null),
+        _ => (default, "is not one of trace, debug, info, warn, error"),
+    };
+
+    static string Number<T>(T number)
+        where T : IFormattable => number.ToString(null, CultureInfo.InvariantCulture);
+
+    static string Switch(bool value) => value ? "true" : "false";
+
+    static string Switch(bool? value) => value is true ? "true" : "false";
+}

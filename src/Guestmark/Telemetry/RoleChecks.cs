@@ -1,0 +1,143 @@
+using System.Net;
+using System.Net.NetworkInformation;
+using Guestmark.Rpc;
+
+namespace Guestmark.Telemetry;
+
+/// <summary>The checks that roles share.</summary>
+static class RoleChecks
+{
+    /// <summary>A spool with less room than this part of it is full for a whole report.</summary>
+    const double NearlyFull = 0.9;
+    static readonly TimeSpan ExpiresSoon = TimeSpan.FromDays(14);
+
+    /// <summary>
+    /// The accounts that the spools of a host publish: whether one failed, and how full they are. A spool whose flush failed takes nothing
+    /// until a restart, so it counts for liveness.
+    /// </summary>
+    public static HealthCheck SpoolWorks(MetricsCollector metrics) => new(Liveness: true, () =>
+    {
+        var families = metrics.Collect();
+        foreach (var (spool, failed) in Values(families, "guestmark_spool_failed"))
+        {
+            if (failed > 0)
+            {
+                return HealthFinding.Fail(
+                    "spool", $"the disk failed under the spool '{spool}': it takes nothing more", "look at the kernel's log and the disk, then start the process again");
+            }
+        }
+
+        return HealthFinding.Ok("spool", "no flush has failed");
+    });
+
+    public static HealthCheck SpoolHasRoom(MetricsCollector metrics) => new(Liveness: false, () =>
+    {
+        var families = metrics.Collect();
+        var limits = Values(families, "guestmark_spool_limit_bytes").ToDictionary(value => value.Labels, value => value.Value);
+        var worst = HealthFinding.Ok("spool-room", "there is room");
+        foreach (var (spool, size) in Values(families, "guestmark_spool_size_bytes"))
+        {
+            if (!limits.TryGetValue(spool, out var limit) || limit <= 0) continue;
+            var full = size / limit;
+            var words = $"the spool '{spool}' holds {Words.Size((long)size)} of {Words.Size((long)limit)}";
+            // The class that sheds is full by design when its receiver is slow: it drops and counts.
+            var refuses = !spool.Contains("shed", StringComparison.Ordinal);
+            const string remedy = "see that the next hop can be reached; spool.bytes-max makes it larger";
+            if (full >= 1 && refuses) return HealthFinding.Fail("spool-room", $"{words}: guests are told to try again", remedy);
+            if (full >= NearlyFull && refuses) worst = HealthFinding.Warn("spool-room", words, remedy);
+            else if (worst.State == HealthState.Ok) worst = HealthFinding.Ok("spool-room", words);
+        }
+
+        return worst;
+    });
+
+    /// <summary>Makes a file in the folder, flushes it and removes it: what says that a folder can be written is a write.</summary>
+    public static HealthCheck FolderIsWritable(string folder) => new(Liveness: false, () =>
+    {
+        var probe = Path.Combine(folder, ".probe");
+        try
+        {
+            using (var file = new FileStream(probe, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
+            {
+                file.WriteByte(1);
+                file.Flush(flushToDisk: true);
+            }
+
+            File.Delete(probe);
+            return HealthFinding.Ok("data", $"{folder} can be written");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return HealthFinding.Fail("data", $"{folder} cannot be written: {e.Message}", "free space on its disk, and see who owns it");
+        }
+    });
+
+    /// <summary>The files as they are now, judged as a new connection would judge them.</summary>
+    public static HealthCheck CertificatesAreValid(string folder, TimeProvider time) => new(Liveness: false, () =>
+    {
+        try
+        {
+            using var certificates = CertificateDirectory.Open(folder, time);
+            var left = certificates.NotAfter - time.GetUtcNow();
+            return left < ExpiresSoon
+                ? HealthFinding.Warn("certificates", $"{folder}: the certificate ends in {Words.Span(left)}", "replace it; the process takes new files at once")
+                : HealthFinding.Ok("certificates", $"valid for {Words.Span(left)}");
+        }
+        catch (CertificateException e)
+        {
+            return HealthFinding.Fail("certificates", e.Message, "replace the files; the process takes new ones at once");
+        }
+    });
+
+    /// <summary>
+    /// Whether the next hop takes events. While the spool has room nothing is lost without it, so it is a warning for a time and a failure
+    /// after <paramref name="grace"/>.
+    /// </summary>
+    public static HealthCheck RelayIsConnected(MetricsCollector metrics, TimeSpan grace) => new(Liveness: false, () =>
+    {
+        foreach (var (destination, seconds) in Values(metrics.Collect(), "guestmark_relay_disconnected_seconds"))
+        {
+            if (seconds <= 0) continue;
+            var away = TimeSpan.FromSeconds(seconds);
+            var message = $"no connection to {destination} for {Words.Span(away)}; events wait in the spool";
+            const string remedy = "see the log for the reason; 'guestmark doctor' tries the connection";
+            return away >= grace ? HealthFinding.Fail("relay", message, remedy) : HealthFinding.Warn("relay", message, remedy);
+        }
+
+        return HealthFinding.Ok("relay", "delivery works, or there was nothing to deliver");
+    });
+
+    /// <summary>Each Unix socket is in the kernel's table of listening sockets: somebody may have removed a file and bound another.</summary>
+    public static HealthCheck SocketsAreBound(Func<IReadOnlyList<string>> paths) => new(Liveness: true, () =>
+    {
+        var wanted = paths();
+        var listening = ListeningUnixSockets();
+        var missing = wanted.Where(path => !listening.Contains(path) || !File.Exists(path)).ToList();
+        return missing.Count == 0
+            ? HealthFinding.Ok("listeners", $"{Words.Count(wanted.Count, "socket")} of guests listen")
+            : HealthFinding.Fail(
+                "listeners", $"{missing.Count} of {wanted.Count} sockets of guests do not listen: {string.Join(", ", missing.Take(3))}", "start the process again; let nobody remove its sockets");
+    });
+
+    /// <param name="address">With port 0 any port was asked for: then there is nothing to look for.</param>
+    public static HealthCheck PortListens(string name, IPEndPoint address) => new(Liveness: true, () =>
+        address.Port == 0 || IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Any(listener => listener.Port == address.Port)
+            ? HealthFinding.Ok(name, $"{address} listens")
+            : HealthFinding.Fail(name, $"nobody listens on {address}", "start the process again"));
+
+    /// <summary>Paths in /proc/net/unix with the flag __SO_ACCEPTCON: <c>Num RefCount Protocol Flags Type St Inode Path</c>.</summary>
+    static HashSet<string> ListeningUnixSockets()
+    {
+        var paths = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var line in File.ReadLines("/proc/net/unix"))
+        {
+            var fields = line.Split(' ', 8, StringSplitOptions.RemoveEmptyEntries);
+            if (fields.Length == 8 && fields[3] == "00010000") paths.Add(fields[7]);
+        }
+
+        return paths;
+    }
+
+    static IEnumerable<(string Labels, double Value)> Values(IReadOnlyList<MetricFamily> families, string name) =>
+        families.FirstOrDefault(family => family.Name == name)?.Samples.Select(sample => (string.Join(",", sample.Labels.Select(label => label.Value)), sample.Value)) ?? [];
+}

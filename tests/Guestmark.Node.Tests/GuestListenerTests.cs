@@ -1,0 +1,236 @@
+using System.Buffers;
+using System.Net.Sockets;
+using System.Text;
+using Guestmark.Node.Identity;
+using Guestmark.Node.Listening;
+using Guestmark.TestKit;
+using Guestmark.Wire.Framing;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Guestmark.Node.Tests;
+
+/// <summary>Establishes the transport under the protocols: what a pipe over a guest's socket does, and when listeners come and go.</summary>
+public sealed class GuestListenerTests : IDisposable
+{
+    readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Bytes_arrive_in_order_as_one_segment_whatever_the_protocol_consumes()
+    {
+        var random = new Random(1);
+        var sent = new byte[3_000_000];
+        random.NextBytes(sent);
+        var received = new MemoryStream();
+        var done = new TaskCompletionSource();
+        await using var listener = Listen(async connection =>
+        {
+            var input = connection.Transport.Input;
+            var choice = new Random(2);
+            while (true)
+            {
+                var read = await input.ReadAsync();
+                Assert.True(read.Buffer.IsSingleSegment);
+                var take = choice.Next(0, (int)read.Buffer.Length + 1);
+                if (read.IsCompleted) take = (int)read.Buffer.Length;
+                received.Write(read.Buffer.FirstSpan[..take]);
+                var examined = choice.Next(2) == 0 ? read.Buffer.End : read.Buffer.GetPosition(choice.Next(take, (int)read.Buffer.Length + 1));
+                input.AdvanceTo(read.Buffer.GetPosition(take), examined);
+                if (read.IsCompleted) break;
+            }
+
+            done.SetResult();
+        });
+        using (var socket = await ConnectAsync())
+        {
+            for (var at = 0; at < sent.Length;)
+            {
+                var piece = Math.Min(sent.Length - at, random.Next(1, 100_000));
+                await socket.SendAsync(sent.AsMemory(at, piece));
+                at += piece;
+            }
+        }
+
+        await done.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal(sent, received.ToArray());
+    }
+
+    [Fact]
+    public async Task What_is_written_arrives_though_the_guest_reads_late()
+    {
+        var answer = new byte[2_000_000];
+        new Random(3).NextBytes(answer);
+        await using var listener = Listen(async connection =>
+        {
+            connection.Transport.Output.Write(answer);
+            await connection.Transport.Output.FlushAsync();
+        });
+        using var socket = await ConnectAsync();
+        var received = new MemoryStream();
+        var buffer = new byte[65536];
+        while (await socket.ReceiveAsync(buffer) is var count and > 0) received.Write(buffer, 0, count);
+        Assert.Equal(answer, received.ToArray());
+    }
+
+    [Fact]
+    public async Task A_pending_read_can_be_cancelled_and_goes_on()
+    {
+        var seen = new List<string>();
+        var waits = new TaskCompletionSource<ConnectionContext>();
+        var done = new TaskCompletionSource();
+        await using var listener = Listen(async connection =>
+        {
+            waits.SetResult(connection);
+            while (true)
+            {
+                var read = await connection.Transport.Input.ReadAsync();
+                seen.Add($"{(read.IsCanceled ? "cancelled" : read.IsCompleted ? "end" : "data")} {Encoding.ASCII.GetString(read.Buffer)}");
+                connection.Transport.Input.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+                if (read.IsCompleted) break;
+                if (seen.Count == 1) connection.Transport.Input.CancelPendingRead();
+            }
+
+            done.SetResult();
+        });
+        using (var socket = await ConnectAsync())
+        {
+            (await waits.Task).Transport.Input.CancelPendingRead();
+            await IdentityTests.WaitForAsync(() => Task.FromResult(seen.Count == 2));
+            await socket.SendAsync("ab"u8.ToArray());
+            await IdentityTests.WaitForAsync(() => Task.FromResult(seen.Count == 3));
+        }
+
+        await done.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal(["cancelled ", "cancelled ", "data ab", "end ab"], seen);
+    }
+
+    [Fact]
+    public async Task An_abort_ends_reads_and_writes_that_wait()
+    {
+        var reading = new TaskCompletionSource<ConnectionContext>();
+        var ended = new TaskCompletionSource<Exception>();
+        await using var listener = Listen(async connection =>
+        {
+            reading.SetResult(connection);
+            try
+            {
+                await connection.Transport.Input.ReadAsync();
+            }
+            catch (Exception e)
+            {
+                ended.SetResult(e);
+            }
+        });
+        using var socket = await ConnectAsync();
+        var served = await reading.Task;
+        var closed = served.ConnectionClosed;
+        served.Abort(new ConnectionAbortedException());
+        Assert.IsType<ConnectionAbortedException>(await ended.Task.WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.True(closed.IsCancellationRequested);
+        Assert.Equal(0, await socket.ReceiveAsync(new byte[1]));
+    }
+
+    [Fact]
+    public async Task A_connection_that_is_served_slowly_does_not_keep_others_from_being_accepted()
+    {
+        var release = new TaskCompletionSource();
+        await using var listener = Listen(async connection =>
+        {
+            await connection.Transport.Output.WriteAsync("x"u8.ToArray());
+            await release.Task;
+        });
+        var sockets = new List<Socket>();
+        for (var i = 0; i < 200; i++) sockets.Add(await ConnectAsync());
+        var one = new byte[1];
+        foreach (var socket in sockets) Assert.Equal(1, await socket.ReceiveAsync(one));
+        release.SetResult();
+        sockets.ForEach(socket => socket.Dispose());
+    }
+
+    [Fact]
+    public async Task The_sockets_file_has_its_mode_and_goes_with_the_listener()
+    {
+        var listener = Listen(_ => Task.CompletedTask);
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(_folder.File("s")));
+        await listener.DisposeAsync();
+        Assert.False(File.Exists(_folder.File("s")));
+        const UnixFileMode group = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite;
+        await using var shared = GuestListener.Bind(
+            new UnixDomainSocketEndPoint(_folder.File("s")), _ => Task.CompletedTask, NullLogger.Instance,
+            () => File.SetUnixFileMode(_folder.File("s"), group));
+        Assert.Equal(group, File.GetUnixFileMode(_folder.File("s")));
+    }
+
+    [Fact]
+    public async Task A_second_listener_is_refused_a_stale_socket_is_replaced_and_a_file_is_left_alone()
+    {
+        var path = _folder.File("s");
+        await using (Listen(_ => Task.CompletedTask)) Assert.Throws<AddressInUseException>(() => Listen(_ => Task.CompletedTask));
+        using (var stale = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            // The runtime deletes the file that it bound, under the name that it knows.
+            stale.Bind(new UnixDomainSocketEndPoint(path + ".bound"));
+            File.Move(path + ".bound", path);
+        }
+
+        await using (Listen(_ => Task.CompletedTask)) (await ConnectAsync()).Dispose();
+        await File.WriteAllTextAsync(path, "not a socket");
+        Assert.Throws<IOException>(() => Listen(_ => Task.CompletedTask));
+        Assert.Equal("not a socket", await File.ReadAllTextAsync(path));
+    }
+
+    [Fact]
+    public async Task Guests_that_come_and_go_bring_and_take_their_sockets()
+    {
+        await using var node = await RunningNode.StartAsync();
+        var registry = node.Services.GetRequiredService<GuestRegistry>();
+        var late = new GuestOptions { Uid = "uid-late", Name = "late", SocketBase = node.Folder.File("late.sock") };
+        Assert.Empty(registry.Replace(GuestSource.Sensor, [late]));
+        await IdentityTests.WaitForAsync(() => Task.FromResult(File.Exists(late.SocketPath(818))));
+        byte[] report = RunningNode.Frame([8 << 3, 0]);
+        await IdentityTests.WaitForAsync(async () =>
+        {
+            using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(late.SocketPath(818)));
+            }
+            catch (SocketException)
+            {
+                return false;
+            }
+
+            await socket.SendAsync(report);
+            return await RunningNode.ReceiveAsync(socket) == PushStatus.Stored;
+        });
+
+        // Another machine at the same path: the socket is made anew.
+        Assert.Empty(registry.Replace(GuestSource.Sensor, [late with { Uid = "uid-other" }]));
+        await IdentityTests.WaitForAsync(async () =>
+            (await node.EventsAsync()).Any(e => e.Type == Guestmark.Events.EventTypes.VmLifecycle && e.Subject == "uid-other"));
+        Assert.Empty(registry.Replace(GuestSource.Sensor, []));
+        await IdentityTests.WaitForAsync(() => Task.FromResult(!File.Exists(late.SocketPath(818))));
+        Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", report));
+    }
+
+    [Fact]
+    public void The_limit_on_open_files_is_raised_when_it_may_be()
+    {
+        var now = DescriptorLimit.Raise(0)!.Value;
+        Assert.Equal(now, DescriptorLimit.Raise(now));
+        Assert.True(DescriptorLimit.Raise(now + 1) >= now);
+    }
+
+    GuestListener Listen(Func<ConnectionContext, Task> serve) =>
+        GuestListener.Bind(new UnixDomainSocketEndPoint(_folder.File("s")), serve, NullLogger.Instance);
+
+    async Task<Socket> ConnectAsync()
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(_folder.File("s")));
+        return socket;
+    }
+}
