@@ -20,7 +20,7 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
         var events = await lab.EventsAsync();
         foreach (var (uid, cid, name, package) in new[] { (NodeLab.WebUid, 1001u, "web", "web-server"), (NodeLab.DatabaseUid, 1002u, "database", "database-server") })
         {
-            var report = Assert.Single(events, e => Packages(e).Contains(package));
+            var report = Assert.Single(events, e => e.HasPackage(package));
             Assert.Equal(uid, report.Subject);
             Assert.Equal($"//lab/host/{name}", report.Source);
             Assert.Equal($"{cid}", report.Attribute("guestcid"));
@@ -35,10 +35,10 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
         var claim = Reports.Small("claims to be the database", cid: "1002");
         Assert.Equal($"status {(uint)PushStatus.IdentityMismatch}", await lab.Web.VsockAsync("push", NodeLab.PushPort, claim));
 
-        var attempt = await lab.WaitForEventAsync(e => Refusal(e) is { Reason: RefusalReason.IdentityMismatch });
+        var attempt = await lab.WaitForEventAsync(e => e.Refusal() is { Reason: RefusalReason.IdentityMismatch });
         Assert.Equal((NodeLab.WebUid, "1001"), (attempt.Subject, attempt.Attribute("guestcid")));
-        Assert.Equal("1002", Refusal(attempt)!.Claimed);
-        Assert.DoesNotContain(await lab.EventsAsync(), e => IsReport(e, "claims to be the database"));
+        Assert.Equal("1002", attempt.Refusal()!.Claimed);
+        Assert.DoesNotContain(await lab.EventsAsync(), e => e.IsReport("claims to be the database"));
 
         // Its own CID it may name.
         Assert.Equal("status 0", await lab.Web.VsockAsync("push", NodeLab.PushPort, Reports.Small("names itself", cid: "1001")));
@@ -49,9 +49,9 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
     {
         await using var stranger = await lab.BootGuestAsync("stranger", NodeLab.StrangerCid);
         Assert.Equal($"status {(uint)PushStatus.UnknownGuest}", await stranger.VsockAsync("push", NodeLab.PushPort, Reports.Small("stranger")));
-        var attempt = await lab.WaitForEventAsync(e => Refusal(e) is { Reason: RefusalReason.UnknownGuest });
+        var attempt = await lab.WaitForEventAsync(e => e.Refusal() is { Reason: RefusalReason.UnknownGuest });
         Assert.Equal("1003", attempt.Attribute("guestcid"));
-        Assert.DoesNotContain(await lab.EventsAsync(), e => IsReport(e, "stranger"));
+        Assert.DoesNotContain(await lab.EventsAsync(), e => e.IsReport("stranger"));
     }
 
     [QemuFact]
@@ -63,8 +63,8 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
 
         // The guest's kernel keeps those ports from users.
         Assert.Equal("bind: Permission denied", await lab.Web.VsockAsync("push", NodeLab.PrivilegedPort, anybody, "-s 701 -u 1000"));
-        Assert.Equal("820", (await lab.WaitForEventAsync(e => IsReport(e, "root"))).Attribute("guestport"));
-        await lab.WaitForEventAsync(e => Refusal(e) is { Reason: RefusalReason.UnprivilegedPort });
+        Assert.Equal("820", (await lab.WaitForEventAsync(e => e.IsReport("root"))).Attribute("guestport"));
+        await lab.WaitForEventAsync(e => e.Refusal() is { Reason: RefusalReason.UnprivilegedPort });
     }
 
     [QemuFact]
@@ -72,7 +72,7 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
     {
         var report = Reports.Small("as StackRox");
         Assert.Equal("closed", await lab.Database.VsockAsync("raw", NodeLab.StackRoxPort, report));
-        var stored = await lab.WaitForEventAsync(e => IsReport(e, "as StackRox"));
+        var stored = await lab.WaitForEventAsync(e => e.IsReport("as StackRox"));
         Assert.Equal(report, stored.Data.ToArray());
         Assert.Equal((NodeLab.DatabaseUid, "1002", "819"), (stored.Subject, stored.Attribute("guestcid"), stored.Attribute("guestport")));
     }
@@ -105,8 +105,8 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
         await lab.WaitForEventAsync(e => e.Attribute("bootepoch") == "2", async () =>
             Assert.Equal("status 0", await lab.Web.VsockAsync("push", NodeLab.PushPort, Reports.Small("second boot, known"))));
         var events = await lab.EventsAsync();
-        Assert.All(events.Where(e => Mark(e).StartsWith("second boot", StringComparison.Ordinal)), e => Assert.Equal((NodeLab.WebUid, "1001"), (e.Subject, e.Attribute("guestcid"))));
-        Assert.DoesNotContain(await lab.EventsAsync(), e => IsReport(e, "half of it"));
+        Assert.All(events.Where(e => e.Mark().StartsWith("second boot", StringComparison.Ordinal)), e => Assert.Equal((NodeLab.WebUid, "1001"), (e.Subject, e.Attribute("guestcid"))));
+        Assert.DoesNotContain(await lab.EventsAsync(), e => e.IsReport("half of it"));
     }
 
     [QemuFact]
@@ -116,24 +116,14 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
         foreach (var mark in marks) Assert.Equal("status 0", await lab.Database.VsockAsync("push", NodeLab.PushPort, Reports.Small(mark)));
         await lab.LosePowerAsync();
 
-        var reports = (await lab.EventsAsync()).Select(Mark).ToList();
+        var reports = (await lab.EventsAsync()).Select(e => e.Mark()).ToList();
         Assert.All(marks, mark => Assert.Single(reports, mark));
 
         // The node takes up the same spool.
         await lab.Database.ReportAsync();
         Assert.Equal("status 0", await lab.Database.VsockAsync("push", NodeLab.PushPort, Reports.Small("after the failure")));
         var all = (await lab.EventsAsync()).ToList();
-        Assert.Contains(all, e => IsReport(e, "after the failure"));
-        Assert.Contains(all, e => IsReport(e, marks[0]));
+        Assert.Contains(all, e => e.IsReport("after the failure"));
+        Assert.Contains(all, e => e.IsReport(marks[0]));
     }
-
-    static bool IsReport(StampedEvent e, string mark) => Mark(e) == mark;
-
-    static string Mark(StampedEvent e) => e.Type != EventTypes.InventoryReport ? "" : Reports.Read(e.Data).IndexReport.IndexV4?.HashId ?? "";
-
-    static IEnumerable<string> Packages(StampedEvent e) => e.Type != EventTypes.InventoryReport
-        ? []
-        : Reports.Read(e.Data).IndexReport.IndexV4?.Contents?.Packages.Values.Select(p => p.Name) ?? [];
-
-    static GuestRefused? Refusal(StampedEvent e) => e.Type == EventTypes.GuestRefused ? GuestRefused.Parser.ParseFrom(e.Data.Span) : null;
 }

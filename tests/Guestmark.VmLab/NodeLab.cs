@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Guestmark.Events;
 using Guestmark.Rpc;
-using Guestmark.Spool;
 using Guestmark.TestKit;
 using Guestmark.VhostUserVsock;
 
@@ -26,9 +25,6 @@ public sealed class NodeLab : IAsyncLifetime
     public const uint PushPort = 818;
     public const uint StackRoxPort = 819;
     public const uint PrivilegedPort = 820;
-
-    /// <summary>An event is found when it is on the disk; what the node says about refusals is not awaited by the guest.</summary>
-    static readonly TimeSpan EventLimit = TimeSpan.FromSeconds(60);
 
     readonly TemporaryFolder _folder = new();
     readonly VsockSwitch _switch = new();
@@ -89,40 +85,21 @@ public sealed class NodeLab : IAsyncLifetime
         await Node.CopyDiskAsync(_disk, copy + ".disk");
         await LabImages.ReadDiskAsync(copy + ".disk", "/node/spool", copy);
         File.Delete(copy + ".disk");
-        var events = new List<StampedEvent>();
-        foreach (var folder in Directory.EnumerateDirectories(copy, "*", SearchOption.AllDirectories).Where(folder => Directory.EnumerateFiles(folder).Any()))
-        {
-            await using var spool = EventSpool.Open(new SpoolOptions { Directory = folder });
-            var cursor = spool.OpenCursor();
-            for (var rest = spool.Depth; rest > 0;)
-            {
-                var records = await cursor.ReadAsync((int)Math.Min(rest, 1000), int.MaxValue, default);
-                rest -= (ulong)records.Count;
-                foreach (var record in records)
-                {
-                    Assert.Null(StampedEvent.TryRead(record.Data, out var stamped));
-                    events.Add(stamped!);
-                }
-            }
-        }
-
+        var events = await SpoolFolder.ReadAsync(copy);
         Directory.Delete(copy, recursive: true);
         return events;
     }
 
     /// <summary>Waits until there is an event of which something holds.</summary>
     /// <param name="before">What is done before each look.</param>
-    public async Task<StampedEvent> WaitForEventAsync(Func<StampedEvent, bool> condition, Func<Task>? before = null)
+    public Task<StampedEvent> WaitForEventAsync(Func<StampedEvent, bool> condition, Func<Task>? before = null)
     {
-        var time = TimeProvider.System;
-        for (var start = time.GetTimestamp(); ; await Task.Delay(TimeSpan.FromSeconds(1), time))
+        return SpoolFolder.WaitForAsync(ReadAsync, condition, async () => (await Node.TryAsync("tail -n 40 /data/node.log")).Output);
+
+        async Task<IReadOnlyList<StampedEvent>> ReadAsync()
         {
             if (before is not null) await before();
-            var events = await EventsAsync();
-            if (events.FirstOrDefault(condition) is { } found) return found;
-            if (time.GetElapsedTime(start) < EventLimit) continue;
-            var seen = string.Join('\n', events.Select(e => $"{e.Type} {e.Subject} {e.Position.Sequence}"));
-            throw new InvalidOperationException($"no such event within {EventLimit}, only\n{seen}\n{(await Node.TryAsync("tail -n 40 /data/node.log")).Output}");
+            return await EventsAsync();
         }
     }
 
