@@ -98,7 +98,7 @@ public sealed class ConfigurationTests : IDisposable
         // Document 0 listens on AF_VSOCK when nobody says otherwise.
         Assert.Equal(818u, Assert.Single(setup.Options.VsockListeners).Port);
         var wanted = Values(preset with { Node = setup.Options.Node, VsockListeners = setup.Options.VsockListeners });
-        Assert.Equal(wanted.Order(), Values(setup.Options).Order());
+        Assert.Equal(wanted.OrderBy(value => value.Key), Values(setup.Options).OrderBy(value => value.Key));
     }
 
     [Fact]
@@ -110,7 +110,7 @@ public sealed class ConfigurationTests : IDisposable
         {
             var wanted = Layers.Setup(Layers.Read(new Dictionary<Setting, string>(certificates) { [setting] = setting.Example })).Options;
             var merged = NodeConfiguration.Merge(running, wanted);
-            Assert.True(setting.Reloads == !Values(merged).Order().SequenceEqual(Values(running).Order()), setting.Key);
+            Assert.True(setting.Reloads == !Values(merged).OrderBy(value => value.Key).SequenceEqual(Values(running).OrderBy(value => value.Key)), setting.Key);
         }
     }
 
