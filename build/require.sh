@@ -26,6 +26,19 @@ require_library() {
   ldconfig -p | grep -q "^[[:space:]]*$1 " || require_debian "$2"
 }
 
+# require_promtool ROOT : Prometheus' linter, taken out of Debian's package: installed, that would start a server. Absent, its test is skipped.
+require_promtool() {
+  command -v promtool >/dev/null && return 0
+  local tools=$1/artifacts/tools
+  if [ ! -x "$tools/usr/bin/promtool" ]; then
+    echo "fetching promtool" >&2
+    mkdir -p "$tools"
+    (cd "$tools" && apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb) ||
+      { echo "note: promtool could not be fetched" >&2; return 0; }
+  fi
+  export PATH=$PATH:$tools/usr/bin
+}
+
 # require_tools : the three things that must be there before anything else can be installed.
 require_tools() {
   local tool missing=0

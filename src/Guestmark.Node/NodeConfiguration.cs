@@ -43,6 +43,7 @@ public sealed class NodeConfiguration(NodeOptions initial)
     {
         Guests = wanted.Guests,
         UnknownGuests = wanted.UnknownGuests,
-        Limits = wanted.Limits,
+        // The order into the spool is made once, with what it may hold.
+        Limits = wanted.Limits with { OutstandingBytesMax = former.Limits.OutstandingBytesMax },
     };
 }

@@ -573,13 +573,13 @@ public sealed partial class EventSpool : IAsyncDisposable
     {
         while (true)
         {
-            List<RecordChunk> group;
-            List<Segment> dropped;
+            List<RecordChunk> group = [];
+            List<Segment> dropped = [];
             lock (_lock)
             {
-                (group, dropped) = (_queue, _dropped);
-                if (group.Count > 0) _queue = [];
-                if (dropped.Count > 0) _dropped = [];
+                // Exchanged, not shared: appends fill the list that is left behind.
+                (group, _queue) = (_queue, group);
+                (dropped, _dropped) = (_dropped, dropped);
                 if (group.Count == 0)
                 {
                     _writing = false;

@@ -19,6 +19,7 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     VulndbCommand.Create(),
     MatchCommand.Create(),
     VersionsCommand.Create(),
+    SpoolCommand.Create(),
 }.WithExamples(
     """
     guestmark up

@@ -7,6 +7,7 @@ using Guestmark.Central.SignIn;
 using Guestmark.CommandLine;
 using Guestmark.Configuration;
 using Guestmark.Node;
+using Guestmark.Node.Identity;
 using Guestmark.Rpc;
 using Guestmark.Rpc.Publishing;
 using Guestmark.Sensor;
@@ -59,7 +60,7 @@ static class RoleHosts
         AddHealth(builder.Services, host, provider =>
         [
             RoleChecks.SpoolWorks(provider.GetRequiredService<MetricsCollector>()),
-            RoleChecks.SocketsAreBound(() => NodeSockets(provider.GetRequiredService<NodeConfiguration>().Current)),
+            RoleChecks.SocketsAreBound(() => NodeSockets(provider.GetRequiredService<GuestRegistry>(), options.PushPort)),
             RoleChecks.FolderIsWritable(options.DataDirectory),
             RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
             RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
@@ -201,8 +202,8 @@ static class RoleHosts
     }
 
     /// <summary>The Unix sockets of guests that a node must have.</summary>
-    static List<string> NodeSockets(NodeOptions options) =>
-        [.. options.Guests.Where(guest => guest.SocketBase is not null).Select(guest => guest.SocketPath(options.PushPort))];
+    static List<string> NodeSockets(GuestRegistry guests, uint port) =>
+        [.. guests.All.Where(channel => channel.Guest.SocketBase is not null).Select(channel => channel.Guest.SocketPath(port))];
 
     /// <summary>The collector of metrics, the checks, and who looks at them.</summary>
     static void AddHealth(IServiceCollection services, HostSettings host, Func<IServiceProvider, HealthCheck[]> checks)

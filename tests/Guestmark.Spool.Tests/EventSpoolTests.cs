@@ -335,6 +335,36 @@ public sealed class EventSpoolTests : IDisposable
     }
 
     [Fact]
+    public async Task Many_that_append_at_once_and_wait_get_their_records_stored_once_and_in_their_order()
+    {
+        const int producers = 16;
+        const int each = 1500;
+        using var memory = new TemporaryFolder(TemporaryFolder.Memory);
+        var options = Options with { Directory = memory.Path, SegmentBytesMax = 32 << 10, BytesMax = 256 << 20 };
+        await using (var spool = EventSpool.Open(options))
+        {
+            await Task.WhenAll(Enumerable.Range(0, producers).Select(producer => Task.Run(async () =>
+            {
+                // Waiting for each lets the writer run dry again and again.
+                for (var i = 0; i < each; i++)
+                {
+                    Assert.True(spool.TryAppend(new byte[] { (byte)producer, (byte)i, (byte)(i >> 8) }, out var durable));
+                    await durable;
+                }
+            })));
+        }
+
+        var next = new int[producers];
+        await using var again = EventSpool.Open(options, visit: (index, data) =>
+        {
+            var producer = data.Span[0];
+            Assert.Equal(next[producer]++, data.Span[1] | (data.Span[2] << 8));
+        });
+        Assert.All(next, count => Assert.Equal(each, count));
+        Assert.Equal((ulong)(producers * each), again.LastIndex);
+    }
+
+    [Fact]
     public async Task What_several_readers_have_not_all_acknowledged_stays_and_each_goes_on_where_it_was()
     {
         var options = Options with { Readers = ["sensor", "stackrox"] };

@@ -14,7 +14,7 @@ public sealed class GuestmarkProcess : IAsyncDisposable
     readonly StringBuilder _error = new();
     TaskCompletionSource _grown = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    GuestmarkProcess(string program, IEnumerable<string> arguments)
+    GuestmarkProcess(string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
         // Beside the tests that reference it, else of the same configuration as the tests: artifacts/bin/<project>/release.
         var path = Path.Combine(AppContext.BaseDirectory, program);
@@ -27,6 +27,7 @@ public sealed class GuestmarkProcess : IAsyncDisposable
             RedirectStandardInput = true,
         };
         foreach (var argument in arguments) start.ArgumentList.Add(argument);
+        foreach (var (name, value) in environment ?? new Dictionary<string, string>()) start.Environment[name] = value;
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Append(_output, line.Data);
         _process.ErrorDataReceived += (_, line) => Append(_error, line.Data);
@@ -48,6 +49,9 @@ public sealed class GuestmarkProcess : IAsyncDisposable
     }
 
     public static GuestmarkProcess Start(string program, params IEnumerable<string> arguments) => new(program, arguments);
+
+    /// <summary>With more variables than this process has.</summary>
+    public static GuestmarkProcess Start(string program, IReadOnlyDictionary<string, string> environment, params IEnumerable<string> arguments) => new(program, arguments, environment);
 
     /// <summary>Runs to the end. The exit code, standard output and standard error.</summary>
     public static async Task<(int ExitCode, string Output, string Error)> RunAsync(string program, params IEnumerable<string> arguments)
@@ -89,6 +93,13 @@ public sealed class GuestmarkProcess : IAsyncDisposable
     {
         _process.Kill();
         await _process.WaitForExitAsync();
+    }
+
+    /// <summary>Sends a signal by its name: <c>HUP</c>.</summary>
+    public void Signal(string name)
+    {
+        using var sending = Process.Start("kill", [$"-{name}", $"{_process.Id}"]);
+        sending.WaitForExit();
     }
 
     /// <summary>SIGTERM; the exit code.</summary>

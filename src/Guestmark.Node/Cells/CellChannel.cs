@@ -67,8 +67,9 @@ public sealed partial class CellChannel : IDisposable
         _sources = [.. options.ProbeSources.Select(Encoding.UTF8.GetBytes)];
         _allowance = options.DeclarationsBurst;
         _allowanceAt = time.GetTimestamp();
+        // The first of each is told at once.
         _loggedAt = _allowanceAt - (long)(LogInterval.TotalSeconds * time.TimestampFrequency);
-        _refusedToldAt = _loggedAt;
+        _refusedToldAt = _allowanceAt - (long)(options.KeepAliveWindow.TotalSeconds * time.TimestampFrequency);
         _watch = new CellWatch(options.KeepAliveWindow, options.FrameTimeout, time, silence => StoreAsync(EventTypes.GuestSilenced, "guestmark.v1.GuestSilenced", silence))
         {
             Silenced = reason =>

@@ -74,10 +74,13 @@ sealed class CellWatch(TimeSpan window, TimeSpan frameTimeout, TimeProvider time
 
     /// <summary>The host waits for the guest.</summary>
     /// <param name="hasHalfFrame">Some bytes of a frame have arrived. Its time began when they first had.</param>
+    /// <param name="isNewFrame">They are of another frame than at the last call.</param>
     public void Waiting(bool hasHalfFrame, bool isNewFrame)
     {
         lock (_lock)
         {
+            // While the host did not read, the guest could not show that it lives.
+            if (_phase == Phase.Storing) _livedAt = time.GetTimestamp();
             if (!hasHalfFrame) Enter(Phase.Waiting);
             else if (_phase != Phase.HalfFrame || isNewFrame) Enter(Phase.HalfFrame);
         }

@@ -39,9 +39,14 @@ public sealed partial class GuestListener : IAsyncDisposable
     long _failures;
     bool _disposed;
 
-    GuestListener(EndPoint address, Socket socket, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
+    /// <summary>Whether the file of a Unix socket is ours to remove; one that the service manager opened is not.</summary>
+    readonly bool _ownsFile;
+
+    GuestListener(
+        EndPoint address, Socket socket, bool ownsFile, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
     {
         Address = address;
+        _ownsFile = ownsFile && address is UnixDomainSocketEndPoint;
         _socket = socket;
         _serve = serve;
         _logger = logger;
@@ -64,6 +69,8 @@ public sealed partial class GuestListener : IAsyncDisposable
     public static GuestListener Bind(
         EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null)
     {
+        if (InheritedSockets.OfThisProcess.Take(address) is { } inherited)
+            return new GuestListener(address, inherited, ownsFile: false, serve, logger, slots, time ?? TimeProvider.System);
         Socket socket;
         if (address is VsockEndPoint)
         {
@@ -89,7 +96,7 @@ public sealed partial class GuestListener : IAsyncDisposable
             throw;
         }
 
-        return new GuestListener(address, socket, serve, logger, slots, time ?? TimeProvider.System);
+        return new GuestListener(address, socket, ownsFile: true, serve, logger, slots, time ?? TimeProvider.System);
     }
 
     /// <summary>
@@ -103,7 +110,7 @@ public sealed partial class GuestListener : IAsyncDisposable
         await _stopping.CancelAsync();
         _socket.Dispose();
         // Whoever removes a cell may have removed its whole folder before.
-        if (Address is UnixDomainSocketEndPoint && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
+        if (_ownsFile && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
         await _accepting;
         lock (_open)
         {

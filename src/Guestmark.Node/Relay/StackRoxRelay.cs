@@ -110,6 +110,7 @@ sealed partial class StackRoxRelay(EventSpool spool, string? reader, RpcChannel 
             try
             {
                 var answer = await channel.UnaryAsync(Upsert, request, new RpcCallOptions { Timeout = AttemptTimeout }, cancellationToken);
+                _metrics.Connected();
                 if (_lastProblem is not null) LogReconnected();
                 _lastProblem = null;
                 if (answer.Success)

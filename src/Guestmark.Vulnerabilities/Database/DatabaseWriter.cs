@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -685,10 +686,11 @@ sealed class DatabaseWriter : IDisposable
     void WriteStatements(Output output)
     {
         var rows = new StatementRow[SpillRows];
-        var window = GC.AllocateUninitializedArray<StatementRow>(Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>()));
-        for (var start = 0; start < _places.Length; start += window.Length)
+        var most = Math.Min(_places.Length, WindowBytes / Unsafe.SizeOf<StatementRow>());
+        var window = ArrayPool<StatementRow>.Shared.Rent(most);
+        for (var start = 0; start < _places.Length; start += most)
         {
-            var length = Math.Min(window.Length, _places.Length - start);
+            var length = Math.Min(most, _places.Length - start);
             for (var at = 0; at < _places.Length; at += rows.Length)
             {
                 var part = rows.AsSpan(0, Math.Min(rows.Length, _places.Length - at));
@@ -704,6 +706,8 @@ sealed class DatabaseWriter : IDisposable
 
             output.Write(MemoryMarshal.AsBytes(window.AsSpan(0, length)));
         }
+
+        ArrayPool<StatementRow>.Shared.Return(window);
     }
 
     int NameTableLength() => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(2, _nameRows.Length * 2));
@@ -761,7 +765,7 @@ sealed class DatabaseWriter : IDisposable
         const int BufferBytes = 256 * 1024;
 
         readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        byte[] _buffer = GC.AllocateUninitializedArray<byte>(BufferBytes);
+        byte[] _buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
         byte[]? _other;
         Task _writing = Task.CompletedTask;
         int _buffered;
@@ -806,6 +810,8 @@ sealed class DatabaseWriter : IDisposable
             // Of a writer that failed: whoever has the file closes it after this.
             Task.WaitAny(_writing);
             _hash.Dispose();
+            ArrayPool<byte>.Shared.Return(_buffer);
+            if (_other is not null) ArrayPool<byte>.Shared.Return(_other);
         }
 
         void Flush()
@@ -821,7 +827,7 @@ sealed class DatabaseWriter : IDisposable
             });
             _written += length;
             _buffered = 0;
-            _buffer = _other ?? GC.AllocateUninitializedArray<byte>(BufferBytes);
+            _buffer = _other ?? ArrayPool<byte>.Shared.Rent(BufferBytes);
             _other = buffer;
         }
     }

@@ -185,7 +185,11 @@ sealed class DocumentStore(string spillPrefix) : IDisposable
     /// <summary>The number of a text that is a key. Too long ones are cut: no document has them.</summary>
     public int Key(string text) => Texts.Intern(text) is >= 0 and var number ? number : Texts.Intern(text[..(TextTable.BytesMax / 3)]);
 
-    public void Dispose() => _spill.Dispose();
+    public void Dispose()
+    {
+        _spill.Dispose();
+        Texts.Dispose();
+    }
 
     static byte Tenths(double? score) => score is { } known ? (byte)Math.Clamp(Math.Round(known * 10), 0, 100) : byte.MaxValue;
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -5,15 +6,15 @@ using System.Text;
 namespace Guestmark.Vulnerabilities;
 
 /// <summary>Every text of a database that is being made, once, as UTF-8. Texts are known by numbers in the order in which they came; 0 is the empty one.</summary>
-sealed class TextTable
+sealed class TextTable : IDisposable
 {
     const int ChunkBits = 20;
     const int ChunkBytes = 1 << ChunkBits;
     const int RecentBits = 13;
     const int RecentCharsMax = 128;
 
-    // In chunks, so that growing neither copies nor leaves garbage.
-    readonly List<byte[]> _chunks = [new byte[64 * 1024]];
+    // In chunks of the pool, so that growing neither copies nor leaves garbage.
+    readonly List<byte[]> _chunks = [ArrayPool<byte>.Shared.Rent(64 * 1024)];
     byte[] _scratch = new byte[1024];
     int _chunkUsed;
     // Chunk and place in it. Texts never straddle chunks.
@@ -89,6 +90,13 @@ sealed class TextTable
         return order;
     }
 
+    /// <summary>Gives its memory back: it has no texts any more.</summary>
+    public void Dispose()
+    {
+        foreach (var chunk in _chunks) ArrayPool<byte>.Shared.Return(chunk);
+        _chunks.Clear();
+    }
+
     int Encoded(string text)
     {
         var most = text.Length * 3;
@@ -147,7 +155,7 @@ sealed class TextTable
         if (text.Length > chunk.Length - _chunkUsed)
         {
             if (_chunks.Count == 1 << (32 - ChunkBits)) throw new AdvisoryDatabaseException("the feeds have more than 4 GB of text: import fewer of them");
-            chunk = new byte[ChunkBytes];
+            chunk = ArrayPool<byte>.Shared.Rent(ChunkBytes);
             _chunks.Add(chunk);
             _chunkUsed = 0;
         }

@@ -78,6 +78,18 @@ static class NodeSettings
         Description = "The port that agents push to: of AF_VSOCK, and the number after SOCKET_ of a guest",
     });
 
+    public static readonly Setting<GuestProtocol> PushProtocol = Add(new Setting<GuestProtocol>(SettingForms.Word<GuestProtocol>(), SettingForms.WriteWord)
+    {
+        Key = "push-protocol", Default = "push", Form = "PROTOCOL", Example = "stackrox-push",
+        Description = "What agents speak on guests' sockets: push, stackrox-push (4.10 and 4.11) or stackrox-index-push (4.9)",
+    });
+
+    public static readonly Setting<UnixFileMode> SocketMode = Add(new Setting<UnixFileMode>(SettingForms.FileMode, SettingForms.WriteFileMode)
+    {
+        Key = "socket-mode", Default = SettingForms.WriteFileMode(Preset.SocketMode), Form = "OCTAL", Example = "0660",
+        Description = "Mode of guests' sockets: who may connect, and so speak as the guest",
+    });
+
     public static readonly ListSetting<VsockListenerOptions> Listeners = Add(new ListSetting<VsockListenerOptions>(SettingForms.Listener, SettingForms.WriteListener)
     {
         Key = "listeners", Flag = "--listener", IsList = true, Form = "PORT[,…]", Example = "819,protocol=stackrox-push,privileged-source-port=true",
@@ -95,11 +107,7 @@ static class NodeSettings
 
     public static readonly Setting<int> ConnectionsPerGuestMax = Count("limits.connections-per-guest-max", Limits.ConnectionsPerGuestMax, 1, 10_000, "Connections of one guest");
 
-    public static readonly Setting<double> MessagesPerSecond = Add(new Setting<double>(SettingForms.Number("rate", 0.0, 1e9), Number)
-    {
-        Key = "limits.messages-per-second", Default = Number(Limits.MessagesPerSecond), Reloads = true, Form = "N", Example = "12.5",
-        Description = "Messages of one guest over a long time; 0: no limit",
-    });
+    public static readonly Setting<double> MessagesPerSecond = Rate("limits.messages-per-second", Limits.MessagesPerSecond, true, "Messages of one guest over a long time; 0: no limit");
 
     public static readonly Setting<int> MessagesBurst = Count("limits.messages-burst", Limits.MessagesBurst, 1, 1_000_000_000, "Messages of one guest at once");
 
@@ -109,6 +117,14 @@ static class NodeSettings
 
     public static readonly Setting<long> MessageMemoryMax = LongBytes(
         "limits.message-memory-max", Limits.MessageMemoryMax, 1 << 20, 1L << 40, true, "Memory for unfinished messages of all guests together");
+
+    public static readonly Setting<long> OutstandingBytesMax = LongBytes(
+        "limits.outstanding-bytes-max", Limits.OutstandingBytesMax, 1 << 20, 1L << 40, false, "Messages of all guests between their last byte and the disk; beyond, guests take turns");
+
+    public static readonly Setting<double> ReactivePerMinute = Rate("limits.reactive-per-minute", Limits.ReactivePerMinute, true,
+        "Reports of one guest that were sent for a change and pass although it is over its rates; 0: none");
+
+    public static readonly Setting<int> ReactiveBurst = Count("limits.reactive-burst", Limits.ReactiveBurst, 1, 1_000_000, "Such reports at once");
 
     public static readonly Setting<uint> CellsPort = Add(new Setting<uint>(SettingForms.Port, Number)
     {
@@ -120,6 +136,21 @@ static class NodeSettings
     public static readonly Setting<int> CellsMax = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000), Number)
     {
         Key = "cells.cells-max", Default = Number(Cells.CellsMax), Form = "N", Example = "64", Description = "Cells at once",
+    });
+
+    public static readonly Setting<TimeSpan> CellsFrameTimeout = Time("cells.frame-timeout", Cells.FrameTimeout, 1, 3600, "8s", "Time from the first byte of a declaration to its last");
+
+    public static readonly Setting<double> DeclarationsPerSecond = Rate("cells.declarations-per-second", Cells.DeclarationsPerSecond, false, "Declarations of one cell over a long time; 0: no limit");
+
+    public static readonly Setting<int> DeclarationsBurst = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000_000), Number)
+    {
+        Key = "cells.declarations-burst", Default = Number(Cells.DeclarationsBurst), Form = "N", Example = "64", Description = "Declarations of one cell at once",
+    });
+
+    public static readonly ListSetting<string> ProbeSources = Add(new ListSetting<string>(SettingForms.Item, text => text)
+    {
+        Key = "cells.probe-sources", Flag = "--cells-probe-source", IsList = true, Default = string.Join(';', Cells.ProbeSources), Form = "NAME", Example = "process.spawned;process.exited",
+        Description = "Probes whose declarations are taken; others are dropped and counted. Repeatable",
     });
 
     public static readonly Setting<string> SigningKeyFile = FilePath("signing.key-file", "/etc/guestmark/signing.pem", "The key that signs events; without: events are not signed");
@@ -212,7 +243,7 @@ static class NodeSettings
         Description = "vm-agent: time between two reports when nothing changes; a change is reported within seconds",
     });
 
-    public static readonly ListSetting<string> Paths = Add(new ListSetting<string>(SettingForms.PathText, text => text)
+    public static readonly ListSetting<string> Paths = Add(new ListSetting<string>(SettingForms.Item, text => text)
     {
         Key = "paths", Variable = "FACT_PATHS", ShortFlag = "-p", IsList = true, ListSeparator = ':', Form = "PATHS", Example = "/etc:/var/log",
         Description = "file-monitor: what to watch (not built yet: refused)",
@@ -251,6 +282,11 @@ static class NodeSettings
         {
             Key = key, Default = SettingForms.WriteTime(preset), Form = "TIME", Example = example, Description = description,
         });
+
+    static Setting<double> Rate(string key, double preset, bool reloads, string description) => Add(new Setting<double>(SettingForms.Number("rate", 0.0, 1e9), Number)
+    {
+        Key = key, Default = Number(preset), Reloads = reloads, Form = "N", Example = "12.5", Description = description,
+    });
 
     static Setting<int> Count(string key, int preset, int min, int max, string description) => Add(new Setting<int>(SettingForms.Number("number", min, max), Number)
     {

@@ -183,12 +183,24 @@ static class SettingForms
     public static string WriteListener(VsockListenerOptions listener) =>
         $"{listener.Port},protocol={WriteWord(listener.Protocol)}{(listener.PrivilegedSourcePort ? ",privileged-source-port=true" : "")}";
 
-    public static string? PathText(ConfigurationNode node, ICollection<ConfigurationProblem> problems)
+    /// <summary>A text of a list.</summary>
+    public static string? Item(ConfigurationNode node, ICollection<ConfigurationProblem> problems)
     {
         if (node is ScalarNode scalar) return scalar.Text;
-        problems.Add(new(node.Origin, "paths: write a list of paths"));
+        problems.Add(new(node.Origin, "write a list of words, one a line"));
         return null;
     }
+
+    /// <summary>Three or four octal digits, as chmod takes them.</summary>
+    public static (UnixFileMode, string?) FileMode(ScalarNode node)
+    {
+        const string wanted = "is no mode: write octal digits, for example 0660";
+        if (node.Text.Length is < 3 or > 4 || node.Text.Any(c => c is < '0' or > '7')) return (UnixFileMode.None, wanted);
+        var mode = Convert.ToInt32(node.Text, 8);
+        return mode <= 0x1ff ? ((UnixFileMode)mode, null) : (UnixFileMode.None, wanted);
+    }
+
+    public static string WriteFileMode(UnixFileMode mode) => "0" + Convert.ToString((int)mode, 8);
 
     /// <summary>The named values of one element of a list.</summary>
     sealed class Parts

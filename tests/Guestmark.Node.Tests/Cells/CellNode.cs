@@ -220,8 +220,8 @@ sealed class CellNode : IAsyncDisposable
     {
         for (var tries = 0; !isSo(); tries++)
         {
-            Assert.True(tries < 1000, $"not within 20 s: {what}");
-            await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System);
+            Assert.True(tries < 10_000, $"not within 20 s: {what}");
+            await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System);
         }
     }
 

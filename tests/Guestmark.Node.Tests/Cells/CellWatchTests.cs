@@ -100,6 +100,13 @@ public sealed class CellWatchTests
         _watch.Storing();
         Pass(30);
         Assert.Equal([SilenceReason.Stalled], _told);
+
+        // When the host reads again the guest has a whole window to speak.
+        _watch.Waiting(hasHalfFrame: false, isNewFrame: true);
+        Pass(9.9);
+        Assert.Equal([SilenceReason.Stalled], _told);
+        Pass(0.1);
+        Assert.Equal([SilenceReason.Stalled, SilenceReason.Idle], _told);
     }
 
     [Fact]

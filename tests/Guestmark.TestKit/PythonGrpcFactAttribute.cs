@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using Xunit;
 
-namespace Guestmark.Rpc.Tests.Interop;
+namespace Guestmark.TestKit;
 
 /// <summary>A test that needs Debian's python3-grpcio and python3-protobuf. Skipped, by name, where they are absent.</summary>
 public sealed class PythonGrpcFactAttribute : FactAttribute

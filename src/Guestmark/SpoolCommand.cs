@@ -1,0 +1,322 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Guestmark.CommandLine;
+using Guestmark.Events;
+using Guestmark.Spool;
+using Spectre.Console;
+
+namespace Guestmark;
+
+/// <summary><c>guestmark spool</c>: what waits on the disk of a node or a sensor, read beside the process that writes it.</summary>
+static class SpoolCommand
+{
+    /// <summary>Lines of what one event may be in JSON: 16 MiB in base64 with its attributes.</summary>
+    static readonly JsonWriterOptions JsonLines = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public static Command Create() => new("spool", "Looks at events that wait on the disk") { CreateInspect() };
+
+    static Command CreateInspect()
+    {
+        var directory = new Argument<string>("directory")
+        {
+            Description = "The data folder of a node or a sensor, its spool folder, or one class of it",
+            HelpName = "DIR",
+            DefaultValueFactory = _ => Path.Combine(RoleArguments.DataHome, "node"),
+        };
+        var eventClass = new Option<string?>("--class") { Description = "Only keep or shed", HelpName = "CLASS" };
+        eventClass.AcceptOnlyFromAmong("keep", "shed");
+        var output = new Option<string>("--output", "-o") { Description = "How to print; jsonl prints the events themselves, as CloudEvents", DefaultValueFactory = _ => "table" };
+        output.AcceptOnlyFromAmong("table", "json", "jsonl");
+        var records = new Option<bool>("--records") { Description = "Print a line for each event" };
+        var command = new Command("inspect", "Shows the segments of a spool, what in it is delivered, and what is damaged. Changes nothing")
+        {
+            directory, eventClass, output, records,
+        }.WithExamples(
+            """
+            guestmark spool inspect /var/lib/guestmark/node
+            guestmark spool inspect --class keep --records
+            guestmark spool inspect -o jsonl /var/lib/guestmark/node | guestmark verify - --keys node1.pub
+            """).WithFound("damage");
+        command.SetAction((parsed, cancellationToken) =>
+        {
+            var folders = Find(parsed.GetRequiredValue(directory), parsed.GetValue(eventClass));
+            var format = parsed.GetRequiredValue(output);
+            if (format == "jsonl") return Task.FromResult(PrintEvents(folders, cancellationToken));
+            var inspected = folders.Select(folder => Inspect(folder, parsed.GetValue(records), cancellationToken)).ToList();
+            if (format == "json") PrintJson(inspected);
+            else inspected.ForEach(PrintTable);
+            return Task.FromResult(inspected.Exists(one => one.IsDamaged) ? ExitCode.Found : ExitCode.Done);
+        });
+        return command;
+    }
+
+    static List<SpoolFolder> Find(string directory, string? eventClass)
+    {
+        if (!Directory.Exists(directory)) throw new CommandException($"{directory}: there is no such folder; give the data folder of a node or a sensor");
+        var within = Path.Combine(directory, "spool");
+        if (Directory.Exists(within)) directory = within;
+        string[] names = eventClass is null ? ["keep", "shed"] : [eventClass];
+        var folders = names.Select(name => new SpoolFolder(name, Path.Combine(directory, name))).Where(folder => Directory.Exists(folder.Path)).ToList();
+        if (folders.Count > 0) return folders;
+        if (eventClass is null && (File.Exists(Path.Combine(directory, "lock")) || Directory.EnumerateFiles(directory, "*.spool").Any()))
+            return [new SpoolFolder(Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory))), directory)];
+        throw new CommandException($"{directory} holds no spool{(eventClass is null ? "" : $" of class {eventClass}")}; give the data folder of a node or a sensor");
+    }
+
+    static Inspected Inspect(SpoolFolder folder, bool records, CancellationToken cancellationToken)
+    {
+        var inspected = new Inspected(folder);
+        inspected.Spool = Read(folder, (index, data) =>
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            inspected.Add(index, data, records);
+        });
+        return inspected;
+    }
+
+    static SpoolInspection Read(SpoolFolder folder, SpoolRecordVisitor visit)
+    {
+        try
+        {
+            return SpoolInspection.Read(folder.Path, visit);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"{folder.Path} cannot be read: {e.Message}", e);
+        }
+    }
+
+    static int PrintEvents(List<SpoolFolder> folders, CancellationToken cancellationToken)
+    {
+        using var output = Console.OpenStandardOutput();
+        using var buffered = new BufferedStream(output, 64 * 1024);
+        var isDamaged = false;
+        foreach (var folder in folders)
+        {
+            using var json = new Utf8JsonWriter(buffered, JsonLines);
+            var spool = Read(folder, (index, data) =>
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                if (StampedEvent.TryRead(data, out var stamped) is { } problem)
+                {
+                    Console.Error.WriteLine($"{folder.Name}: record {index} is no event: {problem}");
+                    return;
+                }
+
+                CloudEventJson.Write(json, stamped!);
+                json.Flush();
+                json.Reset();
+                buffered.WriteByte((byte)'\n');
+            });
+            foreach (var damage in Damage(spool)) Console.Error.WriteLine($"{folder.Name}: {damage}");
+            isDamaged |= Damage(spool).Any();
+        }
+
+        return isDamaged ? ExitCode.Found : ExitCode.Done;
+    }
+
+    /// <summary>One line for each place. The end of the newest segment is damage only to its own process, which knows what it has flushed.</summary>
+    static IEnumerable<string> Damage(SpoolInspection spool)
+    {
+        for (var i = 0; i < spool.Segments.Count; i++)
+        {
+            var segment = spool.Segments[i];
+            foreach (var place in segment.Damage) yield return $"{segment.Path}: damaged are {place}";
+            if (i == spool.Segments.Count - 1) continue;
+            var next = spool.Segments[i + 1].FirstIndex;
+            if (next <= segment.LastIndex + 1) continue;
+            yield return segment.TailBytes > 0
+                ? $"{segment.Path}: damaged are records {segment.LastIndex + 1} to {next - 1} at offsets {segment.Bytes - segment.TailBytes} to {segment.Bytes - 1}"
+                : $"{segment.Path}: records {segment.LastIndex + 1} to {next - 1} were dropped, or their segments are gone";
+        }
+    }
+
+    static void PrintTable(Inspected inspected)
+    {
+        var spool = inspected.Spool;
+        var console = Terminal.Output();
+        var last = spool.Segments.Count > 0 ? spool.Segments[^1].LastIndex : spool.Acknowledged;
+        Console.WriteLine($"{inspected.Folder.Name}: {inspected.Folder.Path}");
+        Console.WriteLine(
+            $"  {Words.Count(inspected.Waiting, "event")} of {Words.Count(inspected.Records, "record")} wait, {Words.Size(spool.Segments.Sum(segment => segment.Bytes))} on disk, acknowledged up to {spool.Acknowledged} of {last}"
+            + (inspected.Oldest is { } oldest ? $", the oldest is {Words.Span(TimeProvider.System.GetUtcNow() - oldest)} old" : ""));
+        foreach (var (reader, acknowledged) in spool.Readers)
+        {
+            if (reader is not null) Console.WriteLine($"  {reader} has acknowledged up to {acknowledged}");
+        }
+
+        if (spool.IsOpen) Console.WriteLine("  A process has it open: this is a moment of it, and bytes at its end may be on their way.");
+        if (inspected.Unreadable > 0) Console.WriteLine($"  {Words.Count(inspected.Unreadable, "record")} of another version or kind");
+
+        var segments = new Table().Border(TableBorder.Simple).AddColumn("SEGMENT");
+        foreach (var column in (string[])["FIRST", "LAST", "RECORDS", "BYTES", "DAMAGED", "TAIL"]) segments.AddColumn(new TableColumn(column).RightAligned());
+        foreach (var segment in spool.Segments)
+        {
+            segments.AddRow(
+                Text(Path.GetFileName(segment.Path)), $"{segment.FirstIndex}", $"{segment.LastIndex}", Words.Number(segment.Records), Words.Number(segment.Bytes),
+                Words.Number(segment.Damage.Sum(damage => (long)(damage.LastIndex - damage.FirstIndex + 1))), Words.Number(segment.TailBytes));
+        }
+
+        if (spool.Segments.Count > 0) console.Write(segments);
+        var streams = new Table().Border(TableBorder.Simple).AddColumn("STREAM");
+        foreach (var column in (string[])["FIRST", "LAST", "EVENTS"]) streams.AddColumn(new TableColumn(column).RightAligned());
+        foreach (var (stream, (first, to, count)) in inspected.Streams) streams.AddRow(Text(stream), $"{first}", $"{to}", Words.Number(count));
+        if (inspected.Streams.Count > 0) console.Write(streams);
+        var types = new Table().Border(TableBorder.Simple).AddColumn("TYPE").AddColumn(new TableColumn("EVENTS").RightAligned());
+        foreach (var (type, count) in inspected.Types.OrderByDescending(type => type.Value)) types.AddRow(Text(type), Words.Number(count));
+        if (inspected.Types.Count > 0) console.Write(types);
+        if (inspected.Lines.Count > 0)
+        {
+            var lines = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("RECORD").RightAligned()).AddColumns("TIME", "TYPE", "SUBJECT", "STREAM");
+            foreach (var column in (string[])["SEQUENCE", "BYTES"]) lines.AddColumn(new TableColumn(column).RightAligned());
+            foreach (var line in inspected.Lines)
+                lines.AddRow($"{line.Index}", Time(line.Time), Text(line.Type), Text(line.Subject), Text(line.Stream), $"{line.Sequence}", Words.Number(line.Bytes));
+            console.Write(lines);
+        }
+
+        foreach (var damage in Damage(spool)) Console.WriteLine($"  {TerminalText.Printable(damage)}");
+
+        static string Text(string text) => Markup.Escape(TerminalText.Printable(text.Length <= 80 ? text : text[..80] + "…"));
+    }
+
+    static void PrintJson(List<Inspected> inspected)
+    {
+        using var output = Console.OpenStandardOutput();
+        using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        json.WriteStartArray();
+        foreach (var one in inspected)
+        {
+            json.WriteStartObject();
+            json.WriteString("class", one.Folder.Name);
+            json.WriteString("directory", one.Folder.Path);
+            json.WriteBoolean("open", one.Spool.IsOpen);
+            json.WriteNumber("acknowledged", one.Spool.Acknowledged);
+            json.WriteStartObject("readers");
+            foreach (var (reader, acknowledged) in one.Spool.Readers) json.WriteNumber(reader ?? "", acknowledged);
+            json.WriteEndObject();
+            json.WriteNumber("records", one.Records);
+            json.WriteNumber("waiting", one.Waiting);
+            json.WriteNumber("unreadable", one.Unreadable);
+            if (one.Oldest is { } oldest) json.WriteString("oldest", Time(oldest));
+            json.WriteStartArray("segments");
+            foreach (var segment in one.Spool.Segments)
+            {
+                json.WriteStartObject();
+                json.WriteString("path", segment.Path);
+                json.WriteNumber("bytes", segment.Bytes);
+                json.WriteNumber("first", segment.FirstIndex);
+                json.WriteNumber("last", segment.LastIndex);
+                json.WriteNumber("records", segment.Records);
+                json.WriteNumber("tail", segment.TailBytes);
+                json.WriteStartArray("damage");
+                foreach (var damage in segment.Damage)
+                {
+                    json.WriteStartObject();
+                    json.WriteNumber("first", damage.FirstIndex);
+                    json.WriteNumber("last", damage.LastIndex);
+                    json.WriteNumber("offset", damage.Offset);
+                    json.WriteNumber("bytes", damage.Bytes);
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteStartArray("streams");
+            foreach (var (stream, (first, last, count)) in one.Streams)
+            {
+                json.WriteStartObject();
+                json.WriteString("stream", stream);
+                json.WriteNumber("first", first);
+                json.WriteNumber("last", last);
+                json.WriteNumber("events", count);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteStartObject("types");
+            foreach (var (type, count) in one.Types) json.WriteNumber(type, count);
+            json.WriteEndObject();
+            if (one.Lines.Count > 0)
+            {
+                json.WriteStartArray("events");
+                foreach (var line in one.Lines)
+                {
+                    json.WriteStartObject();
+                    json.WriteNumber("record", line.Index);
+                    json.WriteString("time", Time(line.Time));
+                    json.WriteString("type", line.Type);
+                    json.WriteString("subject", line.Subject);
+                    json.WriteString("stream", line.Stream);
+                    json.WriteNumber("sequence", line.Sequence);
+                    json.WriteNumber("bytes", line.Bytes);
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndArray();
+            }
+
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        json.Flush();
+        output.WriteByte((byte)'\n');
+    }
+
+    static string Time(DateTimeOffset time) => time.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+
+    sealed record SpoolFolder(string Name, string Path);
+
+    readonly record struct Line(ulong Index, DateTimeOffset Time, string Type, string Subject, string Stream, ulong Sequence, int Bytes);
+
+    /// <summary>One spool, summed up while it is read.</summary>
+    sealed class Inspected(SpoolFolder folder)
+    {
+        readonly List<(ulong Index, DateTimeOffset Time)> _times = [];
+
+        public SpoolFolder Folder => folder;
+
+        public SpoolInspection Spool { get; set; } = null!;
+
+        public long Records { get; private set; }
+
+        public long Unreadable { get; private set; }
+
+        public Dictionary<string, (ulong First, ulong Last, long Count)> Streams { get; } = [];
+
+        public Dictionary<string, long> Types { get; } = [];
+
+        public List<Line> Lines { get; } = [];
+
+        public bool IsDamaged => Unreadable > 0 || Damage(Spool).Any(line => !line.EndsWith("gone", StringComparison.Ordinal));
+
+        /// <summary>Records behind the acknowledged ones.</summary>
+        public long Waiting => Spool.Segments.Sum(segment =>
+            segment.FirstIndex > Spool.Acknowledged ? segment.Records : Math.Min(segment.Records, segment.LastIndex > Spool.Acknowledged ? (long)(segment.LastIndex - Spool.Acknowledged) : 0));
+
+        /// <summary>When the oldest event was received that is not delivered.</summary>
+        public DateTimeOffset? Oldest => _times.Where(one => one.Index > Spool.Acknowledged).Select(one => (DateTimeOffset?)one.Time).FirstOrDefault();
+
+        public void Add(ulong index, ReadOnlyMemory<byte> data, bool withLine)
+        {
+            Records++;
+            if (StampedEvent.TryRead(data, out var stamped) is not null)
+            {
+                Unreadable++;
+                return;
+            }
+
+            var (stream, sequence) = stamped!.Position;
+            var known = Streams.GetValueOrDefault(stream, (sequence, sequence, 0));
+            Streams[stream] = (Math.Min(known.First, sequence), Math.Max(known.Last, sequence), known.Count + 1);
+            Types[stamped.Type] = Types.GetValueOrDefault(stamped.Type) + 1;
+            _times.Add((index, stamped.Time));
+            if (withLine) Lines.Add(new Line(index, stamped.Time, stamped.Type, stamped.Subject, stream, sequence, data.Length));
+        }
+    }
+}

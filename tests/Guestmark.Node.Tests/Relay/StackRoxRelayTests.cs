@@ -1,0 +1,187 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using Google.Protobuf;
+using Guestmark.Events;
+using Guestmark.Rpc;
+using Guestmark.TestKit;
+using Guestmark.Wire.Reports;
+using Scanner = Guestmark.Wire.Reports.Scanner;
+
+namespace Guestmark.Node.Tests.Relay;
+
+/// <summary>Establishes that a StackRox Sensor gets every report, byte for byte as the guest sent it, whatever it answers in between.</summary>
+public sealed class StackRoxRelayTests : IDisposable
+{
+    const int Reports = 60;
+
+    readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [PythonGrpcFact]
+    public async Task Another_implementation_gets_the_same_bytes_over_failures_and_restarts_and_none_is_lost()
+    {
+        Issue();
+        var port = FreePort();
+        var options = Options(port) with { SensorEndpoint = null };
+        var sent = new List<byte[]>();
+        var sensor = await PythonSensor.StartAsync(_folder, port);
+        await using (var node = await SpoolingNode.StartAsync(_folder, options))
+        {
+            for (var i = 0; i < Reports; i++)
+            {
+                if (i == Reports / 3) await sensor.DisposeAsync();
+                if (i == Reports / 2) sensor = await PythonSensor.StartAsync(_folder, port);
+                var report = Report(i);
+                Assert.Equal(StampOutcome.Stored, await node.StampAsync(EventTypes.InventoryReport, "virtualmachine.v1.VMReport", report));
+                sent.Add(report);
+                // Other events are not for StackRox.
+                await node.StampAsync(EventTypes.VmLifecycle, "guestmark.v1.VmLifecycle", []);
+            }
+
+            // Stopped while it waits for Sensor: what is not delivered is delivered after the next start.
+            await sensor.DisposeAsync();
+            for (var i = 0; i < 5; i++)
+            {
+                var report = Report(Reports + i);
+                await node.StampAsync(EventTypes.InventoryReport, "virtualmachine.v1.VMReport", report);
+                sent.Add(report);
+            }
+        }
+
+        await using (await PythonSensor.StartAsync(_folder, port))
+        await using (var node = await SpoolingNode.StartAsync(_folder, options))
+        {
+            await EmptyAsync(() => node.Keep.Depth);
+            Assert.Equal(0, node.Counter("guestmark.relay.refused stackrox keep"));
+        }
+
+        // Each at least once, in order; one whose answer was lost with the connection may come again.
+        var received = Received();
+        Assert.Equal(sent.Select(Convert.ToHexString), received.Select(Convert.ToHexString).Distinct());
+        Assert.InRange(received.Count, sent.Count, sent.Count + 4);
+    }
+
+    [PythonGrpcFact]
+    public async Task A_report_that_is_refused_is_counted_and_does_not_hold_up_the_others()
+    {
+        Issue();
+        var port = FreePort();
+        await using var sensor = await PythonSensor.StartAsync(_folder, port, every: 1000);
+        await using var node = await SpoolingNode.StartAsync(_folder, Options(port) with { SensorEndpoint = null });
+        foreach (var name in new[] { "one", "refuse me", "two" })
+            await node.StampAsync(EventTypes.InventoryReport, "virtualmachine.v1.VMReport", Report(1, name));
+        await EmptyAsync(() => node.Keep.Depth);
+        Assert.Equal(2, Received().Count);
+        Assert.Equal((1, 2), (node.Counter("guestmark.relay.refused stackrox keep"), node.Counter("guestmark.relay.delivered stackrox keep")));
+    }
+
+    [PythonGrpcFact]
+    public async Task A_report_stays_until_both_outputs_have_it()
+    {
+        Issue();
+        var port = FreePort();
+        await using var sensor = await PythonSensor.StartAsync(_folder, port);
+        // Nobody listens where the sensor should be.
+        await using var node = await SpoolingNode.StartAsync(_folder, Options(port));
+        for (var i = 0; i < 10; i++) await node.StampAsync(EventTypes.InventoryReport, "virtualmachine.v1.VMReport", Report(i));
+        await EmptyAsync(() => node.Keep.DepthOf("stackrox"));
+        Assert.Equal((10UL, 10UL, 0UL), (node.Keep.Depth, node.Keep.DepthOf("sensor"), node.Keep.AcknowledgedIndex));
+        Assert.Equal(10, Received().Count);
+    }
+
+    NodeOptions Options(int port) => SpoolingNode.Options(_folder) with
+    {
+        StackRoxSensor = new StackRoxSensorOptions { Endpoint = new Uri($"https://127.0.0.1:{port}"), Certificates = _folder.File("collector") },
+    };
+
+    void Issue()
+    {
+        CertificateAuthority.Create(_folder.File("ca"));
+        CertificateAuthority.Issue(_folder.File("ca"), _folder.File("sensor"), "sensor.stackrox.svc");
+        CertificateAuthority.Issue(_folder.File("ca"), _folder.File("collector"), "collector");
+    }
+
+    /// <summary>With a field that this version does not know, as a later agent's would have.</summary>
+    static byte[] Report(int number, string name = "bash")
+    {
+        var contents = new Scanner.Contents();
+        for (var i = 0; i < 20 * number % 700; i++) contents.Packages[$"{i}"] = new Scanner.Package { Id = $"{i}", Name = $"{name}{i}", Version = $"{number}.0-1", Arch = "x86_64" };
+        contents.Packages["name"] = new Scanner.Package { Id = "name", Name = name, Version = $"{number}" };
+        var report = new VMReport
+        {
+            IndexReport = new IndexReport { VsockCid = $"{number + 3}", IndexV4 = new Scanner.IndexReport { HashId = $"{number}", Success = true, Contents = contents } },
+            DiscoveredData = new DiscoveredData { OsVersion = $"9.{number}" },
+        };
+        return [.. report.ToByteArray(), 0x18, 0x01];
+    }
+
+    List<byte[]> Received()
+    {
+        var received = new List<byte[]>();
+        var bytes = File.ReadAllBytes(_folder.File("received"));
+        for (var place = 0; place < bytes.Length;)
+        {
+            var length = BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(place));
+            received.Add(bytes[(place + 4)..(place + 4 + length)]);
+            place += 4 + length;
+        }
+
+        return received;
+    }
+
+    static async Task EmptyAsync(Func<ulong> depth)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (depth() > 0)
+        {
+            Assert.False(limit.IsCancellationRequested, $"{depth()} events still wait");
+            await Task.Yield();
+        }
+    }
+
+    static int FreePort()
+    {
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+    }
+
+    /// <summary>stackrox_sensor.py, which ends with its input.</summary>
+    sealed class PythonSensor(Process process) : IAsyncDisposable
+    {
+        bool _disposed;
+
+        public static async Task<PythonSensor> StartAsync(TemporaryFolder folder, int port, int every = 7)
+        {
+            var process = Process.Start(
+                new ProcessStartInfo(
+                    PythonGrpcFactAttribute.Python,
+                    [
+                        Path.Combine(Repository.Root, "tests", "Guestmark.Node.Tests", "stackrox_sensor.py"),
+                        folder.File("sensor"), folder.File("received"), $"{port}", $"{every}",
+                    ])
+                {
+                    UseShellExecute = false,
+                    RedirectStandardInput = true,
+                    RedirectStandardOutput = true,
+                    RedirectStandardError = true,
+                })!;
+            var line = await process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(30));
+            return line is not null && line.StartsWith("ready ", StringComparison.Ordinal)
+                ? new PythonSensor(process)
+                : throw new InvalidOperationException(await process.StandardError.ReadToEndAsync());
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            if (_disposed) return;
+            _disposed = true;
+            process.StandardInput.Close();
+            await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(10));
+            process.Dispose();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+using System.Collections;
+using Guestmark.Configuration;
+using Guestmark.Diagnosis;
+using Guestmark.Telemetry;
+using Guestmark.TestKit;
+
+namespace Guestmark.Tests;
+
+/// <summary>Establishes what the doctor finds on machines that were prepared to be ill.</summary>
+public sealed class DoctorTests : IDisposable
+{
+    readonly TemporaryFolder _folder = new();
+    readonly HostView _host;
+
+    public DoctorTests()
+    {
+        Certificates.Create(_folder.File("certs"), ["node"], TimeProvider.System);
+        Put("dev/vsock", "");
+        Put("dev/vhost-vsock", "");
+        Put("proc/self/status", "Name:\tguestmark\nCapEff:\t0000000000000400\nSeccomp:\t0\n");
+        _host = new HostView { Root = _folder.File("root"), Clock = () => new ClockState(true), FreeBytes = _ => 1L << 40 };
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task A_healthy_machine_has_nothing_but_the_sensor_that_is_not_there()
+    {
+        var findings = await ExamineAsync(_host, []);
+        Assert.All(findings.Where(f => f.Check != "sensor"), finding => Assert.Equal(HealthState.Ok, finding.State));
+        var sensor = findings.Single(f => f.Check == "sensor");
+        Assert.Equal(HealthState.Failed, sensor.State);
+        Assert.Contains("127.0.0.1:1", sensor.Message, StringComparison.Ordinal);
+        Assert.All(findings.Where(f => f.State != HealthState.Ok), finding => Assert.NotEmpty(finding.Remedy!));
+    }
+
+    [Fact]
+    public async Task A_sensor_that_answers_is_found_to_work()
+    {
+        Certificates.Create(_folder.File("certs"), ["central", "sensor"], TimeProvider.System);
+        var options = new Sensor.SensorOptions
+        {
+            DataDirectory = _folder.File("sensor"), CentralEndpoint = new Uri("https://127.0.0.1:1"), Certificates = _folder.File("certs/sensor"),
+        };
+        await using var sensor = RoleHosts.Sensor(options, new(System.Net.IPAddress.Loopback, 0), HostSettings.Part(Microsoft.Extensions.Logging.LogLevel.Warning));
+        await sensor.StartAsync();
+        var findings = await ExamineAsync(_host, new Hashtable { ["FACT_SENSOR_ENDPOINT"] = $"127.0.0.1:{RoleHosts.Port(sensor, 0)}", ["GUESTMARK_NODE_SENSOR_NAME"] = "sensor" });
+        var found = findings.Single(f => f.Check == "sensor");
+        Assert.True(found.State == HealthState.Ok, found.Message);
+
+        // Another authority's certificate is not taken, and the finding says whose it is.
+        Certificates.Create(_folder.File("others"), ["node"], TimeProvider.System);
+        findings = await ExamineAsync(_host, new Hashtable
+        {
+            ["FACT_SENSOR_ENDPOINT"] = $"127.0.0.1:{RoleHosts.Port(sensor, 0)}", ["GUESTMARK_NODE_SENSOR_NAME"] = "sensor", ["FACT_CERTS"] = _folder.File("others/node"),
+        });
+        Assert.Contains("of another authority", findings.Single(f => f.Check == "sensor").Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Missing_devices_are_found_without_opening_a_socket()
+    {
+        File.Delete(_folder.File("root/dev/vsock"));
+        File.Delete(_folder.File("root/dev/vhost-vsock"));
+        var findings = await ExamineAsync(_host, new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "" });
+        Assert.Contains("modprobe vsock", Find(findings, "vsock", HealthState.Failed).Remedy, StringComparison.Ordinal);
+        Assert.Contains("modprobe vhost_vsock", Find(findings, "vhost-vsock", HealthState.Warning).Remedy, StringComparison.Ordinal);
+        Assert.DoesNotContain(findings, f => f.Check == "vsock-socket");
+        // With sockets only, none of it matters.
+        Assert.Equal(HealthState.Ok, Find(await ExamineAsync(_host, []), "vsock").State);
+    }
+
+    [Fact]
+    public async Task Namespaces_and_filters_that_keep_guests_away_are_found()
+    {
+        Put("proc/sys/net/vsock/ns_mode", "local\n");
+        Put("proc/sys/net/vsock/child_ns_mode", "local\n");
+        Put("run/.containerenv", "");
+        Put("proc/self/status", "CapEff:\t0000000000000000\nSeccomp:\t2\n");
+        var findings = await ExamineAsync(_host with { ProbeVsock = () => "Operation not permitted" }, new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "" });
+        Assert.Contains("hostNetwork", Find(findings, "vsock-namespace", HealthState.Failed).Remedy, StringComparison.Ordinal);
+        Find(findings, "vsock-children", HealthState.Warning);
+        Assert.Contains("containerd from 1.7", Find(findings, "vsock-seccomp", HealthState.Warning).Message, StringComparison.Ordinal);
+        Assert.Contains("Operation not permitted", Find(findings, "vsock-socket", HealthState.Failed).Message, StringComparison.Ordinal);
+        // Port 818 is reserved, and this user has no capability.
+        Assert.Contains("CAP_NET_BIND_SERVICE", Find(findings, "permissions", HealthState.Failed).Remedy, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("ca.pem", "is missing")]
+    [InlineData("key.pem", "is missing")]
+    public async Task A_missing_certificate_file_is_named(string file, string words)
+    {
+        File.Delete(_folder.File($"certs/node/{file}"));
+        var finding = Find(await ExamineAsync(_host, []), "certificates", HealthState.Failed);
+        Assert.Contains(file, finding.Message, StringComparison.Ordinal);
+        Assert.Contains(words, finding.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Foreign_expired_and_open_keys_are_found()
+    {
+        File.SetUnixFileMode(_folder.File("certs/node/key.pem"), UnixFileMode.UserRead | UnixFileMode.OtherRead);
+        Assert.Contains("chmod 0600", Find(await ExamineAsync(_host, []), "certificates-key", HealthState.Warning).Remedy, StringComparison.Ordinal);
+
+        var time = new ManualTimeProvider(TimeProvider.System.GetUtcNow());
+        time.Advance(TimeSpan.FromDays(360));
+        Find(await ExamineAsync(_host with { Time = time }, []), "certificates", HealthState.Warning);
+        time.Advance(TimeSpan.FromDays(30));
+        Assert.Contains("expired", Find(await ExamineAsync(_host with { Time = time }, []), "certificates", HealthState.Failed).Message, StringComparison.Ordinal);
+
+        // A clock that is behind is told as what it looks like.
+        var behind = new ManualTimeProvider(TimeProvider.System.GetUtcNow() - TimeSpan.FromDays(3000));
+        Assert.Contains("not valid before", Find(await ExamineAsync(_host with { Time = behind }, []), "certificates", HealthState.Failed).Message, StringComparison.Ordinal);
+
+        Certificates.Create(_folder.File("others"), ["node"], TimeProvider.System);
+        File.Copy(_folder.File("others/node/key.pem"), _folder.File("certs/node/key.pem"), overwrite: true);
+        Assert.Contains("does not belong to the certificate", Find(await ExamineAsync(_host, []), "certificates", HealthState.Failed).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_clock_that_nobody_keeps_is_found()
+    {
+        Find(await ExamineAsync(_host with { Clock = () => new ClockState(false) }, []), "clock", HealthState.Warning);
+        Find(await ExamineAsync(_host with { Clock = () => new ClockState(false, "Operation not permitted") }, []), "clock", HealthState.Warning);
+        // The call works on this machine, whatever it says.
+        Assert.Null(ClockState.OfThisMachine().Problem);
+    }
+
+    [Fact]
+    public async Task A_disk_that_is_smaller_than_the_spool_may_grow_is_found()
+    {
+        var finding = Find(await ExamineAsync(_host with { FreeBytes = _ => 1 << 20 }, []), "disk", HealthState.Warning);
+        Assert.Contains("1.0 MB free", finding.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Folders_that_others_may_write_are_found()
+    {
+        const UnixFileMode everybody = (UnixFileMode)0x1ff;
+        Directory.CreateDirectory(_folder.File("data"));
+        File.SetUnixFileMode(_folder.File("data"), everybody);
+        Find(await ExamineAsync(_host, []), "spool", HealthState.Failed);
+        Directory.CreateDirectory(_folder.File("sockets"));
+        File.SetUnixFileMode(_folder.File("sockets"), everybody);
+        var findings = await ExamineAsync(_host, new Hashtable { ["GUESTMARK_NODE_GUESTS"] = $"web1={_folder.File("sockets/web1.sock")}", ["GUESTMARK_NODE_CONTROL_SOCKET"] = _folder.File("sockets/c.sock") });
+        Assert.Equal(2, findings.Count(f => f is { Check: "permissions", State: HealthState.Failed }));
+    }
+
+    [Fact]
+    public async Task The_real_doctor_ends_with_3_when_something_must_be_mended_and_prints_json()
+    {
+        var (code, output, _) = await GuestmarkProcess.RunAsync(
+            "guestmark", "doctor", "-o", "json", "--certs", _folder.File("certs/node"), "--data", _folder.File("data"), "--guest", $"web1={_folder.File("web1.sock")}",
+            "--sensor-endpoint", "127.0.0.1:1");
+        Assert.Equal(3, code);
+        var checks = System.Text.Json.Nodes.JsonNode.Parse(output)!["checks"]!.AsArray();
+        Assert.Contains(checks, check => check!["check"]!.GetValue<string>() == "sensor" && check["state"]!.GetValue<string>() == "failed");
+
+        (code, output, _) = await GuestmarkProcess.RunAsync("guestmark", "doctor", "--vsock-port", "none", "--certs", "x");
+        Assert.Equal(3, code);
+        Assert.Contains("vsock-port: 'none' is no port", output, StringComparison.Ordinal);
+    }
+
+    static HealthFinding Find(IEnumerable<HealthFinding> findings, string check, HealthState? state = null)
+    {
+        var finding = findings.FirstOrDefault(f => f.Check == check && (state is null || f.State == state));
+        Assert.True(finding is not null, $"no {state} of {check}: {string.Join("\n", findings)}");
+        return finding;
+    }
+
+    async Task<IReadOnlyList<HealthFinding>> ExamineAsync(HostView host, Hashtable environment)
+    {
+        var all = new Hashtable
+        {
+            ["FACT_CERTS"] = _folder.File("certs/node"), ["GUESTMARK_NODE_DATA"] = _folder.File("data"), ["FACT_SENSOR_ENDPOINT"] = "127.0.0.1:1",
+            ["GUESTMARK_NODE_GUESTS"] = $"web1={_folder.File("web1.sock")}",
+        };
+        foreach (DictionaryEntry entry in environment) all[entry.Key] = entry.Value;
+        return await new NodeDoctor(Layers.Setup(Layers.Read(environment: all)), host).ExamineAsync(CancellationToken.None);
+    }
+
+    void Put(string path, string text)
+    {
+        var file = _folder.File(Path.Combine("root", path));
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        File.WriteAllText(file, text);
+    }
+}

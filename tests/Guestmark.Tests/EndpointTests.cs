@@ -1,0 +1,219 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json.Nodes;
+using Google.Protobuf;
+using Guestmark.TestKit;
+using Guestmark.Wire.Framing;
+using Guestmark.Wire.Reports;
+
+namespace Guestmark.Tests;
+
+/// <summary>Establishes what real processes show on their endpoints: accounts that add up, and health that follows what happens to them.</summary>
+public sealed class EndpointTests : IDisposable
+{
+    static readonly byte[] Report = new VMReport { IndexReport = new IndexReport { VsockCid = "77" } }.ToByteArray();
+
+    readonly TemporaryFolder _folder = new();
+    readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(30) };
+
+    public EndpointTests() => Certificates.Create(_folder.File("certs"), ["node", "sensor", "central"], TimeProvider.System);
+
+    public void Dispose()
+    {
+        _http.Dispose();
+        _folder.Dispose();
+    }
+
+    [Fact]
+    public async Task What_a_node_received_is_what_it_stored_and_refused_and_what_waits_or_was_delivered()
+    {
+        var port = FreePort();
+        await using var node = StartNode(port, "127.0.0.1:1");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        for (var i = 0; i < 25; i++) Assert.Equal(PushStatus.Stored, await SendAsync(Frame(Report)));
+        Assert.Equal(PushStatus.Malformed, await SendAsync(Frame([0xff, 0xff])));
+        Assert.Equal(PushStatus.EmptyBody, await SendAsync(Frame([])));
+
+        foreach (var openMetrics in new[] { false, true })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{port}/metrics");
+            if (openMetrics) request.Headers.Add("Accept", "application/openmetrics-text;version=1.0.0");
+            using var response = await _http.SendAsync(request);
+            Assert.Equal(openMetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8", response.Content.Headers.ContentType!.ToString());
+            var samples = MetricsTextParser.Parse(await response.Content.ReadAsStringAsync(), openMetrics);
+            double Sum(string name, string label = "", string value = "") =>
+                samples.Where(s => s.Name == name && (label.Length == 0 || s.Labels[label] == value)).Sum(s => s.Value);
+
+            Assert.Equal(25, Sum("guestmark_node_messages_total", "status", "Stored"));
+            Assert.Equal(1, Sum("guestmark_node_messages_total", "status", "Malformed"));
+            Assert.Equal(1, Sum("guestmark_node_messages_total", "status", "EmptyBody"));
+            Assert.Equal(27, Sum("guestmark_node_messages_total"));
+            // Every event that was stored waits, was delivered, or was dropped for a reason: nothing else can become of it.
+            var stored = Sum("guestmark_spool_stored_total");
+            Assert.True(stored >= 25);
+            Assert.Equal(stored, Sum("guestmark_spool_waiting") + Sum("guestmark_relay_delivered_total") + Sum("guestmark_relay_refused_total") + Sum("guestmark_spool_dropped_total"));
+            Assert.True(Sum("process_resident_memory_bytes") > 1 << 20);
+            Assert.Equal(1, Sum("guestmark_build_info"));
+        }
+    }
+
+    [Fact]
+    public async Task The_page_for_operators_lists_the_metrics_of_a_node()
+    {
+        var port = FreePort();
+        await using var node = StartNode(port, "127.0.0.1:1");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        Assert.Equal(PushStatus.Stored, await SendAsync(Frame(Report)));
+        var lines = (await _http.GetStringAsync($"http://127.0.0.1:{port}/metrics")).Split('\n');
+        var table = new System.Text.StringBuilder("| Metric | |\n|---|---|\n");
+        foreach (var help in lines.Where(line => line.StartsWith("# HELP guestmark_", StringComparison.Ordinal)).Select(line => line.Split(' ', 4)))
+        {
+            var labels = lines.Where(line => line.StartsWith(help[2] + "{", StringComparison.Ordinal)).SelectMany(line => MetricsTextParser.LabelNames(line)).Distinct();
+            table.Append($"| `{help[2]}`{string.Concat(labels.Select(label => $" `{label}`"))} | {help[3]} |\n");
+        }
+
+        DocumentationTests.AssertSection(Path.Combine(Repository.Root, "docs", "operating", "node.md"), "metrics", table.ToString());
+    }
+
+    [Fact]
+    public async Task The_accounts_add_up_over_all_three_roles()
+    {
+        var (centralPort, sensorPort, nodePort) = (FreePort(), FreePort(), FreePort());
+        var (centralMetrics, sensorMetrics) = (FreePort(), FreePort());
+        await using var central = GuestmarkProcess.Start(
+            "guestmark", "central", "--certs", _folder.File("certs/central"), "--data", _folder.File("central"), "--listen", $"127.0.0.1:{centralPort}", "--address", "127.0.0.1:0",
+            "--endpoint", $"127.0.0.1:{centralMetrics}");
+        await central.WaitForLineAsync("sign in at");
+        await using var sensor = GuestmarkProcess.Start(
+            "guestmark", "sensor", "--certs", _folder.File("certs/sensor"), "--data", _folder.File("sensor"), "--listen", $"127.0.0.1:{sensorPort}",
+            "--central-endpoint", $"127.0.0.1:{centralPort}", "--central-name", "central", "--endpoint", $"127.0.0.1:{sensorMetrics}");
+        await sensor.WaitForLineAsync("nodes connect to");
+        await using var node = StartNode(nodePort, $"127.0.0.1:{sensorPort}", "--sensor-name", "sensor");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        for (var i = 0; i < 10; i++) Assert.Equal(PushStatus.Stored, await SendAsync(Frame(Report)));
+
+        await EventuallyAsync(async () => await SumAsync(nodePort, "guestmark_spool_waiting") == 0 && await SumAsync(sensorMetrics, "guestmark_spool_waiting") == 0);
+        var stored = await SumAsync(nodePort, "guestmark_spool_stored_total");
+        Assert.True(stored >= 10);
+        Assert.Equal(stored, await SumAsync(nodePort, "guestmark_relay_delivered_total"));
+        Assert.Equal(stored, await SumAsync(sensorMetrics, "guestmark_spool_stored_total"));
+        Assert.Equal(stored, await SumAsync(sensorMetrics, "guestmark_relay_delivered_total"));
+        foreach (var port in new[] { nodePort, sensorMetrics, centralMetrics })
+        {
+            var (status, json) = await GetAsync(port, "readyz");
+            Assert.True(status == HttpStatusCode.OK, json.ToJsonString());
+        }
+    }
+
+    [Fact]
+    public async Task Health_follows_what_happens_to_the_node()
+    {
+        var port = FreePort();
+        // Kubernetes' probes: the sensor may be away for a second here.
+        await using var node = StartNode(port, "127.0.0.1:1", "--endpoint-relay-grace", "1s");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        Assert.Equal(HttpStatusCode.OK, (await GetAsync(port, "healthz")).Status);
+
+        await EventuallyAsync(async () => (await GetAsync(port, "readyz")).Status == HttpStatusCode.ServiceUnavailable);
+        var (_, ready) = await GetAsync(port, "readyz");
+        var relay = ready["checks"]!.AsArray().Single(check => check!["check"]!.GetValue<string>() == "relay")!;
+        Assert.Equal("failed", relay["state"]!.GetValue<string>());
+        Assert.Contains("no connection to sensor", relay["message"]!.GetValue<string>(), StringComparison.Ordinal);
+        Assert.NotEmpty(relay["remedy"]!.GetValue<string>());
+        // A restart would not mend it.
+        Assert.Equal(HttpStatusCode.OK, (await GetAsync(port, "healthz")).Status);
+
+        File.WriteAllText(_folder.File("certs/node/cert.pem"), "broken");
+        await EventuallyAsync(async () => (await GetAsync(port, "readyz")).Json["checks"]!.AsArray()
+            .Any(check => check!["check"]!.GetValue<string>() == "certificates" && check["state"]!.GetValue<string>() == "failed"));
+
+        File.Delete(_folder.File("web1.sock_818"));
+        await EventuallyAsync(async () => (await GetAsync(port, "healthz")).Status == HttpStatusCode.ServiceUnavailable);
+        Assert.Equal(HttpStatusCode.NotFound, (await _http.GetAsync($"http://127.0.0.1:{port}/")).StatusCode);
+        Assert.Equal(HttpStatusCode.MethodNotAllowed, (await _http.PostAsync($"http://127.0.0.1:{port}/metrics", null)).StatusCode);
+    }
+
+    [Fact]
+    public async Task What_is_turned_off_answers_that_it_is()
+    {
+        var port = FreePort();
+        await using var node = StartNode(port, "127.0.0.1:1", "--expose-metrics", "false");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, (await _http.GetAsync($"http://127.0.0.1:{port}/metrics")).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await _http.GetAsync($"http://127.0.0.1:{port}/healthz")).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_node_in_agent_mode_reports_on_this_machine()
+    {
+        var port = FreePort();
+        await using var node = GuestmarkProcess.Start(
+            "guestmark", "node", "--mode", "vm-agent", "--certs", _folder.File("certs/node"), "--data", _folder.File("data"), "--sensor-endpoint", "127.0.0.1:1",
+            "--address", $"127.0.0.1:{port}", "--log-format", "json");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        // Its log is JSON with ids.
+        var line = JsonNode.Parse(await node.WaitForLineAsync("The agent of this machine runs as process"))!;
+        Assert.Equal(8301, line["EventId"]!.GetValue<int>());
+        var agent = line["State"]!["Process"]!.GetValue<int>();
+        await EventuallyAsync(async () => await SumAsync(port, "guestmark_node_messages_total") >= 1);
+
+        // One that dies is started again.
+        System.Diagnostics.Process.GetProcessById(agent).Kill();
+        await node.WaitForLineAsync("The agent of this machine runs as process", count: 2);
+        Assert.Equal(0, await node.StopAsync());
+    }
+
+    GuestmarkProcess StartNode(int port, string sensor, params string[] more) => GuestmarkProcess.Start(
+        "guestmark",
+        [
+            "node", "--certs", _folder.File("certs/node"), "--data", _folder.File("data"), "--sensor-endpoint", sensor, "--guest", $"web1={_folder.File("web1.sock")}",
+            "--address", $"127.0.0.1:{port}", .. more,
+        ]);
+
+    async Task<PushStatus> SendAsync(byte[] frame)
+    {
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(_folder.File("web1.sock_818")));
+        await socket.SendAsync(frame);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        var answer = new byte[PushFrame.StatusBytes];
+        for (var received = 0; received < answer.Length;)
+        {
+            var count = await socket.ReceiveAsync(answer.AsMemory(received), limit.Token);
+            Assert.NotEqual(0, count);
+            received += count;
+        }
+
+        return PushFrame.ReadStatus(answer);
+    }
+
+    async Task<double> SumAsync(int port, string name) =>
+        MetricsTextParser.Parse(await _http.GetStringAsync($"http://127.0.0.1:{port}/metrics"), openMetrics: false).Where(s => s.Name == name).Sum(s => s.Value);
+
+    async Task<(HttpStatusCode Status, JsonNode Json)> GetAsync(int port, string path)
+    {
+        using var response = await _http.GetAsync($"http://127.0.0.1:{port}/{path}");
+        return (response.StatusCode, JsonNode.Parse(await response.Content.ReadAsStringAsync())!);
+    }
+
+    static async Task EventuallyAsync(Func<Task<bool>> condition)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (!await condition()) await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, limit.Token);
+    }
+
+    static byte[] Frame(byte[] body)
+    {
+        var frame = new byte[PushFrame.HeaderBytes + body.Length];
+        PushFrame.WriteHeader(frame, body.Length);
+        body.CopyTo(frame, PushFrame.HeaderBytes);
+        return frame;
+    }
+
+    static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}

@@ -1,0 +1,149 @@
+using System.Diagnostics.Metrics;
+using System.Net.Sockets;
+using Guestmark.Rpc;
+using Guestmark.Systemd;
+using Guestmark.Telemetry;
+using Guestmark.TestKit;
+using Microsoft.Extensions.DependencyInjection;
+using ServingStatus = Guestmark.Rpc.Health.HealthCheckResponse.Types.ServingStatus;
+
+namespace Guestmark.Tests;
+
+/// <summary>Establishes that a check finds what it claims to look for, and that who watches is told.</summary>
+public sealed class HealthTests : IDisposable
+{
+    readonly TemporaryFolder _folder = new();
+    readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+
+    public void Dispose()
+    {
+        _services.Dispose();
+        _folder.Dispose();
+    }
+
+    [Fact]
+    public void A_failed_or_full_spool_is_found_in_its_accounts()
+    {
+        var meters = _services.GetRequiredService<IMeterFactory>();
+        using var collector = new MetricsCollector(meters);
+        var (failed, size) = (0, 10L);
+        var meter = meters.Create("Guestmark.Spool");
+        var label = new KeyValuePair<string, object?>("spool", "keep");
+        meter.CreateObservableGauge("guestmark.spool.failed", () => new Measurement<int>(failed, label), "1");
+        meter.CreateObservableGauge("guestmark.spool.size", () => new Measurement<long>(size, label), "By");
+        meter.CreateObservableGauge("guestmark.spool.limit", () => new Measurement<long>(100, label), "By");
+        var (works, room) = (RoleChecks.SpoolWorks(collector), RoleChecks.SpoolHasRoom(collector));
+        Assert.Equal((HealthState.Ok, HealthState.Ok), (works.Run().State, room.Run().State));
+
+        size = 95;
+        Assert.Equal(HealthState.Warning, room.Run().State);
+        size = 100;
+        Assert.Equal(HealthState.Failed, room.Run().State);
+        Assert.Contains("100 B of 100 B", room.Run().Message, StringComparison.Ordinal);
+        failed = 1;
+        Assert.Equal(HealthState.Failed, works.Run().State);
+        Assert.True(works.Liveness && !room.Liveness);
+    }
+
+    [Fact]
+    public void A_relay_that_fails_is_a_warning_until_its_time_is_over()
+    {
+        var meters = _services.GetRequiredService<IMeterFactory>();
+        using var collector = new MetricsCollector(meters);
+        var away = 0.0;
+        meters.Create("Guestmark.Relay").CreateObservableGauge("guestmark.relay.disconnected", () => away, "s");
+        var check = RoleChecks.RelayIsConnected(collector, TimeSpan.FromMinutes(1));
+        Assert.Equal(HealthState.Ok, check.Run().State);
+        away = 59;
+        Assert.Equal(HealthState.Warning, check.Run().State);
+        away = 60;
+        Assert.Equal(HealthState.Failed, check.Run().State);
+    }
+
+    [Fact]
+    public void A_folder_that_cannot_be_written_is_found()
+    {
+        Assert.Equal(HealthState.Ok, RoleChecks.FolderIsWritable(_folder.Path).Run().State);
+        Assert.Empty(Directory.GetFiles(_folder.Path));
+        var finding = RoleChecks.FolderIsWritable(_folder.File("absent")).Run();
+        Assert.Equal(HealthState.Failed, finding.State);
+        Assert.NotNull(finding.Remedy);
+    }
+
+    [Fact]
+    public void A_socket_whose_file_was_removed_or_that_nobody_listens_on_is_found()
+    {
+        var path = _folder.File("guest.sock_818");
+        var check = RoleChecks.SocketsAreBound(() => [path]);
+        Assert.Equal(HealthState.Failed, check.Run().State);
+        using (var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            socket.Bind(new UnixDomainSocketEndPoint(path));
+            // Bound is not listening.
+            Assert.Equal(HealthState.Failed, check.Run().State);
+            socket.Listen();
+            Assert.Equal(HealthState.Ok, check.Run().State);
+            File.Delete(path);
+            Assert.Equal(HealthState.Failed, check.Run().State);
+        }
+    }
+
+    [Fact]
+    public void Certificates_are_judged_by_their_files_and_by_the_clock()
+    {
+        Certificates.Create(_folder.Path, ["node"], TimeProvider.System);
+        var time = new ManualTimeProvider(TimeProvider.System.GetUtcNow());
+        var check = RoleChecks.CertificatesAreValid(_folder.File("node"), time);
+        Assert.Equal(HealthState.Ok, check.Run().State);
+        time.Advance(TimeSpan.FromDays(360));
+        Assert.Equal(HealthState.Warning, check.Run().State);
+        time.Advance(TimeSpan.FromDays(30));
+        Assert.Equal(HealthState.Failed, check.Run().State);
+        File.WriteAllText(Path.Combine(_folder.File("node"), "key.pem"), "nothing");
+        Assert.Contains("key.pem", check.Run().Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_check_that_cannot_look_has_failed()
+    {
+        var health = new Health([new HealthCheck(true, () => throw new InvalidOperationException("no"))], TimeProvider.System);
+        Assert.False(Health.IsGood(health.Look(livenessOnly: true)));
+    }
+
+    [Fact]
+    public async Task Who_watches_is_told_and_the_watchdog_is_fed_only_while_the_node_works()
+    {
+        using var manager = new ServiceManagerDouble(_folder.File("notify"));
+        using var notifier = new ServiceNotifier(_folder.File("notify"), "2000000", null);
+        var (live, ready) = (HealthState.Ok, HealthState.Ok);
+        var time = new ManualTimeProvider();
+        var health = new Health(
+            [new HealthCheck(true, () => new HealthFinding("spool", live, "m", "r")), new HealthCheck(false, () => new HealthFinding("relay", ready, "away", "r"))], time);
+        var rpc = new RpcHealth();
+        var log = new ListedLog();
+        using var watch = new ReadinessWatch(health, notifier, rpc, time, log.For<ReadinessWatch>());
+
+        watch.Look();
+        Assert.Equal(["STATUS=ready", "WATCHDOG=1"], await manager.ReceiveAsync(2));
+
+        // Not ready is no reason to start again.
+        ready = HealthState.Failed;
+        time.Advance(TimeSpan.FromSeconds(2));
+        watch.Look();
+        Assert.Equal(["STATUS=relay: away", "WATCHDOG=1"], await manager.ReceiveAsync(2));
+        Assert.Equal(ServingStatus.NotServing, (await rpc.AnswerCheckAsync(new())).Status);
+        Assert.Equal([8201], log.Entries.Select(entry => entry.Id));
+
+        live = HealthState.Failed;
+        time.Advance(TimeSpan.FromSeconds(2));
+        watch.Look();
+        Assert.StartsWith("STATUS=", Assert.Single(await manager.ReceiveAsync(1)), StringComparison.Ordinal);
+        (live, ready) = (HealthState.Ok, HealthState.Ok);
+        time.Advance(TimeSpan.FromSeconds(2));
+        watch.Look();
+        // Had the watchdog been fed in between, it would be the first here.
+        Assert.Equal(["STATUS=ready", "WATCHDOG=1"], await manager.ReceiveAsync(2));
+        Assert.Equal(ServingStatus.Serving, (await rpc.AnswerCheckAsync(new())).Status);
+        Assert.Equal(2, log.Entries.Count(entry => entry.Id == 8202));
+    }
+}

@@ -1,0 +1,134 @@
+using System.Collections;
+using Guestmark.Configuration;
+using Guestmark.Node;
+using Guestmark.Systemd;
+using Guestmark.TestKit;
+using Microsoft.Extensions.Logging;
+
+namespace Guestmark.Tests;
+
+/// <summary>Establishes what a changed configuration does to a node that runs: in process for each rule, and with the real program.</summary>
+public sealed class ReloadTests : IDisposable
+{
+    readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void What_may_change_changes_and_the_rest_waits_for_a_restart()
+    {
+        var (reload, configuration, log, lines) = Start("guests: [web1=/run/a.sock]\n");
+        NodeOptions? told = null;
+        configuration.OnChange((_, current) => told = current);
+
+        Write("guests: [web1=/run/a.sock, web2=/run/b.sock]\nvsock-port: 1024\nlimits: {messages-burst: 5}\nlog: {level: debug}\n");
+        Assert.True(reload.Reload());
+
+        Assert.Equal(["web1", "web2"], configuration.Current.Guests.Select(guest => guest.Name));
+        Assert.Equal(5, configuration.Current.Limits.MessagesBurst);
+        Assert.Equal(818u, configuration.Current.PushPort);
+        Assert.Same(configuration.Current, told);
+        Assert.Equal(LogLevel.Debug, log.Level);
+        Assert.Equal([8103, 8101], lines.Entries.Select(entry => entry.Id));
+        Assert.Contains("vsock-port is now '1024'", lines.Entries[0].Text, StringComparison.Ordinal);
+        Assert.Contains("guests, limits.messages-burst, log.level", lines.Entries[1].Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_bad_configuration_leaves_the_last_good_one_in_force_and_is_explained()
+    {
+        var (reload, configuration, _, lines) = Start("limits: {messages-burst: 5}\n");
+        var before = configuration.Current;
+
+        Write("limits: {messages-burst: 6}\nlimts: {}\nidle-timeout: soon\n");
+        Assert.False(reload.Reload());
+        Assert.Same(before, configuration.Current);
+        var entry = Assert.Single(lines.Entries);
+        Assert.Equal(8102, entry.Id);
+        Assert.Contains($"{_folder.File("node.yaml")}:2: 'limts' is not known; did you mean 'limits'?", entry.Text, StringComparison.Ordinal);
+        Assert.Contains(":3: idle-timeout: 'soon' is no time", entry.Text, StringComparison.Ordinal);
+        Assert.NotNull(reload.Problem);
+
+        File.Delete(_folder.File("node.yaml"));
+        Assert.False(reload.Reload());
+        Assert.Same(before, configuration.Current);
+
+        Write("limits: {messages-burst: 7}\n");
+        Assert.True(reload.Reload());
+        Assert.Equal(7, configuration.Current.Limits.MessagesBurst);
+        Assert.Null(reload.Problem);
+    }
+
+    [Fact]
+    public void A_new_name_of_the_cluster_does_not_rename_the_guests_of_a_running_node()
+    {
+        var (reload, configuration, _, _) = Start("guests: [web1=/run/a.sock]\n");
+        var uid = configuration.Current.Guests[0].Uid;
+        Write("cluster: other\nguests: [web1=/run/a.sock]\n");
+        Assert.True(reload.Reload());
+        Assert.Equal(uid, configuration.Current.Guests[0].Uid);
+    }
+
+    [Fact]
+    public async Task The_real_node_takes_a_changed_file_and_SIGHUP_and_survives_a_bad_one()
+    {
+        Certificates.Create(_folder.File("certs"), ["node"], TimeProvider.System);
+        var text = $"certs: certs/node\ndata: data\nsensor-endpoint: 127.0.0.1:1\nguests: [web1={_folder.File("web1.sock")}]\n";
+        Write(text);
+        await using var node = GuestmarkProcess.Start("guestmark", "node", "--config", _folder.File("node.yaml"));
+        await node.WaitForLineAsync("listening for web1");
+
+        Write(text + "limits: {messages-burst: 5}\n");
+        Assert.Contains("limits.messages-burst", await node.WaitForLineAsync("[8101]"), StringComparison.Ordinal);
+
+        Write(text + "limits: {messages-burst: lots}\n");
+        Assert.Contains("node.yaml:5: limits.messages-burst: 'lots' is no number", await node.WaitForLineAsync("[8102]"), StringComparison.Ordinal);
+
+        // SIGHUP reads it whether it changed or not.
+        node.Signal("HUP");
+        await node.WaitForLineAsync("[8102]", count: 2);
+        Write(text);
+        node.Signal("HUP");
+        await node.WaitForLineAsync("[8101]", count: 2);
+        Assert.Equal(0, await node.StopAsync());
+    }
+
+    [Fact]
+    public async Task Config_show_and_check_of_the_real_program_name_the_origin_and_end_with_the_documented_codes()
+    {
+        Write("certs: certs\nvsock-port: 1024\n");
+        var (code, output, _) = await GuestmarkProcess.RunAsync("guestmark", "config", "show", "--config", _folder.File("node.yaml"), "--cluster", "prod");
+        Assert.Equal(0, code);
+        var lines = output.Split('\n').Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Where(fields => fields.Length > 2).ToList();
+        Assert.Contains(lines, fields => fields[..3] is ["cluster", "prod", "--cluster"]);
+        Assert.Contains(lines, fields => fields[0] == "vsock-port" && fields[1] == "1024" && fields[2] == $"{_folder.File("node.yaml")}:2");
+
+        Write("vsock-prt: 1024\n");
+        string error;
+        (code, _, error) = await GuestmarkProcess.RunAsync("guestmark", "config", "check", "--config", _folder.File("node.yaml"), "--certs", "x");
+        Assert.Equal(1, code);
+        Assert.Contains("node.yaml:1: 'vsock-prt' is not known; did you mean 'vsock-port'?", error, StringComparison.Ordinal);
+        (code, _, error) = await GuestmarkProcess.RunAsync("guestmark", "node", "--mode", "file-monitor", "--certs", "x");
+        Assert.Equal(2, code);
+        Assert.Contains("the file monitor is not built yet", error, StringComparison.Ordinal);
+    }
+
+    (NodeReload Reload, NodeConfiguration Configuration, LogSwitch Log, ListedLog Lines) Start(string text)
+    {
+        Write(text);
+        SettingValues Read() => SettingValues.Read(new Dictionary<Setting, IReadOnlyList<string>>(), new Hashtable { ["FACT_CERTS"] = "/certs" }, _folder.File("node.yaml"));
+        var values = Read();
+        var configuration = new NodeConfiguration(Layers.Setup(values).Options);
+        var (log, lines) = (new LogSwitch(LogLevel.Information), new ListedLog());
+        var reload = new NodeReload(Read, values, configuration, log, new ServiceNotifier(null, null, null), TimeProvider.System, lines.For<NodeReload>());
+        return (reload, configuration, log, lines);
+    }
+
+    void Write(string text)
+    {
+        // As editors and Kubernetes do: a new file takes the place of the old.
+        var path = _folder.File("node.yaml.new");
+        File.WriteAllText(path, text);
+        File.Move(path, _folder.File("node.yaml"), overwrite: true);
+    }
+}
