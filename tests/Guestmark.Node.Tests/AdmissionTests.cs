@@ -156,7 +156,11 @@ public sealed class AdmissionTests
     {
         var time = new ManualTimeProvider(TimeProvider.System.GetUtcNow());
         await using var node = await RunningNode.StartAsync(
-            options => options with { Limits = new GuestLimits { MessagesPerSecond = 0.001, MessagesBurst = 1, ReactivePerMinute = 60, ReactiveBurst = 2 } }, time);
+            options => options with
+            {
+                Limits = new GuestLimits { MessagesPerSecond = 0.001, MessagesBurst = 1, ReactivePerMinute = 60, ReactiveBurst = 2 },
+            },
+            time);
         Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", RunningNode.Frame(Report)));
         Assert.Equal(PushStatus.TooManyMessages, await node.SendAsync("web1", RunningNode.Frame(Report)));
         Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", RunningNode.Frame(Reactive)));

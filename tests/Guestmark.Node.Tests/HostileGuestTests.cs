@@ -158,10 +158,17 @@ public sealed class HostileGuestTests
         const int honest = 20;
         const int reports = 15;
         const int idleGuests = 100;
-        GuestOptions[] guests = [.. Enumerable.Range(0, honest + 3 + idleGuests).Select(i => new GuestOptions { Uid = $"uid-{i}", Name = $"g{i}", SocketBase = "" })];
         await using var node = await RunningNode.StartAsync(options => options with
         {
-            Guests = [.. guests.Select(g => g with { SocketBase = Path.Combine(Path.GetDirectoryName(options.Certificates)!, g.Name) })],
+            Guests =
+            [
+                .. Enumerable.Range(0, honest + 3 + idleGuests).Select(i => new GuestOptions
+                {
+                    Uid = $"uid-{i}",
+                    Name = $"g{i}",
+                    SocketBase = Path.Combine(Path.GetDirectoryName(options.Certificates)!, $"g{i}"),
+                }),
+            ],
         });
         var registry = node.Services.GetRequiredService<GuestRegistry>();
         using var stop = new CancellationTokenSource();

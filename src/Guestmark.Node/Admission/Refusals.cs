@@ -11,8 +11,8 @@ namespace Guestmark.Node.Admission;
 /// for all equal ones of an interval.
 /// </summary>
 /// <remarks>
-/// The first attempt is an event at once. Those of the same kind on the same channel in the next <see cref="LogThrottle.Interval"/> are one more, at its end, with
-/// their number. An event that the spool does not take is tried again with the next; attempts are counted as metrics whatever becomes of it.
+/// The first attempt is an event at once. Those of the same kind on the same channel in the next <see cref="LogThrottle.Interval"/> are one
+/// more, at its end, with their number. An event that the spool does not take is tried again with the next; attempts are counted as metrics whatever becomes of it.
 /// </remarks>
 public sealed partial class Refusals : IDisposable
 {

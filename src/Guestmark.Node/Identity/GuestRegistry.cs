@@ -50,7 +50,8 @@ public sealed class GuestRegistry
         Memory = new MessageMemoryPool(() => configuration.Current.Limits.MessageMemoryMax);
         var options = configuration.Current;
         _source = $"//{options.Cluster}/{options.Node}";
-        if (Replace(GuestSource.Configuration, options.Guests) is { Count: > 0 } errors) throw new ArgumentException(string.Join("; ", errors), nameof(configuration));
+        if (Replace(GuestSource.Configuration, options.Guests) is { Count: > 0 } errors)
+            throw new ArgumentException(string.Join("; ", errors), nameof(configuration));
         configuration.OnChange((former, now) =>
         {
             if (!former.Guests.SequenceEqual(now.Guests)) Replace(GuestSource.Configuration, now.Guests);

@@ -26,5 +26,6 @@ public sealed record NetworkNamespace(ulong Inode)
     }
 
     internal static ulong Read(string? target) =>
-        target is ['n', 'e', 't', ':', '[', .. var digits, ']'] && ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var inode) ? inode : 0;
+        target is ['n', 'e', 't', ':', '[', .. var digits, ']']
+        && ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var inode) ? inode : 0;
 }

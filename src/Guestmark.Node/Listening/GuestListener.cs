@@ -176,7 +176,8 @@ public sealed partial class GuestListener : IAsyncDisposable
             }
 
             lock (_open) _open.Add(connection);
-            ThreadPool.UnsafeQueueUserWorkItem(static state => _ = state.Listener.ServeAsync(state.Connection), (Listener: this, Connection: connection), preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(
+                static state => _ = state.Listener.ServeAsync(state.Connection), (Listener: this, Connection: connection), preferLocal: false);
         }
     }
 

@@ -67,7 +67,8 @@ sealed class GuestReception(
         if (!slots.TryTake())
         {
             _intake.Refuse(
-                channel, PushStatus.TooManyConnections, $"{slots.Taken} connections are open, {configuration.Current.Limits.ConnectionsPerGuestMax} are allowed");
+                channel, PushStatus.TooManyConnections,
+                $"{slots.Taken} connections are open, {configuration.Current.Limits.ConnectionsPerGuestMax} are allowed");
             await AnswerAsync(protocol, PushStatus.TooManyConnections, connection);
             return;
         }
