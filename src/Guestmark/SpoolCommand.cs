@@ -140,7 +140,7 @@ static class SpoolCommand
         var last = spool.Segments.Count > 0 ? spool.Segments[^1].LastIndex : spool.Acknowledged;
         Console.WriteLine($"{inspected.Folder.Name}: {inspected.Folder.Path}");
         Console.WriteLine(
-            $"  {Words.Count(inspected.Waiting, "event")} of {Words.Count(inspected.Records, "record")} wait, {Words.Size(spool.Segments.Sum(segment => segment.Bytes))} on disk, acknowledged up to {spool.Acknowledged} of {last}"
+            $"  {Words.Number(inspected.Waiting)} of {Words.Count(inspected.Records, "event")} waiting, {Words.Size(spool.Segments.Sum(segment => segment.Bytes))} on disk, acknowledged up to {spool.Acknowledged} of {last}"
             + (inspected.Oldest is { } oldest ? $", the oldest is {Words.Span(TimeProvider.System.GetUtcNow() - oldest)} old" : ""));
         foreach (var (reader, acknowledged) in spool.Readers)
         {

@@ -19,8 +19,8 @@ static class Child
             case ["append", var folder, var first]:
                 await AppendAsync(folder, long.Parse(first, CultureInfo.InvariantCulture));
                 return 0;
-            case ["faults"]:
-                Console.WriteLine($"points {await Faults.SweepAsync()}");
+            case ["faults", var records]:
+                Console.WriteLine($"points {await Faults.SweepAsync(int.Parse(records, CultureInfo.InvariantCulture))}");
                 return 0;
             default:
                 return 64;
@@ -69,13 +69,13 @@ static class Child
         const int Eio = 5;
         const int Enospc = 28;
         const int Kinds = 5;
-        const int Records = 24;
 
         delegate void Arm(int kind, int at, int error, int sticky, int how);
 
         delegate int Seen(int kind);
 
-        public static async Task<int> SweepAsync()
+        /// <param name="records">As many are appended in each run; the more, the more calls there are to fail.</param>
+        public static async Task<int> SweepAsync(int records)
         {
             // A call into "libc" is looked up in that library alone, past what was loaded before it; in the program's own scope it is not.
             NativeLibrary.SetDllImportResolver(
@@ -98,7 +98,7 @@ static class Child
                         var failed = false;
                         try
                         {
-                            await RunAsync(folder.File("spool"), appended, durable);
+                            await RunAsync(folder.File("spool"), records, appended, durable);
                         }
                         catch (IOException)
                         {
@@ -110,7 +110,7 @@ static class Child
                         await CheckAsync(folder.File("spool"), appended, durable, $"kind {kind} call {at} error {error} sticky {sticky} how {how}");
                         if (!reached)
                         {
-                            if (failed || durable.Count < Records) throw new InvalidOperationException("it failed although no call did");
+                            if (failed || durable.Count < records) throw new InvalidOperationException("it failed although no call did");
                             break;
                         }
 
@@ -122,10 +122,10 @@ static class Child
             return points;
         }
 
-        static async Task RunAsync(string folder, HashSet<int> appended, HashSet<int> durable)
+        static async Task RunAsync(string folder, int records, HashSet<int> appended, HashSet<int> durable)
         {
             await using var spool = EventSpool.Open(Options(folder) with { SegmentBytesMax = 4096 });
-            for (var n = 1; n <= Records; n += 4)
+            for (var n = 1; n <= records; n += 4)
             {
                 var hadFailed = spool.Failure is not null;
                 var tasks = new List<(int Number, Task Durable)>();

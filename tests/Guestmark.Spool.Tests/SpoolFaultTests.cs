@@ -56,13 +56,15 @@ public sealed class SpoolFaultTests : IDisposable
             Assert.True(compiler.ExitCode == 0, problems);
         }
 
-        using var child = StartChild(["faults"], start => start.Environment["LD_PRELOAD"] = library);
+        // tests/faults asks for more.
+        var records = Environment.GetEnvironmentVariable("GUESTMARK_FAULT_RECORDS") ?? "24";
+        using var child = StartChild(["faults", records], start => start.Environment["LD_PRELOAD"] = library);
         var errors = child.StandardError.ReadToEndAsync();
         var output = await child.StandardOutput.ReadToEndAsync();
         await child.WaitForExitAsync();
         Assert.True(child.ExitCode == 0, await errors);
         Assert.StartsWith("points ", output, StringComparison.Ordinal);
-        Assert.InRange(int.Parse(output["points ".Length..], CultureInfo.InvariantCulture), 100, 10_000);
+        Assert.InRange(int.Parse(output["points ".Length..], CultureInfo.InvariantCulture), 100, int.MaxValue);
     }
 
     [Fact]

@@ -1,0 +1,80 @@
+using System.Text;
+using System.Text.Json;
+using Guestmark.Events;
+using Guestmark.Spool;
+using Guestmark.TestKit;
+
+namespace Guestmark.EndToEnd;
+
+/// <summary>Establishes what <c>guestmark spool inspect</c> says of a spool that is well, in use, damaged or not there.</summary>
+public sealed class SpoolCommandTests : IDisposable
+{
+    readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task It_exports_the_events_as_CloudEvents_beside_the_process_that_writes_them()
+    {
+        await using var spool = await FillAsync(_folder.File("data/spool/keep"), 30);
+        var (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", _folder.File("data"), "-o", "jsonl");
+        Assert.True(exitCode == 0, error);
+        var lines = output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(30, lines.Length);
+        for (var i = 0; i < lines.Length; i++)
+        {
+            Assert.Null(CloudEventJson.TryRead(Encoding.UTF8.GetBytes(lines[i]), out var stamped));
+            Assert.Equal(("stream-1", (ulong)i + 1), (stamped!.Position.Stream, stamped.Position.Sequence));
+        }
+
+        var (_, table, _) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", _folder.File("data"), "--class", "keep", "--records");
+        Assert.Contains("20 of 30 events waiting", table, StringComparison.Ordinal);
+        Assert.Contains("has it open", table, StringComparison.Ordinal);
+        Assert.Equal(31, table.Split("dev.guestmark.vm.lifecycle.v1").Length - 1);
+    }
+
+    [Fact]
+    public async Task It_names_damage_with_its_place_and_ends_with_3()
+    {
+        await using (await FillAsync(_folder.File("spool"), 30))
+        {
+        }
+
+        var file = Directory.GetFiles(_folder.File("spool"), "*.spool").Single();
+        var bytes = await File.ReadAllBytesAsync(file);
+        bytes[1000] ^= 1;
+        await File.WriteAllBytesAsync(file, bytes);
+        var (exitCode, output, _) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", _folder.File("spool"), "-o", "json");
+        Assert.Equal(3, exitCode);
+        using var json = JsonDocument.Parse(output);
+        var one = json.RootElement[0];
+        var damage = one.GetProperty("segments")[0].GetProperty("damage")[0];
+        Assert.InRange(1000, damage.GetProperty("offset").GetInt64(), damage.GetProperty("offset").GetInt64() + damage.GetProperty("bytes").GetInt64() - 1);
+        Assert.Equal((29L, false), (one.GetProperty("records").GetInt64(), one.GetProperty("open").GetBoolean()));
+    }
+
+    [Fact]
+    public async Task It_says_what_to_give_where_there_is_no_spool()
+    {
+        Directory.CreateDirectory(_folder.File("empty"));
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", _folder.File("empty"));
+        Assert.Equal(1, exitCode);
+        Assert.Contains("give the data folder of a node or a sensor", error, StringComparison.Ordinal);
+    }
+
+    /// <summary>A third of the events is acknowledged.</summary>
+    static async Task<EventSpool> FillAsync(string folder, int count)
+    {
+        var events = new NodeEvents("stream-1");
+        Directory.CreateDirectory(folder);
+        var spool = EventSpool.Open(new SpoolOptions { Directory = folder });
+        for (var i = 0; i < count; i++)
+        {
+            Assert.True(spool.TryAppend(events.Lifecycle("uid", $"vm{i}", DateTimeOffset.UnixEpoch).Encoded, out var durable));
+            await durable;
+        }
+
+        spool.Acknowledge((ulong)count / 3);
+        return spool;
+    }
+}
