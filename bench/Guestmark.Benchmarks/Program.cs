@@ -20,6 +20,11 @@ return args switch
     ["spool-raw", var file, var chunkBytes, var bytes] => SpoolRate.Raw(file, int.Parse(chunkBytes), long.Parse(bytes)),
     ["spool-lines", var port, var output, var connections, var lines] =>
         await SpoolRate.LinesAsync(int.Parse(port), output, int.Parse(connections), int.Parse(lines)),
+    ["node-relay", var input, var output, var kind] => await NodeRelay.ServeAsync(input, output, kind),
+    ["node-serve", var folder] => await NodeLoad.ServeAsync(folder),
+    ["node-idle", var folder] => await NodeLoad.IdleAsync(folder),
+    ["node-honest", var folder, var seconds] => await NodeLoad.HonestAsync(folder, int.Parse(seconds)),
+    ["node-hostile", var folder] => await NodeLoad.HostileAsync(folder),
     _ => Usage(),
 };
 
@@ -36,6 +41,9 @@ static int Usage()
                Guestmark.Benchmarks match-together FOLDER
                Guestmark.Benchmarks match-fleet FOLDER
                Guestmark.Benchmarks signing events|messages none|ecdsa-p256|ed25519|hmac-sha256 SECONDS
+               Guestmark.Benchmarks node-relay IN OUT declarations|reports
+               Guestmark.Benchmarks node-serve|node-idle|node-hostile FOLDER
+               Guestmark.Benchmarks node-honest FOLDER SECONDS
                Guestmark.Benchmarks spool-rate FOLDER PRODUCERS WINDOW RECORDS_EACH
                Guestmark.Benchmarks spool-raw FILE CHUNK_BYTES BYTES
                Guestmark.Benchmarks spool-lines PORT OUTPUT CONNECTIONS LINES_EACH

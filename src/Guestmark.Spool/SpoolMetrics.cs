@@ -20,7 +20,7 @@ public static class SpoolMetrics
         meter.CreateObservableGauge("guestmark.spool.size", () => new Measurement<long>(spool.Bytes, label), "By", "Bytes on the disk and on their way to it.");
         meter.CreateObservableGauge("guestmark.spool.limit", () => new Measurement<long>(spool.BytesMax, label), "By", "Bytes at which the spool is full.");
         meter.CreateObservableGauge(
-            "guestmark.spool.failed", () => new Measurement<int>(spool.Failure is null ? 0 : 1, label), "1", "1 when a flush failed and nothing is taken until a restart.");
+            "guestmark.spool.failed", () => new Measurement<int>(spool.Failure is null ? 0 : 1, label), null, "1 when a flush failed and nothing is taken until a restart.");
         meter.CreateObservableCounter(
             "guestmark.spool.dropped",
             () => Enum.GetValues<SpoolLossReason>().Select(

@@ -27,7 +27,7 @@ static class VerifyCommand
         }.WithExamples(
             """
             guestmark verify events.jsonl --keys /etc/guestmark/keys
-            guestmark spool inspect -o jsonl /var/lib/guestmark/spool | guestmark verify - --keys node1.pub
+            guestmark spool inspect -o jsonl /var/lib/guestmark/node | guestmark verify - --keys node1.pub
             guestmark verify events.json --keys keys.json --complete -o json
             """).WithFound("an event that is not verified, or a gap that no loss event explains");
         command.SetAction((parsed, cancellationToken) =>
@@ -124,6 +124,11 @@ static class VerifyCommand
         _ => "unspecified",
     };
 
+    static readonly Dictionary<string, string> PropertyNames = new(StringComparer.Ordinal)
+    {
+        ["verified"] = "verified", ["unsigned"] = "unsigned", ["unknown key"] = "unknownKey", ["bad signature"] = "badSignature", ["unreadable"] = "unreadable",
+    };
+
     static void PrintJson(Result result)
     {
         using var output = Console.OpenStandardOutput();
@@ -136,7 +141,7 @@ static class VerifyCommand
             foreach (var failure in result.Failures()) json.WriteStringValue(failure);
             json.WriteEndArray();
             json.WriteNumber("events", result.Events);
-            foreach (var (name, count) in result.Counts()) json.WriteNumber(JsonNamingPolicy.CamelCase.ConvertName(name.Replace(" ", "", StringComparison.Ordinal)), count);
+            foreach (var (name, count) in result.Counts()) json.WriteNumber(PropertyNames[name], count);
             json.WriteStartObject("keys");
             foreach (var (id, count) in result.Keys) json.WriteNumber(id, count);
             json.WriteEndObject();

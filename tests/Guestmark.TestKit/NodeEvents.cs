@@ -1,11 +1,12 @@
 using Google.Protobuf;
 using Guestmark.Events;
+using Guestmark.Events.Signing;
 using Guestmark.Wire.Reports;
 
 namespace Guestmark.TestKit;
 
 /// <summary>Events as a node would stamp them, for tests of what comes after the node.</summary>
-public sealed class NodeEvents(string stream = "test-stream", string cluster = "lab", string node = "node1")
+public sealed class NodeEvents(string stream = "test-stream", string cluster = "lab", string node = "node1", EventSigner? signer = null)
 {
     ulong _sequence;
 
@@ -20,5 +21,5 @@ public sealed class NodeEvents(string stream = "test-stream", string cluster = "
 
     public StampedEvent Stamp(string subject, string type, string dataType, byte[] data, DateTimeOffset time) =>
         StampedEvent.Stamp(
-            new ChannelIdentity($"//{cluster}/{node}/{subject}", subject), type, dataType, data, new EventPosition(stream, ++_sequence), time);
+            new ChannelIdentity($"//{cluster}/{node}/{subject}", subject), type, dataType, data, new EventPosition(stream, ++_sequence), time, signer);
 }

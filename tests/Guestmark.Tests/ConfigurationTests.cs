@@ -98,7 +98,7 @@ public sealed class ConfigurationTests : IDisposable
         // Document 0 listens on AF_VSOCK when nobody says otherwise.
         Assert.Equal(818u, Assert.Single(setup.Options.VsockListeners).Port);
         var wanted = Values(preset with { Node = setup.Options.Node, VsockListeners = setup.Options.VsockListeners });
-        Assert.Equal(wanted.Order(), Values(setup.Options).Order());
+        Assert.Equal(wanted.OrderBy(value => value.Key), Values(setup.Options).OrderBy(value => value.Key));
     }
 
     [Fact]
@@ -110,7 +110,7 @@ public sealed class ConfigurationTests : IDisposable
         {
             var wanted = Layers.Setup(Layers.Read(new Dictionary<Setting, string>(certificates) { [setting] = setting.Example })).Options;
             var merged = NodeConfiguration.Merge(running, wanted);
-            Assert.True(setting.Reloads == !Values(merged).Order().SequenceEqual(Values(running).Order()), setting.Key);
+            Assert.True(setting.Reloads == !Values(merged).OrderBy(value => value.Key).SequenceEqual(Values(running).OrderBy(value => value.Key)), setting.Key);
         }
     }
 
@@ -170,7 +170,7 @@ public sealed class ConfigurationTests : IDisposable
     [InlineData("listeners:\n  - protocol: push", 2, "has no port")]
     [InlineData("certs: a\ncerts: b", 2, "'certs' is given twice")]
     [InlineData("certs: &a b", 1, "anchors and aliases are not taken")]
-    [InlineData("certs: *a", 1, "is not YAML")]
+    [InlineData("certs: *a", 1, "anchors and aliases are not taken")]
     [InlineData("certs: !!binary aGk=", 1, "tags are not taken")]
     [InlineData("--- \na: 1\n---\nb: 2", 3, "a second document begins")]
     [InlineData("- certs", 1, "write 'key: value' lines")]
@@ -369,7 +369,7 @@ public sealed class ConfigurationTests : IDisposable
         {
             if (property.Name == "EqualityContract") continue;
             var value = property.GetValue(options);
-            if (value is not null && value.GetType().Namespace == typeof(NodeOptions).Namespace && !value.GetType().IsEnum)
+            if (value is not (null or IEnumerable) && value.GetType().Namespace == typeof(NodeOptions).Namespace && !value.GetType().IsEnum)
             {
                 foreach (var (name, inner) in Values(value, $"{prefix}{property.Name}.")) values[name] = inner;
             }

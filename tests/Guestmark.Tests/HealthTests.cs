@@ -29,7 +29,7 @@ public sealed class HealthTests : IDisposable
         var (failed, size) = (0, 10L);
         var meter = meters.Create("Guestmark.Spool");
         var label = new KeyValuePair<string, object?>("spool", "keep");
-        meter.CreateObservableGauge("guestmark.spool.failed", () => new Measurement<int>(failed, label), "1");
+        meter.CreateObservableGauge("guestmark.spool.failed", () => new Measurement<int>(failed, label));
         meter.CreateObservableGauge("guestmark.spool.size", () => new Measurement<long>(size, label), "By");
         meter.CreateObservableGauge("guestmark.spool.limit", () => new Measurement<long>(100, label), "By");
         var (works, room) = (RoleChecks.SpoolWorks(collector), RoleChecks.SpoolHasRoom(collector));

@@ -114,7 +114,11 @@ public sealed class NodeInMachineTests(NodeLab lab) : IClassFixture<NodeLab>
     {
         var marks = Enumerable.Range(0, 20).Select(i => $"acknowledged {i}").ToList();
         foreach (var mark in marks) Assert.Equal("status 0", await lab.Database.VsockAsync("push", NodeLab.PushPort, Reports.Small(mark)));
+
+        // The cut is a real one: what a program wrote and nobody flushed is gone.
+        await lab.Node.RunAsync("echo unflushed > /data/unflushed");
         await lab.LosePowerAsync();
+        Assert.DoesNotContain("unflushed", (await lab.Node.TryAsync("cat /data/unflushed 2>/dev/null")).Output, StringComparison.Ordinal);
 
         var reports = (await lab.EventsAsync()).Select(e => e.Mark()).ToList();
         Assert.All(marks, mark => Assert.Single(reports, mark));

@@ -60,6 +60,12 @@ static class ConfigurationFile
             problems.Add(e.Problem);
             return null;
         }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or FormatException or OverflowException or IndexOutOfRangeException)
+        {
+            // The parser's own slips over damaged text (fuzzing found InvalidOperationException): the text is not YAML in any case.
+            problems.Add(new(new Origin(Source.File, path, reader.Line), $"is not YAML: {e.Message}"));
+            return null;
+        }
     }
 
     sealed class RefusedException(ConfigurationProblem problem) : Exception(problem.Message)
@@ -71,6 +77,9 @@ static class ConfigurationFile
     {
         readonly Parser _parser = new(new StringReader(text));
         int _nodes;
+
+        /// <summary>Of what was read last.</summary>
+        public int Line => _parser.Current is { } current ? (int)Math.Max(1, current.Start.Line) : 1;
 
         public MappingNode ReadDocument()
         {

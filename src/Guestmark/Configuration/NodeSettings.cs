@@ -93,7 +93,7 @@ static class NodeSettings
     public static readonly ListSetting<VsockListenerOptions> Listeners = Add(new ListSetting<VsockListenerOptions>(SettingForms.Listener, SettingForms.WriteListener)
     {
         Key = "listeners", Flag = "--listener", IsList = true, Form = "PORT[,…]", Example = "819,protocol=stackrox-push,privileged-source-port=true",
-        Description = "Ports of AF_VSOCK: PORT[,protocol=push|stackrox-push|cells][,privileged-source-port=true]. "
+        Description = "Ports of AF_VSOCK: PORT[,protocol=push|stackrox-push|stackrox-index-push][,privileged-source-port=true]. "
             + "Without: vsock-port, unless every guest has a socket. Repeatable",
     });
 
@@ -116,7 +116,7 @@ static class NodeSettings
     public static readonly Setting<long> BytesBurst = LongBytes("limits.bytes-burst", Limits.BytesBurst, 1024, 1L << 40, true, "Bytes of one guest at once");
 
     public static readonly Setting<long> MessageMemoryMax = LongBytes(
-        "limits.message-memory-max", Limits.MessageMemoryMax, 1 << 20, 1L << 40, true, "Memory for unfinished messages of all guests together");
+        "limits.message-memory-max", Limits.MessageMemoryMax, 1 << 20, 1L << 40, true, "Memory for unfinished messages of all guests together", "512MiB");
 
     public static readonly Setting<long> OutstandingBytesMax = LongBytes(
         "limits.outstanding-bytes-max", Limits.OutstandingBytesMax, 1 << 20, 1L << 40, false, "Messages of all guests between their last byte and the disk; beyond, guests take turns");
@@ -299,10 +299,10 @@ static class NodeSettings
         Key = key, Default = SettingForms.WriteBytes(preset), Form = "SIZE", Example = example, Description = description,
     });
 
-    static Setting<long> LongBytes(string key, long preset, long min, long max, bool reloads, string description) =>
+    static Setting<long> LongBytes(string key, long preset, long min, long max, bool reloads, string description, string example = "192MiB") =>
         Add(new Setting<long>(SettingForms.Bytes(min, max), SettingForms.WriteBytes)
         {
-            Key = key, Default = SettingForms.WriteBytes(preset), Reloads = reloads, Form = "SIZE", Example = "192MiB", Description = description,
+            Key = key, Default = SettingForms.WriteBytes(preset), Reloads = reloads, Form = "SIZE", Example = example, Description = description,
         });
 
     public static (LogLevel, string?) ParseLevel(ScalarNode node) => node.Text.ToLowerInvariant() switch

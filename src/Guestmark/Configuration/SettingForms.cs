@@ -157,7 +157,7 @@ static class SettingForms
         guest.Weight != 1 ? $"weight={guest.Weight}" : "",
     }.Where(part => part.Length > 0));
 
-    /// <summary><c>PORT[,protocol=push|stackrox-push|cells][,privileged-source-port=true]</c>, or the same as a mapping.</summary>
+    /// <summary><c>PORT[,protocol=push|stackrox-push|stackrox-index-push][,privileged-source-port=true]</c>, or the same as a mapping.</summary>
     public static VsockListenerOptions? Listener(ConfigurationNode node, ICollection<ConfigurationProblem> problems)
     {
         var parts = new Parts(node, problems, "listener", ["port", "protocol", "privileged-source-port"]);

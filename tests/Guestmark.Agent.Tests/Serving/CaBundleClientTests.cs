@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
 using Guestmark.Agent.Serving;
-using Guestmark.Rpc.Tests.Interop;
 using Guestmark.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
