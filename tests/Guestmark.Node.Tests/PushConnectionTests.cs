@@ -149,10 +149,10 @@ public sealed class PushConnectionTests
     [Fact]
     public async Task A_full_spool_answers_unavailable_and_promises_nothing()
     {
-        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 110L << 20, Limits = RunningNode.Unlimited });
+        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 136L << 20, Limits = RunningNode.Unlimited });
         var large = RunningNode.Frame(new VMReport { IndexReport = new IndexReport { IndexV4 = new() { Err = new string('x', 15_000_000) } } }.ToByteArray());
         var statuses = new List<PushStatus?>();
-        for (var i = 0; i < 9; i++) statuses.Add(await node.SendAsync("web1", large));
+        for (var i = 0; i < 11; i++) statuses.Add(await node.SendAsync("web1", large));
         Assert.Equal(PushStatus.Unavailable, statuses[^1]);
         Assert.Equal(statuses.Count(status => status == PushStatus.Stored), (await node.EventsAsync()).Count(e => e.Type == EventTypes.InventoryReport));
 
