@@ -6,7 +6,7 @@ source "$root/build/require.sh"
 source "$root/bench/lib.sh"
 
 rounds=${GUESTMARK_BENCH_ROUNDS:-5}
-producers=64 window=256 records=15000 connections=4 lines=75000
+producers=64 window=256 records=15000 connections=4 lines_each=75000
 require_debian rsyslog
 [ -n "${ours:-}" ] || build_ours
 
@@ -27,7 +27,7 @@ our_spool() {
 
 # Writes as long as an average commit of ours, each flushed: what the disk takes of records of 512 bytes with their headers of 16.
 raw_disk() {
-  "$ours" spool-raw "$work/raw" $((1 << 20)) $((producers * records * 528)) | awk '{ printf "%.0f\n", $1 / 528 }'
+  "$ours" spool-raw "$work/raw" $((4 << 20)) $((producers * records * 528)) | awk '{ printf "%.0f\n", $1 / 528 }'
 }
 
 # TCP to a queue on disk to a file, as peers measured it: it flushes nothing before it takes the next line. The senders are told nothing.
@@ -35,7 +35,8 @@ rsyslog_queue() {
   local port folder=$work/rsyslog
   rm -rf "$folder"
   mkdir -p "$folder/queue"
-  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  port=$((20000 + RANDOM % 10000))
+  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
   cat >"$folder/conf" <<CONF
 global(workDirectory="$folder/queue" maxMessageSize="64k")
 module(load="imptcp")
@@ -48,7 +49,7 @@ CONF
   rsyslogd -n -f "$folder/conf" -i "$folder/pid" >"$folder/log" 2>&1 &
   rsyslog_pid=$!
   for _ in $(seq 100); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break || sleep 0.05; done
-  "$ours" spool-lines "$port" "$folder/out" "$connections" "$lines" || { tail -5 "$folder/log" >&2; return 1; }
+  "$ours" spool-lines "$port" "$folder/out" "$connections" "$lines_each" || { tail -5 "$folder/log" >&2; return 1; }
   stop_rsyslog
 }
 

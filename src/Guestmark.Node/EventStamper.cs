@@ -113,21 +113,22 @@ public sealed class EventStamper
             {
                 lock (_lock)
                 {
-                    const string dataType = "guestmark.v1.EventLoss";
-                    if (loss.Stream == _stream && spool.Breaks == _breaks)
+                    AppendOutcome outcome;
+                    do
                     {
-                        var outcome = Append(self, EventTypes.Loss, dataType, data.ToByteArray(), out durable, out index);
-                        if (outcome == AppendOutcome.Full) return StampOutcome.Full;
-                        _sequence++;
-                        ledger.Add(index, new EventPosition(_stream, _sequence));
-                    }
-                    else
-                    {
-                        var position = new EventPosition(loss.Stream, ledger.Next(loss.Stream, loss.Next));
-                        var encoded = StampedEvent.Encode(self, EventTypes.Loss, dataType, data.ToByteArray(), position, time.GetUtcNow(), signer);
-                        if (spool.Append(encoded, _breaks, out durable, out index) != AppendOutcome.Queued) return StampOutcome.Full;
+                        if (spool.Breaks != _breaks) BeginStream();
+                        var position = loss.Stream == _stream
+                            ? new EventPosition(_stream, _sequence + 1)
+                            : new EventPosition(loss.Stream, ledger.Next(loss.Stream, loss.Next));
+                        var encoded = StampedEvent.Encode(self, EventTypes.Loss, "guestmark.v1.EventLoss", data.ToByteArray(), position, time.GetUtcNow(), signer);
+                        outcome = spool.Append(encoded, _breaks, out durable, out index);
+                        if (outcome != AppendOutcome.Queued) continue;
+                        if (loss.Stream == _stream) _sequence++;
                         ledger.Add(index, position);
                     }
+                    while (outcome == AppendOutcome.Broken);
+
+                    if (outcome == AppendOutcome.Full) return StampOutcome.Full;
                 }
             }
             catch (IOException)
@@ -147,10 +148,17 @@ public sealed class EventStamper
                 var encoded = StampedEvent.Encode(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow(), signer);
                 var outcome = spool.Append(encoded, _breaks, out durable, out index);
                 if (outcome != AppendOutcome.Broken) return outcome;
-                _breaks = spool.Breaks;
-                _stream = NewStream(name, time);
-                _sequence = 0;
+                BeginStream();
             }
+        }
+
+        /// <summary>The disk refused all that was queued: its numbers are nobody's, and a gap must mean a loss.</summary>
+        void BeginStream()
+        {
+            _breaks = spool.Breaks;
+            _stream = NewStream(name, time);
+            _sequence = 0;
+            ledger.CutAfter(spool.LastIndex);
         }
 
         static async Task<StampOutcome> AwaitAsync(Task durable)

@@ -6,8 +6,8 @@ namespace Guestmark.Node;
 /// <summary>What one node listens to and where it delivers.</summary>
 public sealed record NodeOptions
 {
-    /// <summary>A segment of 64 MiB and two reports of the largest size, rounded up.</summary>
-    const long SpoolBytesLeast = 128L << 20;
+    /// <summary>A segment of 64 MiB and two records of 20 MiB, rounded up.</summary>
+    const long SpoolBytesLeast = 105L << 20;
 
     /// <summary>Sixteen segments, each with room for a record.</summary>
     const long ShedSpoolBytesLeast = 16L << 20;

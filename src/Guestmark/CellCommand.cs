@@ -133,7 +133,7 @@ static class CellCommand
         }
         catch (HttpRequestException e) when (e.InnerException is CommandException inner)
         {
-            throw new CommandException(inner.Message, inner);
+            throw new CommandException(inner.Message, e);
         }
         catch (HttpRequestException e)
         {

@@ -126,7 +126,11 @@ static class VerifyCommand
 
     static readonly Dictionary<string, string> PropertyNames = new(StringComparer.Ordinal)
     {
-        ["verified"] = "verified", ["unsigned"] = "unsigned", ["unknown key"] = "unknownKey", ["bad signature"] = "badSignature", ["unreadable"] = "unreadable",
+        ["verified"] = "verified",
+        ["unsigned"] = "unsigned",
+        ["unknown key"] = "unknownKey",
+        ["bad signature"] = "badSignature",
+        ["unreadable"] = "unreadable",
     };
 
     static void PrintJson(Result result)

@@ -105,11 +105,12 @@ public sealed class ConfigurationTests : IDisposable
     public void Reload_is_said_of_exactly_what_a_running_node_takes()
     {
         var certificates = new Dictionary<Setting, string> { [NodeSettings.Certs] = "/certs", [NodeSettings.SigningKeyFile] = "/key", [NodeSettings.StackRoxEndpoint] = "stackrox:443" };
-        var running = Layers.Setup(Layers.Read(certificates)).Options;
+        var started = Layers.Setup(Layers.Read(certificates));
+        var running = started.Options;
         foreach (var setting in NodeSettings.All.Where(s => s != NodeSettings.Paths && s != NodeSettings.Level))
         {
-            var wanted = Layers.Setup(Layers.Read(new Dictionary<Setting, string>(certificates) { [setting] = setting.Example })).Options;
-            var merged = NodeConfiguration.Merge(running, wanted);
+            var values = Layers.Read(new Dictionary<Setting, string>(certificates) { [setting] = setting.Example });
+            var merged = NodeConfiguration.Merge(running, NodeSetup.Create(values, started)!.Options);
             Assert.True(setting.Reloads == !Values(merged).OrderBy(value => value.Key).SequenceEqual(Values(running).OrderBy(value => value.Key)), setting.Key);
         }
     }

@@ -40,7 +40,9 @@ public sealed class DoctorTests : IDisposable
         Certificates.Create(_folder.File("certs"), ["central", "sensor"], TimeProvider.System);
         var options = new Sensor.SensorOptions
         {
-            DataDirectory = _folder.File("sensor"), CentralEndpoint = new Uri("https://127.0.0.1:1"), Certificates = _folder.File("certs/sensor"),
+            DataDirectory = _folder.File("sensor"),
+            CentralEndpoint = new Uri("https://127.0.0.1:1"),
+            Certificates = _folder.File("certs/sensor"),
         };
         await using var sensor = RoleHosts.Sensor(options, new(System.Net.IPAddress.Loopback, 0), HostSettings.Part(Microsoft.Extensions.Logging.LogLevel.Warning));
         await sensor.StartAsync();
@@ -52,7 +54,9 @@ public sealed class DoctorTests : IDisposable
         Certificates.Create(_folder.File("others"), ["node"], TimeProvider.System);
         findings = await ExamineAsync(_host, new Hashtable
         {
-            ["FACT_SENSOR_ENDPOINT"] = $"127.0.0.1:{RoleHosts.Port(sensor, 0)}", ["GUESTMARK_NODE_SENSOR_NAME"] = "sensor", ["FACT_CERTS"] = _folder.File("others/node"),
+            ["FACT_SENSOR_ENDPOINT"] = $"127.0.0.1:{RoleHosts.Port(sensor, 0)}",
+            ["GUESTMARK_NODE_SENSOR_NAME"] = "sensor",
+            ["FACT_CERTS"] = _folder.File("others/node"),
         });
         Assert.Contains("of another authority", findings.Single(f => f.Check == "sensor").Message, StringComparison.Ordinal);
     }
@@ -173,7 +177,9 @@ public sealed class DoctorTests : IDisposable
     {
         var all = new Hashtable
         {
-            ["FACT_CERTS"] = _folder.File("certs/node"), ["GUESTMARK_NODE_DATA"] = _folder.File("data"), ["FACT_SENSOR_ENDPOINT"] = "127.0.0.1:1",
+            ["FACT_CERTS"] = _folder.File("certs/node"),
+            ["GUESTMARK_NODE_DATA"] = _folder.File("data"),
+            ["FACT_SENSOR_ENDPOINT"] = "127.0.0.1:1",
             ["GUESTMARK_NODE_GUESTS"] = $"web1={_folder.File("web1.sock")}",
         };
         foreach (DictionaryEntry entry in environment) all[entry.Key] = entry.Value;

@@ -16,6 +16,9 @@ readonly record struct StreamLoss(string Stream, ulong First, ulong Last, LossRe
 /// </remarks>
 sealed class StreamLedger
 {
+    /// <summary>A disk that refuses some records again and again makes a range each time; what the oldest of so many were can be told no more.</summary>
+    const int RangesMax = 4096;
+
     readonly Lock _lock = new();
     readonly List<Range> _ranges = [];
     readonly List<Told> _told = [];
@@ -42,12 +45,7 @@ sealed class StreamLedger
     {
         lock (_lock)
         {
-            while (_ranges.Count > 0 && _ranges[^1].Last >= index)
-            {
-                if (_ranges[^1].First < index) _ranges[^1] = _ranges[^1] with { Last = index - 1 };
-                else _ranges.RemoveAt(_ranges.Count - 1);
-            }
-
+            Cut(index - 1);
             var last = _ranges.Count > 0 ? _ranges[^1] : default;
             if (_ranges.Count > 0 && last.Stream == position.Stream && index - last.First == position.Sequence - last.Sequence)
             {
@@ -62,7 +60,14 @@ sealed class StreamLedger
             else if (_ranges.Count > 0 && between > before) _ranges[^1] = last with { Last = index - before - 1 };
             before = Math.Min(before, between);
             _ranges.Add(new Range(index - before, index, position.Stream, position.Sequence - before));
+            if (_ranges.Count > RangesMax) _ranges.RemoveAt(0);
         }
+    }
+
+    /// <summary>Records behind this one never were: the disk refused them.</summary>
+    public void CutAfter(ulong index)
+    {
+        lock (_lock) Cut(index);
     }
 
     /// <summary>A loss event is in the spool.</summary>
@@ -141,6 +146,15 @@ sealed class StreamLedger
         }
 
         return losses;
+    }
+
+    void Cut(ulong index)
+    {
+        while (_ranges.Count > 0 && _ranges[^1].Last > index)
+        {
+            if (_ranges[^1].First <= index) _ranges[^1] = _ranges[^1] with { Last = index };
+            else _ranges.RemoveAt(_ranges.Count - 1);
+        }
     }
 
     ulong NextOf(string stream, ulong last)

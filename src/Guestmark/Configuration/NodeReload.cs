@@ -27,6 +27,7 @@ sealed partial class NodeReload : BackgroundService
     readonly TimeProvider _time;
     readonly ILogger<NodeReload> _logger;
     readonly Lock _lock = new();
+    readonly NodeSetup? _started;
     SettingValues _inForce;
     (DateTime, long, string?) _readStamp;
     string? _lastProblem;
@@ -37,6 +38,7 @@ sealed partial class NodeReload : BackgroundService
         Func<SettingValues> read, SettingValues inForce, NodeConfiguration configuration, LogSwitch log, ServiceNotifier notifier, TimeProvider time, ILogger<NodeReload> logger)
     {
         (_read, _inForce, _configuration, _log, _notifier, _time, _logger) = (read, inForce, configuration, log, notifier, time, logger);
+        _started = NodeSetup.Create(inForce);
     }
 
     /// <summary>What is wrong with the newest configuration; null while it is in force.</summary>
@@ -72,7 +74,7 @@ sealed partial class NodeReload : BackgroundService
         });
         var seen = Stamp(_inForce.File);
         lock (_lock) _readStamp = seen;
-        var isHot = NodeSetup.Create(_inForce)?.HotReload ?? false;
+        var isHot = _started?.HotReload ?? false;
         while (isHot && _inForce.File is not null)
         {
             await Task.Delay(LookInterval, _time, stoppingToken);
@@ -88,7 +90,7 @@ sealed partial class NodeReload : BackgroundService
 
     bool Apply(SettingValues values)
     {
-        if (NodeSetup.Create(values, _configuration.Current) is not { } setup)
+        if (NodeSetup.Create(values, _started) is not { } setup)
         {
             var problem = string.Join("; ", ConfigurationProblem.InOrder(values.Problems));
             LogRefused(values.File ?? "the environment", TerminalText.Printable(problem));

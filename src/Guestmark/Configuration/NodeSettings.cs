@@ -27,7 +27,11 @@ static class NodeSettings
 
     public static readonly Setting<NodeMode> Mode = Add(new Setting<NodeMode>(SettingForms.Word<NodeMode>(), SettingForms.WriteWord)
     {
-        Key = "mode", Variable = "FACT_MODE", Default = "vsock-listener", Form = "MODE", Example = "hybrid",
+        Key = "mode",
+        Variable = "FACT_MODE",
+        Default = "vsock-listener",
+        Form = "MODE",
+        Example = "hybrid",
         Description = "What this node does: vsock-listener, vm-agent (reports on this machine), hybrid (both), file-monitor (not built yet)",
     });
 
@@ -35,13 +39,21 @@ static class NodeSettings
 
     public static readonly Setting<string> Node = Add(new Setting<string>(SettingForms.Text, text => text)
     {
-        Key = "node", Default = ScannedGuest.NameOfThisMachine(), DefaultInWords = "the host's name", Form = "NAME", Example = "host-7",
+        Key = "node",
+        Default = ScannedGuest.NameOfThisMachine(),
+        DefaultInWords = "the host's name",
+        Form = "NAME",
+        Example = "host-7",
         Description = "This host's name in every event",
     });
 
     public static readonly Setting<string> Data = Add(new Setting<string>(SettingForms.FilePath, text => text)
     {
-        Key = "data", Default = Path.Combine(RoleArguments.DataHome, "node"), DefaultInWords = "$XDG_DATA_HOME/guestmark/node", Form = "DIR", Example = "/srv/guestmark",
+        Key = "data",
+        Default = Path.Combine(RoleArguments.DataHome, "node"),
+        DefaultInWords = "$XDG_DATA_HOME/guestmark/node",
+        Form = "DIR",
+        Example = "/srv/guestmark",
         Description = "The folder for the spools and what else this process keeps",
     });
 
@@ -52,7 +64,11 @@ static class NodeSettings
 
     public static readonly Setting<string> Certs = Add(new Setting<string>(SettingForms.FilePath, text => text)
     {
-        Key = "certs", Variable = "FACT_CERTS", ShortFlag = "-c", Form = "DIR", Example = "/etc/guestmark/certs",
+        Key = "certs",
+        Variable = "FACT_CERTS",
+        ShortFlag = "-c",
+        Form = "DIR",
+        Example = "/etc/guestmark/certs",
         Description = "Folder with ca.pem, cert.pem and key.pem of this process; replaced files are used at once",
     });
 
@@ -60,7 +76,12 @@ static class NodeSettings
 
     public static readonly ListSetting<GuestOptions> Guests = Add(new ListSetting<GuestOptions>(SettingForms.Guest, SettingForms.WriteGuest)
     {
-        Key = "guests", Flag = "--guest", IsList = true, Reloads = true, Form = "NAME=SOCKET", Example = "web1=/run/vm/web1.sock,uid=6f1c,weight=2",
+        Key = "guests",
+        Flag = "--guest",
+        IsList = true,
+        Reloads = true,
+        Form = "NAME=SOCKET",
+        Example = "web1=/run/vm/web1.sock,uid=6f1c,weight=2",
         Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=. Repeatable",
     });
 
@@ -68,31 +89,49 @@ static class NodeSettings
 
     public static readonly Setting<UnknownGuestPolicy> UnknownGuests = Add(new Setting<UnknownGuestPolicy>(SettingForms.Word<UnknownGuestPolicy>(), SettingForms.WriteWord)
     {
-        Key = "unknown-guests", Default = "refuse", Reloads = true, Form = "refuse|accept", Example = "accept",
+        Key = "unknown-guests",
+        Default = "refuse",
+        Reloads = true,
+        Form = "refuse|accept",
+        Example = "accept",
         Description = "What becomes of guests that nobody has named: refused with a status, or accepted with their channel as their name",
     });
 
     public static readonly Setting<uint> VsockPort = Add(new Setting<uint>(SettingForms.Port, Number)
     {
-        Key = "vsock-port", Variable = "FACT_VSOCK_PORT", Default = "818", Form = "PORT", Example = "1024",
+        Key = "vsock-port",
+        Variable = "FACT_VSOCK_PORT",
+        Default = "818",
+        Form = "PORT",
+        Example = "1024",
         Description = "The port that agents push to: of AF_VSOCK, and the number after SOCKET_ of a guest",
     });
 
     public static readonly Setting<GuestProtocol> PushProtocol = Add(new Setting<GuestProtocol>(SettingForms.Word<GuestProtocol>(), SettingForms.WriteWord)
     {
-        Key = "push-protocol", Default = "push", Form = "PROTOCOL", Example = "stackrox-push",
+        Key = "push-protocol",
+        Default = "push",
+        Form = "PROTOCOL",
+        Example = "stackrox-push",
         Description = "What agents speak on guests' sockets: push, stackrox-push (4.10 and 4.11) or stackrox-index-push (4.9)",
     });
 
     public static readonly Setting<UnixFileMode> SocketMode = Add(new Setting<UnixFileMode>(SettingForms.FileMode, SettingForms.WriteFileMode)
     {
-        Key = "socket-mode", Default = SettingForms.WriteFileMode(Preset.SocketMode), Form = "OCTAL", Example = "0660",
+        Key = "socket-mode",
+        Default = SettingForms.WriteFileMode(Preset.SocketMode),
+        Form = "OCTAL",
+        Example = "0660",
         Description = "Mode of guests' sockets: who may connect, and so speak as the guest",
     });
 
     public static readonly ListSetting<VsockListenerOptions> Listeners = Add(new ListSetting<VsockListenerOptions>(SettingForms.Listener, SettingForms.WriteListener)
     {
-        Key = "listeners", Flag = "--listener", IsList = true, Form = "PORT[,…]", Example = "819,protocol=stackrox-push,privileged-source-port=true",
+        Key = "listeners",
+        Flag = "--listener",
+        IsList = true,
+        Form = "PORT[,…]",
+        Example = "819,protocol=stackrox-push,privileged-source-port=true",
         Description = "Ports of AF_VSOCK: PORT[,protocol=push|stackrox-push|stackrox-index-push][,privileged-source-port=true]. "
             + "Without: vsock-port, unless every guest has a socket. Repeatable",
     });
@@ -128,14 +167,22 @@ static class NodeSettings
 
     public static readonly Setting<uint> CellsPort = Add(new Setting<uint>(SettingForms.Port, Number)
     {
-        Key = "cells.port", Default = Number(Cells.Port), Form = "PORT", Example = "9002", Description = "The port of declarations of CellOS's cells",
+        Key = "cells.port",
+        Default = Number(Cells.Port),
+        Form = "PORT",
+        Example = "9002",
+        Description = "The port of declarations of CellOS's cells",
     });
 
     public static readonly Setting<TimeSpan> CellsKeepAlive = Time("cells.keep-alive-window", Cells.KeepAliveWindow, 1, 3600, "20s", "Silence after which a cell's agent counts as silenced");
 
     public static readonly Setting<int> CellsMax = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000), Number)
     {
-        Key = "cells.cells-max", Default = Number(Cells.CellsMax), Form = "N", Example = "64", Description = "Cells at once",
+        Key = "cells.cells-max",
+        Default = Number(Cells.CellsMax),
+        Form = "N",
+        Example = "64",
+        Description = "Cells at once",
     });
 
     public static readonly Setting<TimeSpan> CellsFrameTimeout = Time("cells.frame-timeout", Cells.FrameTimeout, 1, 3600, "8s", "Time from the first byte of a declaration to its last");
@@ -144,12 +191,21 @@ static class NodeSettings
 
     public static readonly Setting<int> DeclarationsBurst = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000_000), Number)
     {
-        Key = "cells.declarations-burst", Default = Number(Cells.DeclarationsBurst), Form = "N", Example = "64", Description = "Declarations of one cell at once",
+        Key = "cells.declarations-burst",
+        Default = Number(Cells.DeclarationsBurst),
+        Form = "N",
+        Example = "64",
+        Description = "Declarations of one cell at once",
     });
 
     public static readonly ListSetting<string> ProbeSources = Add(new ListSetting<string>(SettingForms.Item, text => text)
     {
-        Key = "cells.probe-sources", Flag = "--cells-probe-source", IsList = true, Default = string.Join(';', Cells.ProbeSources), Form = "NAME", Example = "process.spawned;process.exited",
+        Key = "cells.probe-sources",
+        Flag = "--cells-probe-source",
+        IsList = true,
+        Default = string.Join(';', Cells.ProbeSources),
+        Form = "NAME",
+        Example = "process.spawned;process.exited",
         Description = "Probes whose declarations are taken; others are dropped and counted. Repeatable",
     });
 
@@ -176,19 +232,34 @@ static class NodeSettings
 
     public static readonly Setting<IPEndPoint> EndpointAddress = Add(new Setting<IPEndPoint>(SettingForms.Address, address => address.ToString())
     {
-        Key = "endpoint.address", Flag = "--address", ShortFlag = "-a", Variable = "FACT_ENDPOINT_ADDRESS", Form = "IP:PORT", Example = "127.0.0.1:9100",
+        Key = "endpoint.address",
+        Flag = "--address",
+        ShortFlag = "-a",
+        Variable = "FACT_ENDPOINT_ADDRESS",
+        Form = "IP:PORT",
+        Example = "127.0.0.1:9100",
         Description = "Where /metrics, /healthz and /readyz are served; without: nowhere, or 0.0.0.0:9000 with one of the next two",
     });
 
     public static readonly Setting<bool?> ExposeMetrics = Add(new Setting<bool?>(SettingForms.OptionalSwitch, Switch)
     {
-        Key = "endpoint.expose-metrics", Flag = "--expose-metrics", Variable = "FACT_ENDPOINT_EXPOSE_METRICS", IsSwitch = true, Form = "true|false", Example = "false",
+        Key = "endpoint.expose-metrics",
+        Flag = "--expose-metrics",
+        Variable = "FACT_ENDPOINT_EXPOSE_METRICS",
+        IsSwitch = true,
+        Form = "true|false",
+        Example = "false",
         Description = "Serve /metrics; without: when there is an address",
     });
 
     public static readonly Setting<bool?> HealthCheck = Add(new Setting<bool?>(SettingForms.OptionalSwitch, Switch)
     {
-        Key = "endpoint.health-check", Flag = "--health-check", Variable = "FACT_ENDPOINT_HEALTH_CHECK", IsSwitch = true, Form = "true|false", Example = "false",
+        Key = "endpoint.health-check",
+        Flag = "--health-check",
+        Variable = "FACT_ENDPOINT_HEALTH_CHECK",
+        IsSwitch = true,
+        Form = "true|false",
+        Example = "false",
         Description = "Serve /healthz and /readyz; without: when there is an address",
     });
 
@@ -197,18 +268,34 @@ static class NodeSettings
 
     public static readonly Setting<LogLevel> Level = Add(new Setting<LogLevel>(ParseLevel, level => level.ToString().ToLowerInvariant())
     {
-        Key = "log.level", Flag = "--log-level", Variable = "FACT_LOGLEVEL", Default = "info", Reloads = true, Form = "LEVEL", Example = "debug",
+        Key = "log.level",
+        Flag = "--log-level",
+        Variable = "FACT_LOGLEVEL",
+        Default = "info",
+        Reloads = true,
+        Form = "LEVEL",
+        Example = "debug",
         Description = "trace, debug, info, warn or error",
     });
 
     public static readonly Setting<LogFormat> Format = Add(new Setting<LogFormat>(SettingForms.Word<LogFormat>(), SettingForms.WriteWord)
     {
-        Key = "log.format", Flag = "--log-format", Default = "text", Form = "text|json", Example = "json", Description = "A line of text or of JSON for each entry, on standard error",
+        Key = "log.format",
+        Flag = "--log-format",
+        Default = "text",
+        Form = "text|json",
+        Example = "json",
+        Description = "A line of text or of JSON for each entry, on standard error",
     });
 
     public static readonly Setting<bool> HotReload = Add(new Setting<bool>(SettingForms.Switch, Switch)
     {
-        Key = "hotreload", Variable = "FACT_HOTRELOAD", Default = "true", IsSwitch = true, Form = "true|false", Example = "false",
+        Key = "hotreload",
+        Variable = "FACT_HOTRELOAD",
+        Default = "true",
+        IsSwitch = true,
+        Form = "true|false",
+        Example = "false",
         Description = "Read the configuration file again when it changes; SIGHUP does so in any case",
     });
 
@@ -222,30 +309,55 @@ static class NodeSettings
 
     public static readonly Setting<bool> Json = Add(new Setting<bool>(SettingForms.Switch, Switch)
     {
-        Key = "json", Variable = "FACT_JSON", ShortFlag = "-j", Default = "false", IsSwitch = true, Form = "true|false", Example = "true",
+        Key = "json",
+        Variable = "FACT_JSON",
+        ShortFlag = "-j",
+        Default = "false",
+        IsSwitch = true,
+        Form = "true|false",
+        Example = "true",
         Description = "vm-agent: also print each inventory to standard output as JSON",
     });
 
     public static readonly Setting<string> RpmDb = Add(new Setting<string>(SettingForms.FilePath, text => text)
     {
-        Key = "rpmdb", Variable = "FACT_RPMDB", Default = "/var/lib/rpm", Form = "DIR", Example = "/host/var/lib/rpm",
+        Key = "rpmdb",
+        Variable = "FACT_RPMDB",
+        Default = "/var/lib/rpm",
+        Form = "DIR",
+        Example = "/host/var/lib/rpm",
         Description = "vm-agent: the rpm database; its root is where dpkg's and apk's are looked for as well",
     });
 
     public static readonly Setting<string> HostMount = Add(new Setting<string>(SettingForms.FilePath, text => text)
     {
-        Key = "host-mount", Variable = "FACT_HOST_MOUNT", Default = "/", Form = "DIR", Example = "/host", Description = "vm-agent: where the root of this machine is mounted",
+        Key = "host-mount",
+        Variable = "FACT_HOST_MOUNT",
+        Default = "/",
+        Form = "DIR",
+        Example = "/host",
+        Description = "vm-agent: where the root of this machine is mounted",
     });
 
     public static readonly Setting<TimeSpan> Interval = Add(new Setting<TimeSpan>(SettingForms.Time(TimeSpan.FromMinutes(10), TimeSpan.FromDays(7)), SettingForms.WriteTime)
     {
-        Key = "interval", Variable = "FACT_INTERVAL", Default = "3600", Form = "TIME", Example = "4h",
+        Key = "interval",
+        Variable = "FACT_INTERVAL",
+        Default = "3600",
+        Form = "TIME",
+        Example = "4h",
         Description = "vm-agent: time between two reports when nothing changes; a change is reported within seconds",
     });
 
     public static readonly ListSetting<string> Paths = Add(new ListSetting<string>(SettingForms.Item, text => text)
     {
-        Key = "paths", Variable = "FACT_PATHS", ShortFlag = "-p", IsList = true, ListSeparator = ':', Form = "PATHS", Example = "/etc:/var/log",
+        Key = "paths",
+        Variable = "FACT_PATHS",
+        ShortFlag = "-p",
+        IsList = true,
+        ListSeparator = ':',
+        Form = "PATHS",
+        Example = "/etc:/var/log",
         Description = "file-monitor: what to watch (not built yet: refused)",
     });
 
@@ -258,51 +370,92 @@ static class NodeSettings
 
     static Setting<string> Text(string key, string preset, string form, string example, string description) => Add(new Setting<string>(SettingForms.Text, text => text)
     {
-        Key = key, Default = preset, Form = form, Example = example, Description = description,
+        Key = key,
+        Default = preset,
+        Form = form,
+        Example = example,
+        Description = description,
     });
 
     static Setting<string> FilePath(string key, string example, string description) => Add(new Setting<string>(SettingForms.FilePath, text => text)
     {
-        Key = key, Form = "PATH", Example = example, Description = description,
+        Key = key,
+        Form = "PATH",
+        Example = example,
+        Description = description,
     });
 
     static Setting<Uri> Endpoint(string key, string variable, string preset, string example, string description) =>
         Add(new Setting<Uri>(SettingForms.Endpoint, SettingForms.WriteEndpoint)
         {
-            Key = key, Variable = variable, Default = preset, Form = "HOST:PORT", Example = example, Description = description,
+            Key = key,
+            Variable = variable,
+            Default = preset,
+            Form = "HOST:PORT",
+            Example = example,
+            Description = description,
         });
 
     static Setting<bool> Flag(string key, string variable, string description) => Add(new Setting<bool>(SettingForms.Switch, Switch)
     {
-        Key = key, Variable = variable, Default = "false", IsSwitch = true, Form = "true|false", Example = "true", Description = description,
+        Key = key,
+        Variable = variable,
+        Default = "false",
+        IsSwitch = true,
+        Form = "true|false",
+        Example = "true",
+        Description = description,
     });
 
     static Setting<TimeSpan> Time(string key, TimeSpan preset, int min, int max, string example, string description) =>
         Add(new Setting<TimeSpan>(SettingForms.Time(TimeSpan.FromSeconds(min), TimeSpan.FromSeconds(max)), SettingForms.WriteTime)
         {
-            Key = key, Default = SettingForms.WriteTime(preset), Form = "TIME", Example = example, Description = description,
+            Key = key,
+            Default = SettingForms.WriteTime(preset),
+            Form = "TIME",
+            Example = example,
+            Description = description,
         });
 
     static Setting<double> Rate(string key, double preset, bool reloads, string description) => Add(new Setting<double>(SettingForms.Number("rate", 0.0, 1e9), Number)
     {
-        Key = key, Default = Number(preset), Reloads = reloads, Form = "N", Example = "12.5", Description = description,
+        Key = key,
+        Default = Number(preset),
+        Reloads = reloads,
+        Form = "N",
+        Example = "12.5",
+        Description = description,
     });
 
     static Setting<int> Count(string key, int preset, int min, int max, string description) => Add(new Setting<int>(SettingForms.Number("number", min, max), Number)
     {
-        Key = key, Default = Number(preset), Reloads = true, Form = "N", Example = "7", Description = description,
+        Key = key,
+        Default = Number(preset),
+        Reloads = true,
+        Form = "N",
+        Example = "7",
+        Description = description,
     });
 
     static Setting<int> Bytes(string key, int preset, int min, int max, string example, string description) => Add(new Setting<int>(
         node => SettingForms.Bytes(min, max)(node) is var (bytes, problem) && problem is null ? ((int)bytes, null) : (0, problem), bytes => SettingForms.WriteBytes(bytes))
     {
-        Key = key, Default = SettingForms.WriteBytes(preset), Form = "SIZE", Example = example, Description = description,
+        Key = key,
+        Default = SettingForms.WriteBytes(preset),
+        Form = "SIZE",
+        Example = example,
+        Description = description,
     });
 
     static Setting<long> LongBytes(string key, long preset, long min, long max, bool reloads, string description, string example = "192MiB") =>
         Add(new Setting<long>(SettingForms.Bytes(min, max), SettingForms.WriteBytes)
         {
-            Key = key, Default = SettingForms.WriteBytes(preset), Reloads = reloads, Form = "SIZE", Example = example, Description = description,
+            Key = key,
+            Default = SettingForms.WriteBytes(preset),
+            Reloads = reloads,
+            Form = "SIZE",
+            Example = example,
+            Description = description,
         });
 
     public static (LogLevel, string?) ParseLevel(ScalarNode node) => node.Text.ToLowerInvariant() switch

@@ -15,6 +15,12 @@ sealed record NodeSetup
     /// <summary>Whether that part runs. Only a guest that reports to its own host does without.</summary>
     public required bool Delivers { get; init; }
 
+    /// <summary>Whether guests are listened to.</summary>
+    public bool Listens { get; init; }
+
+    /// <summary>Whether this machine's own agent reports through a socket of the node.</summary>
+    public bool HasOwnChannel { get; init; }
+
     /// <summary>The agent of this machine; null when nobody wants it.</summary>
     public VmAgentOptions? Agent { get; init; }
 
@@ -31,9 +37,9 @@ sealed record NodeSetup
     public bool HotReload { get; init; }
 
     /// <summary>Makes the setup; what is missing or does not go together is added to the problems of <paramref name="values"/>.</summary>
-    /// <param name="running">The options of the node that runs, whose names and folder stay until it is started again. Null: none runs.</param>
+    /// <param name="running">What the node runs with, whose names, folder and parts stay until it is started again. Null: none runs.</param>
     /// <returns>Null when there are problems.</returns>
-    public static NodeSetup? Create(SettingValues values, NodeOptions? running = null)
+    public static NodeSetup? Create(SettingValues values, NodeSetup? running = null)
     {
         var problems = values.Problems;
         var mode = values.Of(NodeSettings.Mode);
@@ -51,7 +57,8 @@ sealed record NodeSetup
         var (metrics, health) = (values.Of(NodeSettings.ExposeMetrics), values.Of(NodeSettings.HealthCheck));
         if (endpoint is null && (metrics is true || health is true)) endpoint = OriginalEndpoint;
         if (endpoint is not null && metrics is false && health is false) endpoint = null;
-        var options = MakeOptions(values, mode, listens, ownChannel: runsAgent && delivers && !usesVsock, delivers, running) with { Endpoint = endpoint };
+        var hasOwnChannel = runsAgent && delivers && !usesVsock;
+        var options = MakeOptions(values, mode, listens, hasOwnChannel, delivers, running) with { Endpoint = endpoint };
         if (delivers && problems.Count == 0)
         {
             foreach (var error in options.Validate()) problems.Add(new(null, error));
@@ -62,6 +69,8 @@ sealed record NodeSetup
         {
             Options = options,
             Delivers = delivers,
+            Listens = listens,
+            HasOwnChannel = hasOwnChannel,
             Agent = agent,
             ExposeMetrics = endpoint is not null && metrics is not false,
             HealthCheck = endpoint is not null && health is not false,
@@ -85,7 +94,7 @@ sealed record NodeSetup
         return (mode == NodeMode.VsockListener, mode == NodeMode.VmAgent);
     }
 
-    static NodeOptions MakeOptions(SettingValues values, NodeMode mode, bool listens, bool ownChannel, bool delivers, NodeOptions? running)
+    static NodeOptions MakeOptions(SettingValues values, NodeMode mode, bool listens, bool hasOwnChannel, bool delivers, NodeSetup? running)
     {
         var cluster = values.Of(NodeSettings.Cluster)!;
         var node = values.Of(NodeSettings.Node)!;
@@ -101,9 +110,9 @@ sealed record NodeSetup
         }
 
         // A uid that is made of names must not change because a name waits for a restart.
-        var (uidCluster, uidNode) = (running?.Cluster ?? cluster, running?.Node ?? node);
-        var guests = listens ? values.Of(NodeSettings.Guests).ToList() : [];
-        if (ownChannel) guests.Add(OwnChannel(uidNode, running?.DataDirectory ?? data));
+        var (uidCluster, uidNode) = (running?.Options.Cluster ?? cluster, running?.Options.Node ?? node);
+        var guests = running?.Listens ?? listens ? values.Of(NodeSettings.Guests).ToList() : [];
+        if (running?.HasOwnChannel ?? hasOwnChannel) guests.Add(OwnChannel(uidNode, running?.Options.DataDirectory ?? data));
         var listeners = values.Of(NodeSettings.Listeners);
         if (!listens) listeners = [];
         // Document 0 listens on AF_VSOCK; a host whose guests all have sockets may not even have the device.

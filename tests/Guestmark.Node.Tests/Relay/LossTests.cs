@@ -112,9 +112,7 @@ public sealed class LossTests : IDisposable
         Assert.Equal(
             [new StreamLoss("a", 1, 1, LossReason.DiskDamage, 11), new StreamLoss("a", 4, 5, LossReason.DiskDamage, 11)],
             ledger.Explain(new SpoolLoss(1, 5, SpoolLossReason.Damage)));
-        Assert.Equal([new StreamLoss("a", 2, 10, LossReason.SpoolFull, 11)], Merge(ledger.Explain(new SpoolLoss(4, 10, SpoolLossReason.Full))));
-
-        static IEnumerable<StreamLoss> Merge(List<StreamLoss> losses) => losses;
+        Assert.Equal([new StreamLoss("a", 2, 10, LossReason.SpoolFull, 11)], ledger.Explain(new SpoolLoss(4, 10, SpoolLossReason.Full)));
     }
 
     [Fact]
@@ -126,6 +124,16 @@ public sealed class LossTests : IDisposable
         Assert.Equal(
             [new StreamLoss("a", 5, 5, LossReason.SpoolFull, 6), new StreamLoss("b", 1, 1, LossReason.SpoolFull, 2)],
             ledger.Explain(new SpoolLoss(5, 6, SpoolLossReason.Full)));
+    }
+
+    [Fact]
+    public void Numbers_of_records_that_the_disk_refused_are_given_again()
+    {
+        var ledger = new StreamLedger();
+        for (var i = 1UL; i <= 10; i++) ledger.Add(i, new EventPosition("a", i));
+        ledger.CutAfter(5);
+        Assert.Equal(6UL, ledger.Next("a", 0));
+        Assert.Empty(ledger.Explain(new SpoolLoss(6, 10, SpoolLossReason.Full)));
     }
 
     /// <summary>Waits until the events of a spool, with what its loss events name, are every number of every stream once.</summary>
