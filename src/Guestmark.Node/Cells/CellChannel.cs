@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using Google.Protobuf;
 using Guestmark.Events;
+using Guestmark.Node.Admission;
 using Guestmark.Wire.Declarations;
 using Guestmark.Wire.Protobuf;
 using Microsoft.AspNetCore.Connections;
@@ -27,7 +28,6 @@ public sealed partial class CellChannel : IDisposable
 {
     const string BatchType = "guestmark.v1.DeclarationBatch";
 
-    static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
     static readonly TimeSpan RetryMin = TimeSpan.FromMilliseconds(50);
     static readonly TimeSpan RetryMax = TimeSpan.FromSeconds(1);
     static readonly TimeSpan ThrottleWait = TimeSpan.FromMilliseconds(50);
@@ -43,34 +43,29 @@ public sealed partial class CellChannel : IDisposable
     readonly byte[][] _sources;
     readonly CellWatch _watch;
     readonly ITimer _timer;
-    readonly Lock _lock = new();
+    readonly Refusals _refusals;
+    readonly LogThrottle _throttle = new();
     double _allowance;
     long _allowanceAt;
-    long _loggedAt;
-    ulong _refused;
-    long _refusedToldAt;
-    bool _refusedUnderWay;
     int _connected;
 
     /// <param name="identity">Of the channel: the cell's, where it belongs to one.</param>
     /// <param name="silenced">Called once for each reason and episode.</param>
     public CellChannel(
-        ChannelIdentity identity, CellOptions options, EventStamper stamper, CellMetrics metrics, ILogger logger, TimeProvider time,
+        ChannelIdentity identity, CellOptions options, EventStamper stamper, Refusals refusals, CellMetrics metrics, ILogger logger, TimeProvider time,
         Action<SilenceReason>? silenced = null)
     {
         Identity = identity;
         _options = options;
         _stamper = stamper;
+        _refusals = refusals;
         _metrics = metrics;
         _logger = logger;
         _time = time;
         _sources = [.. options.ProbeSources.Select(Encoding.UTF8.GetBytes)];
         _allowance = options.DeclarationsBurst;
         _allowanceAt = time.GetTimestamp();
-        // The first of each is told at once.
-        _loggedAt = _allowanceAt - (long)(LogInterval.TotalSeconds * time.TimestampFrequency);
-        _refusedToldAt = _allowanceAt - (long)(options.KeepAliveWindow.TotalSeconds * time.TimestampFrequency);
-        _watch = new CellWatch(options.KeepAliveWindow, options.FrameTimeout, time, silence => StoreAsync(EventTypes.GuestSilenced, "guestmark.v1.GuestSilenced", silence))
+        _watch = new CellWatch(options.KeepAliveWindow, options.FrameTimeout, time, StoreAsync)
         {
             Silenced = reason =>
             {
@@ -85,7 +80,7 @@ public sealed partial class CellChannel : IDisposable
             },
         };
         var shortest = options.KeepAliveWindow < options.FrameTimeout ? options.KeepAliveWindow : options.FrameTimeout;
-        _timer = time.CreateTimer(_ => Tick(), null, shortest / 4, shortest / 4);
+        _timer = time.CreateTimer(_ => _watch.Tick(), null, shortest / 4, shortest / 4);
     }
 
     public ChannelIdentity Identity { get; }
@@ -99,9 +94,8 @@ public sealed partial class CellChannel : IDisposable
         if (Interlocked.CompareExchange(ref _connected, 1, 0) != 0)
         {
             _metrics.SecondConnection();
-            lock (_lock) _refused++;
+            _refusals.Report(Identity, RefusalReason.SecondConnection);
             if (MayLog()) LogSecondConnection(Identity.Subject);
-            TellRefused();
             return;
         }
 
@@ -244,44 +238,11 @@ public sealed partial class CellChannel : IDisposable
         if (_options.DeclarationsPerSecond > 0) _allowance -= frames;
     }
 
-    void Tick()
-    {
-        _watch.Tick();
-        TellRefused();
-    }
-
-    /// <summary>Equal attempts within a window are one event.</summary>
-    void TellRefused()
-    {
-        ulong count;
-        lock (_lock)
-        {
-            if (_refused == 0 || _refusedUnderWay || _time.GetElapsedTime(_refusedToldAt) < _options.KeepAliveWindow) return;
-            _refusedUnderWay = true;
-            count = _refused;
-        }
-
-        _ = TellAsync();
-
-        async Task TellAsync()
-        {
-            var refused = new GuestRefused { Reason = RefusalReason.SecondConnection, Count = count };
-            var isStored = await StoreAsync(EventTypes.GuestRefused, "guestmark.v1.GuestRefused", refused);
-            lock (_lock)
-            {
-                _refusedUnderWay = false;
-                if (!isStored) return;
-                _refused -= count;
-                _refusedToldAt = _time.GetTimestamp();
-            }
-        }
-    }
-
-    async Task<bool> StoreAsync(string type, string dataType, IMessage message)
+    async Task<bool> StoreAsync(GuestSilenced silenced)
     {
         try
         {
-            return await _stamper.StampAsync(Identity, type, dataType, message.ToByteArray()) == StampOutcome.Stored;
+            return await _stamper.StampAsync(Identity, EventTypes.GuestSilenced, "guestmark.v1.GuestSilenced", silenced.ToByteArray()) == StampOutcome.Stored;
         }
         catch (ObjectDisposedException)
         {
@@ -290,17 +251,8 @@ public sealed partial class CellChannel : IDisposable
         }
     }
 
-    /// <summary>Once in ten seconds whatever it is, so that a guest cannot fill the host's log. All is counted.</summary>
-    bool MayLog()
-    {
-        lock (_lock)
-        {
-            var now = _time.GetTimestamp();
-            if (_time.GetElapsedTime(_loggedAt, now) < LogInterval) return false;
-            _loggedAt = now;
-            return true;
-        }
-    }
+    /// <summary>One line an interval, whatever it is about. All is counted.</summary>
+    bool MayLog() => _throttle.MayLog(_time, out _);
 
     [LoggerMessage(4301, LogLevel.Warning, "Cell {Cell} fell silent: {Reason}", EventName = "CellSilenced")]
     partial void LogSilenced(string cell, SilenceReason reason);

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Guestmark.Events;
+using Guestmark.Node.Admission;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
@@ -30,6 +31,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
 {
     readonly NodeOptions _options;
     readonly EventStamper _stamper;
+    readonly Refusals _refusals;
     readonly CellMetrics _metrics;
     readonly TimeProvider _time;
     readonly ILogger<CellRegistry> _logger;
@@ -37,10 +39,11 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
     readonly ConcurrentDictionary<string, Cell> _cells = new(StringComparer.Ordinal);
     readonly SemaphoreSlim _change = new(1, 1);
 
-    public CellRegistry(NodeOptions options, EventStamper stamper, CellMetrics metrics, TimeProvider time, ILogger<CellRegistry> logger)
+    public CellRegistry(NodeOptions options, EventStamper stamper, Refusals refusals, CellMetrics metrics, TimeProvider time, ILogger<CellRegistry> logger)
     {
         _options = options;
         _stamper = stamper;
+        _refusals = refusals;
         _metrics = metrics;
         _time = time;
         _logger = logger;
@@ -176,7 +179,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
             GuestPort = _options.Cells.Port,
             Cell = new CellAttribution(definition.Id, definition.RunId, definition.SpecSignatureHash),
         };
-        var channel = new CellChannel(identity, _options.Cells, _stamper, _metrics, _logger, _time, Silenced);
+        var channel = new CellChannel(identity, _options.Cells, _stamper, _refusals, _metrics, _logger, _time, Silenced);
         return Cell.Create(definition, channel, _options.Cells.Port, _logger);
 
         // A stall is the host's own fault.
