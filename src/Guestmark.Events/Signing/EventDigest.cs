@@ -14,7 +14,7 @@ namespace Guestmark.Events.Signing;
 /// signed = "DSSEv1" SP LEN(type) SP type SP "32" SP digest
 /// </code>
 /// Every part has 32 bytes whatever its length, so bytes cannot move from one part to its neighbour. Where it departs from the extension and why:
-/// docs/decisions/0006-event-signatures.md.
+/// docs/decisions/0008-event-signatures.md.
 /// </remarks>
 static class EventDigest
 {
