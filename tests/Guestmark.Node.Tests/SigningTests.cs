@@ -20,7 +20,7 @@ public sealed class SigningTests : IDisposable
     {
         var key = SigningKeyFile.Create(SigningAlgorithm.Ed25519, _folder.Path);
         await using var node = await RunningNode.StartAsync(options => options with { Signing = new SigningOptions { Algorithm = "ed25519", KeyFile = key.SecretFile } });
-        Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", RunningNode.Frame(new VMReport().ToByteArray())));
+        Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", RunningNode.Frame(new VMReport { IndexReport = new IndexReport { VmId = "x" } }.ToByteArray())));
 
         var verifier = new EventVerifier(VerificationKeys.Load(_folder.Path));
         var cursor = node.Spool.OpenCursor();

@@ -14,9 +14,9 @@ namespace Guestmark.Node.Listening;
 /// </remarks>
 sealed class GuestConnection : ConnectionContext, IDuplexPipe, IConnectionLifetimeNotificationFeature
 {
-    static long s_count;
+    static long _count;
 
-    readonly long _number = Interlocked.Increment(ref s_count);
+    readonly long _number = Interlocked.Increment(ref _count);
     readonly Socket _socket;
     readonly SocketInput _input;
     readonly SocketOutput _output;
