@@ -4,11 +4,9 @@ using Google.Protobuf;
 using Guestmark.Events;
 using Guestmark.Node.Admission;
 using Guestmark.Wire.Declarations;
-using Guestmark.Wire.Protobuf;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.ObjectPool;
 
 namespace Guestmark.Node.Cells;
 
@@ -31,9 +29,6 @@ public sealed partial class CellChannel : IDisposable
     static readonly TimeSpan RetryMin = TimeSpan.FromMilliseconds(50);
     static readonly TimeSpan RetryMax = TimeSpan.FromSeconds(1);
     static readonly TimeSpan ThrottleWait = TimeSpan.FromMilliseconds(50);
-
-    // An idle connection holds no buffer; a busy one holds one of these while it stores.
-    static readonly ObjectPool<ProtoWriter> Writers = new DefaultObjectPool<ProtoWriter>(new WriterPolicy());
 
     readonly CellOptions _options;
     readonly EventStamper _stamper;
@@ -171,7 +166,8 @@ public sealed partial class CellChannel : IDisposable
         var hasTaken = false;
         while (true)
         {
-            var batch = Writers.Get();
+            // An idle connection holds no batch.
+            var batch = ArrayPool<byte>.Shared.Rent(DeclarationReader.BatchBytesMax);
             ReadEnd end;
             try
             {
@@ -180,11 +176,11 @@ public sealed partial class CellChannel : IDisposable
                 Spend(reader.Taken);
                 if (reader.Fault != DeclarationFault.None && MayLog()) LogRefused(Identity.Subject, reader.Fault);
                 if (reader.Right > 0) _watch.Lived(reader.Right, arrivedAt);
-                if (reader.Declared > 0) await StoreAsync(batch.Written, reader.Declared, stopping);
+                if (reader.Declared > 0) await StoreAsync(batch.AsMemory(0, reader.BatchBytes), reader.Declared, stopping);
             }
             finally
             {
-                Writers.Return(batch);
+                ArrayPool<byte>.Shared.Return(batch);
             }
 
             if (end is ReadEnd.NeedMore or ReadEnd.BadLength) return (buffer, hasTaken, end);
@@ -268,15 +264,4 @@ public sealed partial class CellChannel : IDisposable
 
     [LoggerMessage(4305, LogLevel.Warning, "{Declarations} declarations of cell {Cell} wait for the spool: {Outcome}", EventName = "DeclarationsNotStored")]
     partial void LogNotStored(string cell, int declarations, StampOutcome outcome);
-
-    sealed class WriterPolicy : PooledObjectPolicy<ProtoWriter>
-    {
-        public override ProtoWriter Create() => new(4096);
-
-        public override bool Return(ProtoWriter obj)
-        {
-            obj.Reset();
-            return true;
-        }
-    }
 }
