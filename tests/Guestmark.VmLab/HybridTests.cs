@@ -46,15 +46,16 @@ public sealed class HybridTests(HybridLab lab) : IClassFixture<HybridLab>
     {
         await lab.ControlAsync("cell", "add", "cell-1", "--run", "run-1", "--socket-base", lab.SocketBase, "--spec-hash", "00ff");
         await lab.Machine.RunAsync("guestmark-agent declare > /tmp/declare.log 2>&1 & echo $! > /tmp/declare.pid");
-        await lab.WaitForEventAsync(e => e.Declarations().Any());
-        await lab.Machine.RunAsync("cp /bin/busybox /tmp/sleep; /tmp/sleep 1");
+        // The agent declares what starts after it; what it says only to show that it lives is not stored.
+        await lab.Machine.RunAsync("cp /bin/busybox /tmp/sleep; (while [ -e /tmp/sleep ]; do /tmp/sleep 1; done) > /dev/null 2>&1 &");
         var declared = await lab.WaitForEventAsync(e => e.Declarations().Any(d => d is { GuestComm: "sleep", ProbeSource: "process.spawned" }));
         Assert.Equal(("cell-1", "cell-1", "run-1"), (declared.Subject, declared.Attribute("cellid"), declared.Attribute("runid")));
         Assert.EndsWith("00ff", declared.Attribute("specsignaturehash"), StringComparison.Ordinal);
 
         // The kernel closes what a killed process had open.
-        await lab.Machine.RunAsync("kill -9 $(cat /tmp/declare.pid)");
-        var silenced = await lab.WaitForEventAsync(e => e.Type == EventTypes.GuestSilenced);
+        await lab.Machine.RunAsync("kill -9 $(cat /tmp/declare.pid); rm /tmp/sleep");
+        var silenced = await lab.WaitForEventAsync(
+            e => e.Type == EventTypes.GuestSilenced && GuestSilenced.Parser.ParseFrom(e.Data.Span).Reason == SilenceReason.Closed);
         Assert.Equal("run-1", silenced.Attribute("runid"));
     }
 
