@@ -27,8 +27,16 @@ static class TelemetryEndpoint
     /// <summary>Listens, or takes the socket that the service manager opened for this address.</summary>
     public static void ListenForTelemetry(this KestrelServerOptions kestrel, IPEndPoint address)
     {
-        if (InheritedSockets.OfThisProcess.Take(address) is { } inherited) kestrel.ListenHandle((ulong)inherited.SafeHandle.DangerousGetHandle(), Configure);
-        else kestrel.Listen(address, Configure);
+        if (InheritedSockets.OfThisProcess.Take(address) is not { } inherited)
+        {
+            kestrel.Listen(address, Configure);
+            return;
+        }
+
+        // Kestrel owns the descriptor from here on: without this it would be closed under Kestrel's hands when the collector finds the socket.
+        var descriptor = (ulong)inherited.SafeHandle.DangerousGetHandle();
+        inherited.SafeHandle.SetHandleAsInvalid();
+        kestrel.ListenHandle(descriptor, Configure);
     }
 
     /// <summary>Answers on that listener. To be called before other middleware.</summary>
