@@ -60,6 +60,13 @@ static class ConfigurationFile
             problems.Add(e.Problem);
             return null;
         }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or FormatException or OverflowException)
+        {
+            // YamlDotNet's scanner ends so, and not with its own exception, where a bracket is not closed or a scalar is cut off. A file of
+            // an operator must not end a node that runs.
+            problems.Add(new(new Origin(Source.File, path, reader.Line), "is not YAML: a bracket, brace or quote is not closed, or a key has no value"));
+            return null;
+        }
     }
 
     sealed class RefusedException(ConfigurationProblem problem) : Exception(problem.Message)
@@ -71,6 +78,9 @@ static class ConfigurationFile
     {
         readonly Parser _parser = new(new StringReader(text));
         int _nodes;
+
+        /// <summary>Where the last thing that could be read begins.</summary>
+        public int Line => (int)Math.Max(1, _parser.Current?.Start.Line ?? 1);
 
         public MappingNode ReadDocument()
         {
