@@ -178,7 +178,7 @@ public sealed class UpTests : IDisposable
     }
 
     [Fact]
-    public async Task A_damaged_segment_of_a_spool_is_named_and_the_rest_goes_on()
+    public async Task A_damaged_segment_whose_events_are_delivered_stops_nothing()
     {
         var data = _folder.File("data");
         Assert.Equal(0, (await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data)).ExitCode);
@@ -189,7 +189,6 @@ public sealed class UpTests : IDisposable
 
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data);
         Assert.Equal(0, exitCode);
-        Assert.Contains(segment, error, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
     }
 
