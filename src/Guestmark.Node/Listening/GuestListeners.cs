@@ -94,7 +94,7 @@ sealed partial class GuestListeners(
                 {
                     Add(channel);
                 }
-                catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException)
+                catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException or AddressInUseException)
                 {
                     LogNotListening(channel.Guest.Name, e.Message);
                 }
