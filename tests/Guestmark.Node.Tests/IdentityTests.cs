@@ -211,9 +211,17 @@ public sealed class IdentityTests
         Put("""{"guests": [{"name": "file1", "cid": 41, "bootEpoch": "b"}, {"name": "file2", "uid": "u2", "cid": 42}]}""");
         Assert.Same(kept, registry.Find(41));
         Assert.Equal("u2", registry.Find(42)!.Guest.Uid);
-        foreach (var bad in new[] { "", "{", "[]", """{"guests": [{"nam": "x"}]}""", """{"guests": [{"name": "x", "cid": 1}]}""", """{"guests": [{"name": "x", "cid": 5}]}""",
-            "null", """{"guests": null}""", """{"guests": [null]}""", """{"guests": [{"name": null, "cid": 43}]}""",
+        foreach (var bad in new[]
+        {
+            "null", """{"guests": null}""", """{"guests": [null]}""", """{"guests": [{"name": null, "cid": 43}]}""", """{"guests": [{"name": "a", "name": "b", "cid": 43}]}""",
+            """{"guests": [], "guests": []}""",
         })
+        {
+            Put(bad);
+            Assert.Equal(4, registry.All.Count);
+        }
+
+        foreach (var bad in new[] { "", "{", "[]", """{"guests": [{"nam": "x"}]}""", """{"guests": [{"name": "x", "cid": 1}]}""", """{"guests": [{"name": "x", "cid": 5}]}""" })
         {
             Put(bad);
             Assert.Equal(4, registry.All.Count);
