@@ -26,6 +26,8 @@ public sealed class NodeMetrics
 
         // A counter that has never counted is absent from an export; an operator wants to see its zero.
         foreach (var status in Enum.GetValues<PushStatus>()) _messages.Add(0, Status(status));
+        foreach (var counter in (Counter<long>[])[_bytes, _abandoned, _reactive]) counter.Add(0);
+        _connections.Add(0);
     }
 
     public void Answered(PushStatus status) => _messages.Add(1, Status(status));

@@ -16,7 +16,7 @@ static class VerifyCommand
     public static Command Create()
     {
         var file = new Argument<string>("file") { Description = "The export: CloudEvents in JSON (one, lines, batches) or protobuf messages with their lengths before them. -: standard input", HelpName = "FILE" };
-        var keys = new Option<string>("--keys") { Description = "Public keys that you trust: a folder (*.pub, *.pem, *.hmac), one such file, or a JSON file", HelpName = "PATH", Required = true };
+        var keys = new Option<string>("--keys") { Description = "Public keys that you trust: a folder (*.pub, *.pem, *.hmac; in CLUSTER/NODE below it for that node only), one such file, or a JSON file", HelpName = "PATH", Required = true };
         var output = new Option<string>("--output", "-o") { Description = "How to print", DefaultValueFactory = _ => "table" };
         output.AcceptOnlyFromAmong("table", "json");
         var allowUnsigned = new Option<bool>("--allow-unsigned") { Description = "Events without a signature are not wrong. Anybody who could change the export could have removed signatures" };
@@ -111,10 +111,10 @@ static class VerifyCommand
         foreach (var gap in stream.Gaps)
         {
             var range = gap.Range.Count == 1 ? $"event {gap.Range.First} is missing" : $"events {gap.Range.First} to {gap.Range.Last} are missing";
-            yield return $"stream {stream.Stream}: {range}{(gap.Reason is { } reason ? $"; the host says why: {Reason(reason)}" : ", and nothing says why")}";
+            yield return $"stream {stream.Stream} of {stream.Source}: {range}{(gap.Reason is { } reason ? $"; the host says why: {Reason(reason)}" : ", and nothing says why")}";
         }
 
-        foreach (var number in stream.FirstDuplicates) yield return $"stream {stream.Stream}: event {number} is there more than once";
+        foreach (var number in stream.FirstDuplicates) yield return $"stream {stream.Stream} of {stream.Source}: event {number} is there more than once";
     }
 
     static string Reason(LossReason reason) => reason switch
@@ -129,6 +129,7 @@ static class VerifyCommand
         ["verified"] = "verified",
         ["unsigned"] = "unsigned",
         ["unknown key"] = "unknownKey",
+        ["key of another node"] = "otherNode",
         ["bad signature"] = "badSignature",
         ["unreadable"] = "unreadable",
     };
@@ -252,6 +253,7 @@ static class VerifyCommand
                 {
                     SignatureStatus.Unsigned => "is not signed",
                     SignatureStatus.UnknownKey => $"is signed with key '{Bound(stamped.KeyId!)}', which --keys does not have",
+                    SignatureStatus.OtherNode => $"is signed with key '{Bound(stamped.KeyId!)}', which --keys has for another node than {Bound(stamped.Source)}",
                     _ => $"is not what key '{Bound(stamped.KeyId ?? "")}' signed",
                 }));
             }
@@ -266,6 +268,7 @@ static class VerifyCommand
             ("verified", _status[(int)SignatureStatus.Verified]),
             ("unsigned", _status[(int)SignatureStatus.Unsigned]),
             ("unknown key", _status[(int)SignatureStatus.UnknownKey]),
+            ("key of another node", _status[(int)SignatureStatus.OtherNode]),
             ("bad signature", _status[(int)SignatureStatus.BadSignature]),
             ("unreadable", _unreadable),
         ];

@@ -49,7 +49,7 @@ public sealed class VerifyCommandTests : IDisposable
         Assert.Equal(3, exitCode);
         var json = JsonNode.Parse(output)!;
         Assert.Equal("failed", (string)json["result"]!);
-        Assert.Equal([9, 6, 1, 0, 1, 1], ((string[])["events", "verified", "unsigned", "unknownKey", "badSignature", "unreadable"]).Select(name => (int)json[name]!));
+        Assert.Equal([9, 6, 1, 0, 0, 1, 1], ((string[])["events", "verified", "unsigned", "unknownKey", "otherNode", "badSignature", "unreadable"]).Select(name => (int)json[name]!));
         Assert.Equal([2, 5, 7], json["problems"]!.AsArray().Select(problem => (int)problem!["event"]!));
         var stream = Assert.Single(json["streams"]!.AsArray())!;
         Assert.Equal("""[{"first":2,"last":2,"reason":null},{"first":5,"last":5,"reason":null},{"first":7,"last":7,"reason":null}]""", stream["gaps"]!.ToJsonString());

@@ -25,9 +25,9 @@ static class Sample
     public static StampedEvent Stamp(ulong sequence = 1, EventSigner? signer = null, byte[]? data = null, string stream = "0197e0c5-0000-7000-8000-000000000001-keep") =>
         StampedEvent.Stamp(Cell, EventTypes.InventoryReport, "virtualmachine.v1.VMReport", data ?? [1, 2, 0, 255], new EventPosition(stream, sequence), Now, signer);
 
-    public static StampedEvent Loss(ulong sequence, ulong first, ulong last, EventSigner? signer = null) =>
+    public static StampedEvent Loss(ulong sequence, ulong first, ulong last, EventSigner? signer = null, string node = "node1") =>
         StampedEvent.Stamp(
-            Cell, EventTypes.Loss, "guestmark.v1.EventLoss",
+            new ChannelIdentity($"//lab/{node}/spool", $"node:{node}"), EventTypes.Loss, "guestmark.v1.EventLoss",
             Google.Protobuf.MessageExtensions.ToByteArray(new EventLoss { First = first, Last = last, Reason = LossReason.SpoolFull }),
             new EventPosition("0197e0c5-0000-7000-8000-000000000001-keep", sequence), Now, signer);
 

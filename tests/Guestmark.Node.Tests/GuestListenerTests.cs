@@ -165,6 +165,33 @@ public sealed class GuestListenerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_guest_in_the_middle_of_a_message_holds_up_a_stop_for_five_seconds()
+    {
+        var time = new ManualTimeProvider();
+        var entered = new TaskCompletionSource();
+        var listener = GuestListener.Bind(
+            new UnixDomainSocketEndPoint(_folder.File("s")),
+            async connection =>
+            {
+                entered.SetResult();
+                await connection.Transport.Input.ReadAsync();
+            },
+            NullLogger.Instance, time: time);
+        using var socket = await ConnectAsync();
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        var stop = listener.DisposeAsync().AsTask();
+        await IdentityTests.WaitForAsync(() => Task.FromResult(!File.Exists(_folder.File("s"))));
+        Assert.False(stop.IsCompleted);
+        // The stop waits for the time that this test gives, so a wait that begins late is met by the next second.
+        await IdentityTests.WaitForAsync(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            return Task.FromResult(stop.IsCompleted);
+        });
+        await stop;
+    }
+
+    [Fact]
     public async Task A_second_listener_is_refused_a_stale_socket_is_replaced_and_a_file_is_left_alone()
     {
         var path = _folder.File("s");

@@ -122,6 +122,18 @@ public sealed partial class SystemdTests : IDisposable
         Assert.Contains("\nRuntimeDirectoryPreserve=yes\n", text, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void The_unit_may_bind_every_socket_that_the_pages_for_operators_name()
+    {
+        var unit = File.ReadAllLines(Path.Combine(Repository.Root, "deploy", "systemd", "guestmark-node.service"));
+        var writable = unit.Where(line => line.StartsWith("ReadWritePaths=", StringComparison.Ordinal)).SelectMany(line => line["ReadWritePaths=".Length..].Split(' ')).ToList();
+        var sockets = ((string[])["node.md", "cells.md", "separate-processes.md"])
+            .SelectMany(page => DocumentedSocket().Matches(File.ReadAllText(Path.Combine(Repository.Root, "docs", "operating", page)))).Select(match => match.Value).ToList();
+        Assert.Contains("/run/vm/web1.sock", sockets);
+        Assert.All(sockets, socket => Assert.Contains(
+            [.. writable, "/var/lib/guestmark"], folder => socket.StartsWith(folder + "/", StringComparison.Ordinal)));
+    }
+
     static async Task<(int Code, string Words)> AnalyzeAsync(params string[] arguments)
     {
         using var process = Process.Start(new ProcessStartInfo("systemd-analyze", ["--no-pager", .. arguments]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
@@ -146,6 +158,9 @@ public sealed partial class SystemdTests : IDisposable
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         while (!condition()) await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, limit.Token);
     }
+
+    [GeneratedRegex(@"(?<![\w/.-])/[\w/.-]+\.sock", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
+    private static partial Regex DocumentedSocket();
 
     [GeneratedRegex(@"Overall exposure level for \S+: (?<level>[0-9.]+)", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
     private static partial Regex Exposure();

@@ -14,6 +14,9 @@ public enum SignatureStatus
     /// <summary>It may be right: the verifier does not have the key.</summary>
     UnknownKey,
 
+    /// <summary>The key is there, but good for events of another node only.</summary>
+    OtherNode,
+
     /// <summary>The event is not what was signed, or half of its signature is missing.</summary>
     BadSignature,
 }
@@ -26,7 +29,8 @@ public sealed class EventVerifier(VerificationKeys keys)
         var signature = stamped.Signature.Span;
         if (signature.IsEmpty && stamped.KeyId is null) return SignatureStatus.Unsigned;
         if (signature.IsEmpty || stamped.KeyId is null) return SignatureStatus.BadSignature;
-        if (keys.Find(stamped.KeyId) is not { } key) return SignatureStatus.UnknownKey;
+        if (keys.Find(stamped.KeyId, stamped.Source) is not { } key)
+            return keys.IsOfAnotherNode(stamped.KeyId) ? SignatureStatus.OtherNode : SignatureStatus.UnknownKey;
         Span<byte> message = stackalloc byte[EventDigest.MessageBytes];
         EventDigest.Compute(stamped, EventDigest.BeginMessage(message));
         return key.Verify(message, signature) ? SignatureStatus.Verified : SignatureStatus.BadSignature;

@@ -7,7 +7,7 @@ namespace Guestmark.Events.Verification;
 public sealed record StreamGap(SequenceRange Range, LossReason? Reason);
 
 /// <summary>One stream of an export.</summary>
-/// <param name="Source">Of its first event.</param>
+/// <param name="Source">The node it is of: <c>//cluster/node</c>.</param>
 /// <param name="Duplicates">Numbers that came again: how often in all, and the first of them.</param>
 public sealed record AuditedStream(
     string Stream, string Source, ulong First, ulong Last, ulong Events, IReadOnlyList<StreamGap> Gaps, ulong Duplicates, IReadOnlyList<ulong> FirstDuplicates);
@@ -16,7 +16,7 @@ public sealed record AuditedStream(
 /// <remarks>
 /// Give it only events whose signature is right: a forged loss event would explain any gap. Nothing can be said about events after the last
 /// that is there, and about those before the first only that they were (a spool is emptied from there); <c>complete</c> demands them.
-/// Order does not matter. Memory grows with gaps and streams, not with events, and is bounded: <see cref="IsOverwhelmed"/>.
+/// A stream is of one node: what another node's events say of a stream of the same name counts as another stream. Order does not matter. Memory grows with gaps and streams, not with events, and is bounded: <see cref="IsOverwhelmed"/>.
 /// </remarks>
 public sealed class StreamAudit
 {
@@ -24,7 +24,7 @@ public sealed class StreamAudit
     public const int RangesMax = 1_000_000;
     const int NamedDuplicates = 20;
 
-    readonly Dictionary<string, Stream> _streams = new(StringComparer.Ordinal);
+    readonly Dictionary<(string Name, string Source), Stream> _streams = [];
     int _ranges;
 
     /// <summary>There were more streams or more pieces of streams than can be told apart: events after that were not looked at.</summary>
@@ -32,11 +32,11 @@ public sealed class StreamAudit
 
     public void Add(StampedEvent stamped)
     {
-        var (name, number) = (stamped.Position.Stream, stamped.Position.Sequence);
-        if (!_streams.TryGetValue(name, out var stream))
+        var (key, number) = ((stamped.Position.Stream, SourceNode.Of(stamped.Source)), stamped.Position.Sequence);
+        if (!_streams.TryGetValue(key, out var stream))
         {
             if (_streams.Count >= StreamsMax) IsOverwhelmed = true;
-            else _streams[name] = stream = new Stream(stamped.Source);
+            else _streams[key] = stream = new Stream();
         }
 
         IsOverwhelmed |= _ranges > RangesMax;
@@ -59,7 +59,7 @@ public sealed class StreamAudit
     /// <param name="complete">Streams must begin with 1.</param>
     public IEnumerable<AuditedStream> Streams(bool complete = false)
     {
-        foreach (var (name, stream) in _streams.OrderBy(pair => pair.Key, StringComparer.Ordinal))
+        foreach (var ((name, source), stream) in _streams.OrderBy(pair => pair.Key.Name, StringComparer.Ordinal).ThenBy(pair => pair.Key.Source, StringComparer.Ordinal))
         {
             var seen = stream.Seen.Ranges;
             var gaps = new List<StreamGap>();
@@ -72,7 +72,7 @@ public sealed class StreamAudit
             }
 
             var events = seen.Aggregate(0UL, (sum, range) => sum + range.Count);
-            yield return new AuditedStream(name, stream.Source, seen[0].First, seen[^1].Last, events, gaps, stream.Duplicates, stream.FirstDuplicates);
+            yield return new AuditedStream(name, source, seen[0].First, seen[^1].Last, events, gaps, stream.Duplicates, stream.FirstDuplicates);
         }
     }
 
@@ -107,10 +107,8 @@ public sealed class StreamAudit
         gaps.AddRange(parts);
     }
 
-    sealed class Stream(string source)
+    sealed class Stream
     {
-        public string Source { get; } = source;
-
         public SequenceSet Seen { get; } = new();
 
         // By reason, of which there are few.

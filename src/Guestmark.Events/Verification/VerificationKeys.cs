@@ -10,10 +10,12 @@ namespace Guestmark.Events.Verification;
 /// <remarks>
 /// <list type="bullet">
 /// <item>A folder: every <c>*.pub</c> and <c>*.pem</c> (PEM of a public key) and <c>*.hmac</c> (a secret). A key is found by its own id and by the
-/// file's name without its ending. Other files are left alone, so it may be the folder that <c>guestmark keys create</c> filled.</item>
+/// file's name without its ending. Other files are left alone, so it may be the folder that <c>guestmark keys create</c> filled. Keys in
+/// <c>CLUSTER/NODE</c> below it are good for events of <c>//CLUSTER/NODE</c> only.</item>
 /// <item>A file of one of these kinds.</item>
 /// <item>A JSON file: <c>{"ID": KEY}</c>, where KEY is PEM, base64 of a SubjectPublicKeyInfo, base64 or base64url of the 32 bytes of an Ed25519 key (as
-/// CellOS has them), or a JSON Web Key; or a JSON Web Key Set, <c>{"keys": [...]}</c> (RFC 7517; EC P-256, OKP Ed25519, oct).</item>
+/// CellOS has them), or a JSON Web Key; or a JSON Web Key Set, <c>{"keys": [...]}</c> (RFC 7517; EC P-256, OKP Ed25519, oct).
+/// <c>{"ID": {"key": KEY, "source": "//CLUSTER/NODE"}}</c> and a member <c>source</c> of a JSON Web Key make it good for that node only.</item>
 /// </list>
 /// Files with secrets must be their owner's alone.
 /// </remarks>
@@ -22,14 +24,19 @@ public sealed class VerificationKeys
     const int FileBytesMax = 1 << 20;
     const int KeysMax = 10_000;
 
-    readonly Dictionary<string, VerificationKey> _keys = new(StringComparer.Ordinal);
+    /// <summary>Of keys that are good for events of every node.</summary>
+    const string EveryNode = "";
+
+    readonly Dictionary<(string Id, string Node), VerificationKey> _keys = [];
+
+    readonly HashSet<string> _ids = new(StringComparer.Ordinal);
 
     VerificationKeys()
     {
     }
 
     /// <summary>Ids by which a key is found; a key may have two.</summary>
-    public IReadOnlyCollection<string> Ids => _keys.Keys;
+    public IReadOnlyCollection<string> Ids => _ids;
 
     /// <summary>Reads keys.</summary>
     /// <exception cref="SigningKeyException">Something cannot be used, two keys have one id, or there is no key.</exception>
@@ -38,34 +45,55 @@ public sealed class VerificationKeys
         var keys = new VerificationKeys();
         if (Directory.Exists(path))
         {
-            foreach (var file in Directory.EnumerateFiles(path).Order(StringComparer.Ordinal))
+            try
             {
-                if (Path.GetExtension(file) is ".pub" or ".pem" or ".hmac") keys.AddFile(file);
+                keys.AddFolder(path, EveryNode);
+                foreach (var cluster in Directory.EnumerateDirectories(path).Order(StringComparer.Ordinal))
+                {
+                    foreach (var node in Directory.EnumerateDirectories(cluster).Order(StringComparer.Ordinal))
+                        keys.AddFolder(node, $"//{Path.GetFileName(cluster)}/{Path.GetFileName(node)}");
+                }
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new SigningKeyException(path, $"cannot be read: {e.Message}", e);
             }
 
             if (keys._keys.Count == 0) throw new SigningKeyException(path, "holds no file that ends with .pub, .pem or .hmac; copy the public keys of your nodes there");
         }
         else
         {
-            keys.AddFile(path);
+            keys.AddFile(path, EveryNode);
             if (keys._keys.Count == 0) throw new SigningKeyException(path, "holds no key");
         }
 
         return keys;
     }
 
-    internal VerificationKey? Find(string id) => _keys.GetValueOrDefault(id);
+    /// <summary>The key of an id that is good for events of a source: one of its node before one of every node.</summary>
+    internal VerificationKey? Find(string id, string source) => _keys.GetValueOrDefault((id, SourceNode.Of(source))) ?? _keys.GetValueOrDefault((id, EveryNode));
 
-    void AddFile(string file)
+    /// <summary>Of an id that <see cref="Find"/> does not find: whether it finds it for another source.</summary>
+    internal bool IsOfAnotherNode(string id) => _ids.Contains(id);
+
+    void AddFolder(string folder, string node)
+    {
+        foreach (var file in Directory.EnumerateFiles(folder).Order(StringComparer.Ordinal))
+        {
+            if (Path.GetExtension(file) is ".pub" or ".pem" or ".hmac") AddFile(file, node);
+        }
+    }
+
+    void AddFile(string file, string node)
     {
         var content = Path.GetExtension(file) == ".hmac" ? SigningKeyFile.ReadSecret(file) : ReadFile(file);
         if (Path.GetExtension(file) == ".hmac")
         {
-            AddNamed(file, VerificationKey.OfSecret(SigningKeyFile.ParseSecret(file, content)));
+            AddNamed(file, node, VerificationKey.OfSecret(SigningKeyFile.ParseSecret(file, content)));
         }
         else if (content.AsSpan().TrimStart(" \t\r\n"u8) is [(byte)'{', ..])
         {
-            AddJson(file, content);
+            AddJson(file, node, content);
         }
         else if (content.AsSpan().IndexOf("PRIVATE KEY-----"u8) >= 0)
         {
@@ -73,7 +101,7 @@ public sealed class VerificationKeys
         }
         else
         {
-            AddNamed(file, VerificationKey.OfSpki(file, ReadPem(file, content)));
+            AddNamed(file, node, VerificationKey.OfSpki(file, ReadPem(file, content)));
         }
     }
 
@@ -105,21 +133,22 @@ public sealed class VerificationKeys
         }
     }
 
-    void AddNamed(string file, VerificationKey key)
+    void AddNamed(string file, string node, VerificationKey key)
     {
-        Add(file, key.DerivedId, key);
-        Add(file, Path.GetFileNameWithoutExtension(file), key);
+        Add(file, node, key.DerivedId, key);
+        Add(file, node, Path.GetFileNameWithoutExtension(file), key);
     }
 
-    void Add(string file, string id, VerificationKey key)
+    void Add(string file, string node, string id, VerificationKey key)
     {
-        if (_keys.TryGetValue(id, out var other) && !other.Identity.AsSpan().SequenceEqual(key.Identity))
+        if (_keys.TryGetValue((id, node), out var other) && !other.Identity.AsSpan().SequenceEqual(key.Identity))
             throw new SigningKeyException(file, $"key id '{id}' belongs to another key already: which one an event was signed with could not be told");
         if (_keys.Count >= KeysMax) throw new SigningKeyException(file, $"there are more than {KeysMax} keys");
-        _keys[id] = key;
+        _keys[(id, node)] = key;
+        _ids.Add(id);
     }
 
-    void AddJson(string file, byte[] content)
+    void AddJson(string file, string node, byte[] content)
     {
         try
         {
@@ -130,7 +159,7 @@ public sealed class VerificationKeys
                 foreach (var jwk in set.EnumerateArray())
                 {
                     var key = ReadJwk(file, jwk);
-                    Add(file, Text(jwk, "kid") ?? key.DerivedId, key);
+                    Add(file, ReadSource(file, jwk) ?? node, Text(jwk, "kid") ?? key.DerivedId, key);
                 }
 
                 return;
@@ -138,13 +167,15 @@ public sealed class VerificationKeys
 
             foreach (var property in root.EnumerateObject())
             {
-                var key = property.Value.ValueKind switch
+                var source = property.Value.ValueKind == JsonValueKind.Object ? ReadSource(file, property.Value) : null;
+                var value = property.Value.ValueKind == JsonValueKind.Object && property.Value.TryGetProperty("key", out var inner) ? inner : property.Value;
+                var key = value.ValueKind switch
                 {
-                    JsonValueKind.Object => ReadJwk(file, property.Value),
-                    JsonValueKind.String => ReadText(file, property.Name, property.Value.GetString()!),
+                    JsonValueKind.Object => ReadJwk(file, value),
+                    JsonValueKind.String => ReadText(file, property.Name, value.GetString()!),
                     _ => throw Wrong(file, property.Name),
                 };
-                Add(file, property.Name, key);
+                Add(file, source ?? node, property.Name, key);
             }
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or CryptographicException)
@@ -177,6 +208,14 @@ public sealed class VerificationKeys
         }
 
         byte[] Bytes(string name) => Base64Url.DecodeFromChars(Text(jwk, name) ?? "");
+    }
+
+    static string? ReadSource(string file, JsonElement key)
+    {
+        if (Text(key, "source") is not { } source) return null;
+        var parts = source.Split('/');
+        return parts is ["", "", { Length: > 0 }, { Length: > 0 }]
+            ? source : throw new SigningKeyException(file, "names a source that is not of the form //CLUSTER/NODE");
     }
 
     static string? Text(JsonElement element, string name) => element.TryGetProperty(name, out var value) ? value.GetString() : null;

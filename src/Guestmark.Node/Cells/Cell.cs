@@ -101,7 +101,7 @@ sealed partial class Cell : IAsyncDisposable
     {
         UnixSocketFile.SetMode(_socket, Definition.Mode);
         if (Definition.Owner is not { } owner || lchown(_socket, owner.Uid, owner.Gid) == 0) return;
-        throw new IOException($"cannot give {_socket} to {Definition.SocketOwner}: {Marshal.GetLastPInvokeErrorMessage()}; only root may");
+        throw new IOException($"cannot give {_socket} to {Definition.SocketOwner}: {Marshal.GetLastPInvokeErrorMessage()}; it can be a group of the node's user, and another owner with CAP_CHOWN only");
     }
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]

@@ -43,6 +43,10 @@ public sealed class CellMetrics
         {
             if (reason != SilenceReason.Unspecified) _silences.Add(0, Reason(reason));
         }
+
+        foreach (var counter in (Counter<long>[])[_unknownKeys, _revivals, _secondConnections, _backwardClocks, _sequenceGaps, _throttled]) counter.Add(0);
+        _connections.Add(0);
+        _cells.Add(0);
     }
 
     internal void Frames(FrameOutcome outcome, int count)

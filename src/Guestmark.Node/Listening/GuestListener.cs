@@ -24,6 +24,9 @@ public sealed partial class GuestListener : IAsyncDisposable
 
     static readonly TimeSpan BackOffFirst = TimeSpan.FromMilliseconds(5);
     static readonly TimeSpan BackOffLast = TimeSpan.FromSeconds(1);
+    /// <summary>How long a stop waits for messages that are under way. The guest of one that is cut off sends it again.</summary>
+    static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
+
     static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
 
     readonly Socket _socket;
@@ -100,8 +103,8 @@ public sealed partial class GuestListener : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops accepting, asks every connection to end, and waits until all have. Does not wait for the rest of a message: the protocol's
-    /// deadline on it is what bounds the wait.
+    /// Stops accepting, asks every connection to end, and waits until all have. After <see cref="DrainTime"/> what is still open is cut off, so that
+    /// no guest decides how long a stop takes.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -117,7 +120,18 @@ public sealed partial class GuestListener : IAsyncDisposable
             if (_open.Count == 0) _drained.TrySetResult();
         }
 
-        await _drained.Task;
+        try
+        {
+            await _drained.Task.WaitAsync(DrainTime, _time);
+        }
+        catch (TimeoutException)
+        {
+            GuestConnection[] open;
+            lock (_open) open = [.. _open];
+            foreach (var connection in open) connection.Abort(new ConnectionAbortedException("the listener stops"));
+            await _drained.Task;
+        }
+
         _stopping.Dispose();
     }
 

@@ -13,7 +13,7 @@ public sealed class StreamAuditTests
         var stream = Assert.Single(Audit(numbers.Select(n => Sample.Stamp(n))).Streams());
         Assert.Equal((5UL, 504UL, 500UL, 0UL), (stream.First, stream.Last, stream.Events, stream.Duplicates));
         Assert.Empty(stream.Gaps);
-        Assert.Equal("//lab/node1/cell-ü", stream.Source);
+        Assert.Equal("//lab/node1", stream.Source);
     }
 
     [Fact]
@@ -54,6 +54,14 @@ public sealed class StreamAuditTests
         var streams = Audit([Sample.Stamp(ulong.MaxValue, stream: "b"), Sample.Stamp(ulong.MaxValue - 2, stream: "b"), Sample.Stamp(1, stream: "a")]).Streams().ToList();
         Assert.Equal(["a", "b"], streams.Select(stream => stream.Stream));
         Assert.Equal([new StreamGap(new SequenceRange(ulong.MaxValue - 1, ulong.MaxValue - 1), null)], streams[1].Gaps);
+    }
+
+    [Fact]
+    public void A_loss_event_of_another_node_explains_no_gap()
+    {
+        var streams = Audit([Sample.Stamp(1), Sample.Stamp(5), Sample.Loss(6, 2, 4, node: "node2")]).Streams().ToList();
+        Assert.Equal(["//lab/node1", "//lab/node2"], streams.Select(stream => stream.Source));
+        Assert.Equal([new StreamGap(new SequenceRange(2, 4), null)], streams[0].Gaps);
     }
 
     /// <summary>Against sets that hold every number by itself.</summary>

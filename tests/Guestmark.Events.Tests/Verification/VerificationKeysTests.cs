@@ -63,6 +63,41 @@ public sealed class VerificationKeysTests : IDisposable
     }
 
     [Fact]
+    public void A_key_of_a_node_verifies_no_event_of_another()
+    {
+        var made = SigningKeyFile.Create(SigningAlgorithm.EcdsaP256, _folder.File("k"), "signing");
+        var other = SigningKeyFile.Create(SigningAlgorithm.EcdsaP256, _folder.File("o"), "signing");
+        using var signer = EventSigningKeys.Open("ecdsa-p256", made.SecretFile, "signing");
+        var (own, foreign) = (Sample.Loss(1, 2, 3, signer), Sample.Loss(1, 2, 3, signer, "node2"));
+
+        // The same name is another key on another node.
+        Put(made.PublicFile!, "keys", "lab", "node1");
+        Put(other.PublicFile!, "keys", "lab", "node3");
+        var key = File.ReadAllText(made.PublicFile!).ReplaceLineEndings("\\n");
+        PemEncoding.TryFind(File.ReadAllText(made.PublicFile!), out var fields);
+        var spki = Convert.FromBase64String(File.ReadAllText(made.PublicFile!)[fields.Base64Data]);
+        var jwk = $"\"kty\": \"EC\", \"crv\": \"P-256\", \"kid\": \"signing\", \"x\": \"{Base64Url.EncodeToString(spki.AsSpan(^64..^32))}\", \"y\": \"{Base64Url.EncodeToString(spki.AsSpan(^32..))}\"";
+        foreach (var path in (string[])
+            [
+                _folder.File("keys"),
+                Write("map", $$"""{"signing": {"key": "{{key}}", "source": "//lab/node1"} }"""),
+                Write("nested", $$"""{"signing": {"key": { {{jwk}} }, "source": "//lab/node1"} }"""),
+                Write("set", $$"""{"keys": [{ {{jwk}}, "source": "//lab/node1" }]}"""),
+            ])
+        {
+            var verifier = new EventVerifier(VerificationKeys.Load(path));
+            Assert.Equal((SignatureStatus.Verified, SignatureStatus.OtherNode), (verifier.Verify(own), verifier.Verify(foreign)));
+        }
+
+        Put(other.PublicFile!, "keys", "lab", "node2");
+        Assert.Equal(SignatureStatus.BadSignature, new EventVerifier(VerificationKeys.Load(_folder.File("keys"))).Verify(foreign));
+        Assert.Contains("//CLUSTER/NODE", Problem(Write("wrong", $$"""{"signing": {"key": "{{key}}", "source": "node1"} }""")), StringComparison.Ordinal);
+
+        void Put(string file, params string[] folders) =>
+            File.Copy(file, Path.Combine(Directory.CreateDirectory(Path.Combine([_folder.Path, .. folders])).FullName, Path.GetFileName(file)));
+    }
+
+    [Fact]
     public void Two_keys_of_one_name_are_refused()
     {
         SigningKeyFile.Create(SigningAlgorithm.Ed25519, _folder.Path, "node1");
