@@ -82,7 +82,8 @@ static class NodeSettings
         Reloads = true,
         Form = "NAME=SOCKET",
         Example = "web1=/run/vm/web1.sock,uid=6f1c,weight=2",
-        Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=. Repeatable",
+        Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=, "
+            + "with a socket cid= (which its reports must claim). Repeatable",
     });
 
     public static readonly Setting<string> RegistryFile = FilePath("registry-file", "/run/guestmark/guests.json", "More guests, in a JSON file that is read again when it changes");

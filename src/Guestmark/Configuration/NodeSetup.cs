@@ -170,7 +170,7 @@ sealed record NodeSetup
     static bool NeedsVsock(SettingValues values)
     {
         var guests = values.Of(NodeSettings.Guests);
-        return guests.Count == 0 || guests.Any(guest => guest.Cid is not null) || values.Of(NodeSettings.RegistryFile) is not null
+        return guests.Count == 0 || guests.Any(guest => guest.SocketBase is null) || values.Of(NodeSettings.RegistryFile) is not null
             || values.Of(NodeSettings.UnknownGuests) == UnknownGuestPolicy.Accept;
     }
 
