@@ -117,6 +117,9 @@ public sealed partial class SystemdTests : IDisposable
         (_, words) = await AnalyzeAsync("security", "--offline=true", unit);
         var exposure = double.Parse(Exposure().Match(words).Groups["level"].Value, CultureInfo.InvariantCulture);
         Assert.True(exposure <= 2.5, words);
+
+        // Or the manager would remove the sockets that it holds open, and those of the hypervisors, whenever the node stops.
+        Assert.Contains("\nRuntimeDirectoryPreserve=yes\n", text, StringComparison.Ordinal);
     }
 
     static async Task<(int Code, string Words)> AnalyzeAsync(params string[] arguments)

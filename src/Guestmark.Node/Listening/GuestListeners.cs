@@ -94,7 +94,7 @@ sealed partial class GuestListeners(
                 {
                     Add(channel);
                 }
-                catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException)
+                catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException or AddressInUseException or ArgumentException)
                 {
                     LogNotListening(channel.Guest.Name, e.Message);
                 }
@@ -119,7 +119,7 @@ sealed partial class GuestListeners(
 
         void SetMode()
         {
-            if (address is UnixDomainSocketEndPoint) File.SetUnixFileMode(address.ToString()!, configuration.Current.SocketMode);
+            if (address is UnixDomainSocketEndPoint) UnixSocketFile.SetMode(address.ToString()!, configuration.Current.SocketMode);
         }
     }
 
