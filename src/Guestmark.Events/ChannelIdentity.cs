@@ -26,7 +26,9 @@ public sealed record ChannelIdentity
     /// <summary>Uid of the virtual machine, or id of the cell, to which the channel belonged when it was opened.</summary>
     public string Subject { get; }
 
-    /// <summary>The peer's vsock context id. Null on a Unix socket, where the path of the socket is the identity.</summary>
+    /// <summary>
+    /// The peer's vsock context id. On a Unix socket, where the path of the socket is the identity, the one that the registry gives the guest, if any.
+    /// </summary>
     public uint? GuestCid { get; internal init; }
 
     /// <summary>The port that the guest dialled.</summary>

@@ -27,7 +27,10 @@ public sealed record GuestOptions
     /// </summary>
     public string? SocketBase { get; init; }
 
-    /// <summary>The machine's vsock context id, 3 or more. Null where <see cref="SocketBase"/> is its channel.</summary>
+    /// <summary>
+    /// The machine's vsock context id, 3 or more: its channel, or, where <see cref="SocketBase"/> is its channel, what its reports must claim if they
+    /// claim one. Null there: unknown, and nothing is compared.
+    /// </summary>
     public uint? Cid { get; init; }
 
     /// <summary>Inode of the network namespace in which <see cref="Cid"/> holds. Null: the host's only one.</summary>
@@ -62,7 +65,7 @@ public sealed record GuestOptions
         foreach (var twice in guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add($"guest uid '{twice.Key}' is given {twice.Count()} times");
         foreach (var twice in guests.Where(g => g.SocketBase is not null).GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
             errors.Add($"guest socket '{twice.Key}' is given {twice.Count()} times");
-        foreach (var twice in guests.Where(g => g.Cid is not null && g.SocketBase is null).GroupBy(g => (g.Cid, g.NetworkNamespace)).Where(g => g.Count() > 1))
+        foreach (var twice in guests.Where(g => g.Cid is not null).GroupBy(g => (g.Cid, g.NetworkNamespace)).Where(g => g.Count() > 1))
             errors.Add($"guest cid {twice.Key.Cid} is given to {string.Join(" and ", twice.Select(g => $"'{g.Name}'"))}");
     }
 

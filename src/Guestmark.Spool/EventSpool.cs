@@ -38,6 +38,7 @@ public sealed partial class EventSpool : IAsyncDisposable
     readonly SpoolOptions _options;
     readonly ILogger _logger;
     readonly FileStream _lockHandle;
+    readonly ulong _secret;
     readonly List<SpoolReader> _readers = [];
     readonly List<Segment> _segments = [];
     readonly AutoResetEvent _wake = new(false);
@@ -85,6 +86,7 @@ public sealed partial class EventSpool : IAsyncDisposable
 
         try
         {
+            _secret = SpoolSecret.ReadOrMake(options.Directory);
             _readers.Add(SpoolReader.Open(options.Directory, null));
             foreach (var name in options.Readers) _readers.Add(SpoolReader.Open(options.Directory, name));
             Recover(visit);
@@ -232,7 +234,7 @@ public sealed partial class EventSpool : IAsyncDisposable
             var begins = _nextOffset >= _options.SegmentBytesMax;
             if (_queue.Count == 0 || begins || _queue[^1].Room < size)
             {
-                _queue.Add(new RecordChunk((int)Math.Max(size, ChunkBytes), index, begins));
+                _queue.Add(new RecordChunk((int)Math.Max(size, ChunkBytes), index, begins, _secret));
                 if (begins) _nextOffset = SegmentFormat.HeaderBytes;
             }
 
@@ -419,7 +421,7 @@ public sealed partial class EventSpool : IAsyncDisposable
         for (var i = 0; i < files.Count; i++)
         {
             var (firstIndex, path) = files[i];
-            var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, FileAccess.ReadWrite, visit, out var damage, out var tail);
+            var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, _secret, FileAccess.ReadWrite, visit, out var damage, out var tail);
             if (_segments.Count > 0 && firstIndex > _durableEnd) missing.Add((_durableEnd, firstIndex - 1));
             _durableEnd = Math.Max(_durableEnd, firstIndex);
             if (segment is null)
@@ -663,7 +665,7 @@ public sealed partial class EventSpool : IAsyncDisposable
     {
         if (first.BeginsSegment)
         {
-            var made = Segment.Create(_options.Directory, first.FirstIndex, _options.SegmentBytesMax + size);
+            var made = Segment.Create(_options.Directory, first.FirstIndex, _options.SegmentBytesMax + size, _secret);
             lock (_lock)
             {
                 _segments.Add(made);

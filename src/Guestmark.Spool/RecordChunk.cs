@@ -7,7 +7,7 @@ namespace Guestmark.Spool;
 /// Places are given out under the spool's lock; the bytes are copied, and their checksums computed, by the appending threads outside it. The
 /// writer waits until all are done, after it has taken the chunk and nobody gets a place in it any more.
 /// </remarks>
-sealed class RecordChunk(int bytes, ulong firstIndex, bool beginsSegment)
+sealed class RecordChunk(int bytes, ulong firstIndex, bool beginsSegment, ulong secret)
 {
     // The last append of the queue speaks for those before it: records become durable in order.
     readonly TaskCompletionSource _durable = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -79,7 +79,7 @@ sealed class RecordChunk(int bytes, ulong firstIndex, bool beginsSegment)
     {
         var destination = _buffer.AsSpan(place, SegmentFormat.RecordHeaderBytes + record.Length);
         record.CopyTo(destination[SegmentFormat.RecordHeaderBytes..]);
-        SegmentFormat.WriteRecordHeader(destination, index, record);
+        SegmentFormat.WriteRecordHeader(destination, index, record, secret);
         return destination.Length;
     }
 }

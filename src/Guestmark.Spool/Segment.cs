@@ -5,13 +5,15 @@ namespace Guestmark.Spool;
 /// <summary>One file of records with rising indexes.</summary>
 sealed class Segment : IDisposable
 {
-    Segment(string path, SafeFileHandle file, ulong firstIndex, ulong nextIndex, long length)
+    Segment(string path, SafeFileHandle file, ulong firstIndex, int headerBytes, ulong secret)
     {
         Path = path;
         File = file;
         FirstIndex = firstIndex;
-        NextIndex = nextIndex;
-        Length = length;
+        NextIndex = firstIndex;
+        HeaderBytes = headerBytes;
+        Secret = secret;
+        Length = headerBytes;
     }
 
     public string Path { get; }
@@ -23,6 +25,12 @@ sealed class Segment : IDisposable
     /// <summary>One past the last record that is durable in this segment.</summary>
     public ulong NextIndex { get; set; }
 
+    /// <summary>Where its first record begins.</summary>
+    public int HeaderBytes { get; }
+
+    /// <summary>What tells its records from data that looks like one; 0: it has none, and nothing may be searched for in it.</summary>
+    public ulong Secret { get; }
+
     /// <summary>It begins as a segment does.</summary>
     public bool HasHeader { get; private init; } = true;
 
@@ -31,8 +39,9 @@ sealed class Segment : IDisposable
 
     /// <summary>Makes an empty segment whose existence survives a crash.</summary>
     /// <param name="reservedBytes">What it will about hold.</param>
+    /// <param name="secret">The spool's.</param>
     /// <exception cref="IOException">It could not be made, and is not there.</exception>
-    public static Segment Create(string directory, ulong firstIndex, long reservedBytes)
+    public static Segment Create(string directory, ulong firstIndex, long reservedBytes, ulong secret)
     {
         var path = System.IO.Path.Combine(directory, SegmentFormat.FileName(firstIndex));
         var file = OpenFile(path, FileMode.CreateNew, FileAccess.ReadWrite);
@@ -41,11 +50,11 @@ sealed class Segment : IDisposable
             System.IO.File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             LibC.Reserve(file, reservedBytes);
             Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
-            SegmentFormat.WriteHeader(header, firstIndex);
+            SegmentFormat.WriteHeader(header, firstIndex, secret);
             RandomAccess.Write(file, header, 0);
             LibC.FlushData(file);
             LibC.FlushDirectory(directory);
-            return new Segment(path, file, firstIndex, firstIndex, SegmentFormat.HeaderBytes);
+            return new Segment(path, file, firstIndex, SegmentFormat.HeaderBytes, secret);
         }
         catch
         {
@@ -56,6 +65,7 @@ sealed class Segment : IDisposable
     }
 
     /// <summary>Opens a segment and reads it to its last whole record.</summary>
+    /// <param name="secret">The spool's, for a segment whose own header is damaged; 0: unknown.</param>
     /// <param name="access">Read, where another process may be writing it.</param>
     /// <param name="visit">Sees every record with its place.</param>
     /// <param name="damage">Where whole records are missing between others. Empty for a healthy segment, torn or not.</param>
@@ -63,7 +73,8 @@ sealed class Segment : IDisposable
     /// <returns>Null for a file that a crash left before its header was whole: it never held a record.</returns>
     /// <exception cref="IOException">Another version wrote it.</exception>
     public static Segment? Open(
-        string path, ulong firstIndex, int recordBytesMax, FileAccess access, SpoolRecordVisitor? visit, out List<SegmentDamage> damage, out long tail)
+        string path, ulong firstIndex, int recordBytesMax, ulong secret, FileAccess access, SpoolRecordVisitor? visit, out List<SegmentDamage> damage,
+        out long tail)
     {
         damage = [];
         tail = 0;
@@ -80,16 +91,21 @@ sealed class Segment : IDisposable
                     + "Start the version of Guestmark that wrote it, or move the file away to go on without them");
             }
 
-            // A damaged header takes nothing with it: the file's name says the same, and every record is checked by itself.
-            if (fileLength <= SegmentFormat.HeaderBytes && !SegmentFormat.IsHeader(header[..read], firstIndex))
+            var isWhole = SegmentFormat.TryReadHeader(header[..read], firstIndex, out var own);
+            var hasHeader = isWhole || SegmentFormat.IsHeaderWithoutSecret(header[..read], firstIndex);
+            if (fileLength <= SegmentFormat.HeaderBytes && !hasHeader)
             {
                 file.Dispose();
                 return null;
             }
 
-            var segment = new Segment(path, file, firstIndex, firstIndex, SegmentFormat.HeaderBytes) { HasHeader = SegmentFormat.IsHeader(header[..read], firstIndex) };
+            // A damaged header takes nothing with it: the file's name and the spool say the same, and every record is checked by itself. Offset 16 is
+            // within the header of a segment with a secret: nothing that a guest sent lies there.
             var reader = new SegmentReader(recordBytesMax);
-            while (reader.ReadNext(file, segment.Length, fileLength, segment.NextIndex) is { } record)
+            var without = new Segment(path, file, firstIndex, SegmentFormat.HeaderBytesWithoutSecret, secret: 0) { HasHeader = hasHeader };
+            var isWithout = !isWhole && (fileLength <= SegmentFormat.HeaderBytes || reader.ReadNext(without, without.Length, fileLength, firstIndex) is not null);
+            var segment = isWithout ? without : new Segment(path, file, firstIndex, SegmentFormat.HeaderBytes, isWhole ? own : secret) { HasHeader = hasHeader };
+            while (reader.ReadNext(segment, segment.Length, fileLength, segment.NextIndex) is { } record)
             {
                 if (record.Index != segment.NextIndex)
                     damage.Add(new SegmentDamage(segment.NextIndex, record.Index - 1, segment.Length, record.Offset - segment.Length));
@@ -106,6 +122,14 @@ sealed class Segment : IDisposable
             file.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The secret in a segment's header, where that is whole. 0: there is none.</summary>
+    public static ulong ReadSecret(string path, ulong firstIndex)
+    {
+        using var file = OpenFile(path, FileMode.Open, FileAccess.Read);
+        Span<byte> header = stackalloc byte[SegmentFormat.HeaderBytes];
+        return SegmentFormat.TryReadHeader(header[..RandomAccess.Read(file, header, 0)], firstIndex, out var secret) ? secret : 0;
     }
 
     public void Dispose() => File.Dispose();

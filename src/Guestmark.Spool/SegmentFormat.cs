@@ -10,22 +10,31 @@ namespace Guestmark.Spool;
 /// <remarks>
 /// <code>
 /// file name   NNNNNNNNNNNNNNNNNNNN.spool   index of the first record, 20 decimal digits
-/// header      8 bytes   "GMSPOOL1"
+/// header      8 bytes   "GMSPOOL2"
 ///             u64 LE    index of the first record, as in the name
+///             u64 LE    the spool's secret, never 0
+///             u32 LE    CRC-32C of the 24 bytes before
+///             u32 LE    0
 /// record      u32 LE    length of the data in bytes, at least 1
 ///             u32 LE    CRC-32C of: length (u32 LE), index (u64 LE), data
-///             u64 LE    index
+///             u64 LE    index XOR the spool's secret
 ///             data
 /// </code>
-/// The index is written, and covered by the checksum, so that records behind a damaged one can be found again.
+/// The index is written, and covered by the checksum, so that records behind a damaged one can be found again. The data is a guest's, and may look
+/// like records: without the secret, which nobody outside the host sees, none of them has an index that can follow (one in 2^38 for a segment of
+/// 64 MiB) and a checksum that fits it (together one in 2^64).
+/// <para>"GMSPOOL1", of version 0.1, has a header of 16 bytes and no secret. It is read, but behind damage nothing in it is searched for.</para>
 /// </remarks>
 static class SegmentFormat
 {
-    public const int HeaderBytes = 16;
+    public const int HeaderBytes = 32;
+    public const int HeaderBytesWithoutSecret = 16;
     public const int RecordHeaderBytes = 16;
     public const string Extension = ".spool";
 
-    static ReadOnlySpan<byte> Magic => "GMSPOOL1"u8;
+    static ReadOnlySpan<byte> Magic => "GMSPOOL2"u8;
+
+    static ReadOnlySpan<byte> MagicWithoutSecret => "GMSPOOL1"u8;
 
     public static string FileName(ulong firstIndex) => firstIndex.ToString("D20", CultureInfo.InvariantCulture) + Extension;
 
@@ -38,28 +47,44 @@ static class SegmentFormat
             && ulong.TryParse(name.AsSpan(0, 20), NumberStyles.None, CultureInfo.InvariantCulture, out firstIndex);
     }
 
-    public static void WriteHeader(Span<byte> destination, ulong firstIndex)
+    public static void WriteHeader(Span<byte> destination, ulong firstIndex, ulong secret)
     {
         Magic.CopyTo(destination);
         BinaryPrimitives.WriteUInt64LittleEndian(destination[8..], firstIndex);
+        BinaryPrimitives.WriteUInt64LittleEndian(destination[16..], secret);
+        BinaryPrimitives.WriteUInt32LittleEndian(destination[24..], ~Crc32C.Append(uint.MaxValue, destination[..24]));
+        BinaryPrimitives.WriteUInt32LittleEndian(destination[28..], 0);
     }
 
     /// <summary>Another version's file begins with the same letters.</summary>
     public static bool IsOtherVersion(ReadOnlySpan<byte> source) =>
-        source.Length >= Magic.Length && source.StartsWith(Magic[..^1]) && source[Magic.Length - 1] != Magic[^1];
+        source.Length >= Magic.Length && source.StartsWith(Magic[..^1]) && !source.StartsWith(Magic) && !source.StartsWith(MagicWithoutSecret);
 
-    public static bool IsHeader(ReadOnlySpan<byte> source, ulong firstIndex) =>
-        source.Length >= HeaderBytes && source.StartsWith(Magic) && BinaryPrimitives.ReadUInt64LittleEndian(source[8..]) == firstIndex;
+    /// <summary>Whether the header is whole, and what it says.</summary>
+    public static bool TryReadHeader(ReadOnlySpan<byte> source, ulong firstIndex, out ulong secret)
+    {
+        secret = 0;
+        if (source.Length < HeaderBytes || !source.StartsWith(Magic) || BinaryPrimitives.ReadUInt64LittleEndian(source[8..]) != firstIndex) return false;
+        if (BinaryPrimitives.ReadUInt32LittleEndian(source[24..]) != ~Crc32C.Append(uint.MaxValue, source[..24])) return false;
+        secret = BinaryPrimitives.ReadUInt64LittleEndian(source[16..]);
+        return true;
+    }
 
-    public static void WriteRecordHeader(Span<byte> destination, ulong index, ReadOnlySpan<byte> data)
+    public static bool IsHeaderWithoutSecret(ReadOnlySpan<byte> source, ulong firstIndex) =>
+        source.Length >= HeaderBytesWithoutSecret && source.StartsWith(MagicWithoutSecret)
+        && BinaryPrimitives.ReadUInt64LittleEndian(source[8..]) == firstIndex;
+
+    public static void WriteRecordHeader(Span<byte> destination, ulong index, ReadOnlySpan<byte> data, ulong secret)
     {
         BinaryPrimitives.WriteUInt32LittleEndian(destination, (uint)data.Length);
         BinaryPrimitives.WriteUInt32LittleEndian(destination[4..], Checksum(index, data));
-        BinaryPrimitives.WriteUInt64LittleEndian(destination[8..], index);
+        BinaryPrimitives.WriteUInt64LittleEndian(destination[8..], index ^ secret);
     }
 
-    public static (uint Length, uint Checksum, ulong Index) ReadRecordHeader(ReadOnlySpan<byte> source) =>
-        (BinaryPrimitives.ReadUInt32LittleEndian(source), BinaryPrimitives.ReadUInt32LittleEndian(source[4..]), BinaryPrimitives.ReadUInt64LittleEndian(source[8..]));
+    public static (uint Length, uint Checksum, ulong Index) ReadRecordHeader(ReadOnlySpan<byte> source, ulong secret) => (
+        BinaryPrimitives.ReadUInt32LittleEndian(source),
+        BinaryPrimitives.ReadUInt32LittleEndian(source[4..]),
+        BinaryPrimitives.ReadUInt64LittleEndian(source[8..]) ^ secret);
 
     public static uint Checksum(ulong index, ReadOnlySpan<byte> data)
     {

@@ -22,25 +22,27 @@ sealed class SegmentReader(int recordBytesMax)
 
     byte[] _window = [];
     SafeFileHandle? _file;
+    ulong _secret;
     long _start;
     int _length;
 
     /// <summary>
     /// Reads the record at <paramref name="offset"/>. When it is not whole, looks for the next one that is: a damaged record must
-    /// not take those behind it with it.
+    /// not take those behind it with it. Where the segment has no secret it does: there a record could be what a guest sent.
     /// </summary>
     /// <param name="end">Bytes of the file that may be read.</param>
     /// <param name="least">The index of the record is this or, behind damage, higher.</param>
     /// <returns>Null when there is no whole record up to <paramref name="end"/>.</returns>
-    public ReadRecord? ReadNext(SafeFileHandle file, long offset, long end, ulong least)
+    public ReadRecord? ReadNext(Segment segment, long offset, long end, ulong least)
     {
-        if (file != _file)
+        if (segment.File != _file)
         {
-            _file = file;
+            _file = segment.File;
             _length = 0;
         }
 
-        return Read(offset, end, least, least) ?? Search(offset + 1, end, least);
+        _secret = segment.Secret;
+        return Read(offset, end, least, least) ?? (_secret == 0 ? null : Search(offset + 1, end, least));
     }
 
     /// <summary>Lets go of the window of one that has nothing to read for a while.</summary>
@@ -73,7 +75,7 @@ sealed class SegmentReader(int recordBytesMax)
                     if (zeros is < 0 or > 4) i = zeros < 0 ? last : Math.Min(i + zeros - 4, last);
                 }
 
-                var (length, _, index) = SegmentFormat.ReadRecordHeader(window[i..]);
+                var (length, _, index) = SegmentFormat.ReadRecordHeader(window[i..], _secret);
                 if (index < least || index > most || length == 0 || length > recordBytesMax) continue;
                 budget -= length;
                 if (Read(offset + i, end, least, most) is { } found) return found;
@@ -94,7 +96,7 @@ sealed class SegmentReader(int recordBytesMax)
         if (end - offset <= SegmentFormat.RecordHeaderBytes) return null;
         var window = Window(offset, SegmentFormat.RecordHeaderBytes, end);
         if (window.Length < SegmentFormat.RecordHeaderBytes) return null;
-        var (length, checksum, index) = SegmentFormat.ReadRecordHeader(window);
+        var (length, checksum, index) = SegmentFormat.ReadRecordHeader(window, _secret);
         if (length == 0 || length > recordBytesMax || index < least || index > most) return null;
 
         var total = SegmentFormat.RecordHeaderBytes + (int)length;

@@ -68,19 +68,19 @@ public sealed class SpoolCursor : IDisposable
             if (segment != _segment)
             {
                 _segment = segment;
-                _offset = SegmentFormat.HeaderBytes;
+                _offset = segment.HeaderBytes;
             }
 
             ReadRecord? found;
             try
             {
                 // From where the last record ended; in a segment that was not read yet, past those that are done with.
-                var least = _offset == SegmentFormat.HeaderBytes ? segment.FirstIndex : _next;
-                found = _reader.ReadNext(segment.File, _offset, length, least);
+                var least = _offset == segment.HeaderBytes ? segment.FirstIndex : _next;
+                found = _reader.ReadNext(segment, _offset, length, least);
                 while (found is { } skipped && skipped.Index < _next)
                 {
                     _offset = skipped.End;
-                    found = _reader.ReadNext(segment.File, _offset, length, skipped.Index + 1);
+                    found = _reader.ReadNext(segment, _offset, length, skipped.Index + 1);
                 }
             }
             catch (ObjectDisposedException)

@@ -36,6 +36,7 @@ public sealed record SpoolInspection
             if (SpoolReader.Read(file) is { } acknowledged) readers.Add((name == SpoolReader.FileName ? null : name[(SpoolReader.FileName.Length + 1)..], acknowledged));
         }
 
+        var secret = SpoolSecret.Read(directory);
         var segments = new List<InspectedSegment>();
         foreach (var path in System.IO.Directory.GetFiles(directory, "*" + SegmentFormat.Extension).Order(StringComparer.Ordinal))
         {
@@ -44,7 +45,7 @@ public sealed record SpoolInspection
             try
             {
                 using var segment = Segment.Open(
-                    path, firstIndex, recordBytesMax, FileAccess.Read,
+                    path, firstIndex, recordBytesMax, secret, FileAccess.Read,
                     (index, data) =>
                     {
                         records++;

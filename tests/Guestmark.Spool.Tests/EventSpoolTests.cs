@@ -169,6 +169,7 @@ public sealed class EventSpoolTests : IDisposable
             using var damaged = new TemporaryFolder(TemporaryFolder.Memory);
             var bytes = (byte[])whole.Clone();
             bytes[bit / 8] ^= (byte)(1 << (bit % 8));
+            File.Copy(_folder.File("secret"), damaged.File("secret"));
             await File.WriteAllBytesAsync(damaged.File(Path.GetFileName(file)), bytes);
             if (bit / 8 == 7)
             {

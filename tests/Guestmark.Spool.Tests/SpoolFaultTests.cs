@@ -141,14 +141,14 @@ public sealed class SpoolFaultTests : IDisposable
         }
     }
 
-    /// <summary>Where each record lies, walked by hand: u32 length, u32 checksum, u64 index, data.</summary>
+    /// <summary>Where each record lies, walked by hand: u32 length, u32 checksum, u64 index with the secret, data; behind a header of 32 bytes.</summary>
     static List<(string Segment, int Start, int End, int Number)> Places(Dictionary<string, byte[]> files, List<string> segments)
     {
         var places = new List<(string, int, int, int)>();
         foreach (var name in segments)
         {
             var bytes = files[name];
-            for (var start = 16; start < bytes.Length;)
+            for (var start = 32; start < bytes.Length;)
             {
                 var end = start + 16 + BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(start));
                 places.Add((name, start, end, (int)Child.NumberOf(bytes.AsSpan((start + 16)..end))));

@@ -11,7 +11,8 @@ public sealed class NodeEvents(string stream = "test-stream", string cluster = "
     ulong _sequence;
 
     /// <summary>An identity such as a listener gives a channel.</summary>
-    public static ChannelIdentity Channel(string subject, string cluster = "lab", string node = "node1") => new($"//{cluster}/{node}/{subject}", subject);
+    public static ChannelIdentity Channel(string subject, string cluster = "lab", string node = "node1", uint? cid = null) =>
+        new($"//{cluster}/{node}/{subject}", subject) { GuestCid = cid };
 
     public StampedEvent Lifecycle(string subject, string name, DateTimeOffset time, VmState state = VmState.Running) =>
         Stamp(subject, EventTypes.VmLifecycle, "guestmark.v1.VmLifecycle", new VmLifecycle { Name = name, State = state }.ToByteArray(), time);

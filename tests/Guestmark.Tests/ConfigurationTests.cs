@@ -164,7 +164,6 @@ public sealed class ConfigurationTests : IDisposable
     [InlineData("sensor-endpoint: http://sensor", 1, "another scheme than https")]
     [InlineData("guests:\n  - nmae: x", 2, "'nmae' is not known; did you mean 'name'?")]
     [InlineData("guests:\n  - web1", 2, "give it a socket, or a cid")]
-    [InlineData("guests:\n  - web1=/x,cid=7", 2, "not both")]
     [InlineData("guests:\n  - web1,cid=2", 2, "is no vsock context id of a guest")]
     [InlineData("guests:\n  - we/b=/x", 2, "a name has 1 to 63 letters")]
     [InlineData("guests:\n  - web1=/x,weight=101", 2, "is no weight")]

@@ -29,7 +29,7 @@ public sealed class GuestChannel
         IsKnown = isKnown;
         _source = $"{source}/{guest.Name}";
         _networkNamespace = networkNamespace;
-        _socket = new ChannelIdentity(_source, guest.Uid) { GuestPort = socketPort, BootEpoch = guest.BootEpoch };
+        _socket = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = socketPort, BootEpoch = guest.BootEpoch };
     }
 
     public GuestOptions Guest { get; }
@@ -42,7 +42,7 @@ public sealed class GuestChannel
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
 
-    /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is.</summary>
+    /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is. Its context id is the registry's.</summary>
     public ChannelIdentity OnSocket => _socket;
 
     /// <summary>The attribution of what comes from its context id to <paramref name="port"/>.</summary>

@@ -30,7 +30,7 @@ sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper,
         }
 
         // The registry knows the context id of some guests whose channel is a socket.
-        if ((identity.GuestCid ?? channel.Guest.Cid) is { } cid && report.ClaimedCid is { } claimed
+        if (identity.GuestCid is { } cid && report.ClaimedCid is { } claimed
             && !string.Equals(claimed, cid.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal))
         {
             refusals.Report(identity, RefusalReason.IdentityMismatch, claimed);

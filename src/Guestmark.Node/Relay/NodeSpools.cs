@@ -111,7 +111,22 @@ static class NodeSpoolServices
             services.AddHostedServiceOf(provider => RelayServices.CreateRelay(provider, provider.GetRequiredService<NodeSpools>().Shed, "sensor", spoolName: "shed"));
         }
 
-        if (options.StackRoxSensor is { } stackRox) services.AddHostedServiceOf(provider => StackRoxRelay.Create(provider, stackRox));
+        if (options.StackRoxSensor is { } stackRox)
+        {
+            services.AddHostedServiceOf(provider =>
+            {
+                var spools = provider.GetRequiredService<NodeSpools>();
+                return StackRoxRelay.Create(provider, stackRox, spools.Keep, spools.StackRoxReader, "keep");
+            });
+
+            // Nobody else would ever be done with what is in it.
+            if (options.SensorEndpoint is null)
+            {
+                services.AddHostedServiceOf(provider =>
+                    StackRoxRelay.Create(provider, stackRox, provider.GetRequiredService<NodeSpools>().Shed, reader: null, "shed"));
+            }
+        }
+
         return services;
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Guestmark.Events;
+using Guestmark.Node.Admission;
 using Guestmark.Rpc;
 using Guestmark.Rpc.Publishing;
 using Guestmark.Spool;
@@ -11,12 +12,13 @@ using Microsoft.Extensions.Logging;
 namespace Guestmark.Node.Relay;
 
 /// <summary>
-/// Hands every inventory report of the keep spool to a StackRox Sensor, releases 4.9 to 4.11, as StackRox's own relay does:
+/// Hands the inventory reports of a spool to a StackRox Sensor, releases 4.9 to 4.11, as StackRox's own relay does:
 /// <c>sensor.VirtualMachineIndexReportService/UpsertVirtualMachineIndexReport</c>, one report a call.
 /// </summary>
 /// <remarks>
-/// A VMReport and the request have the same fields under the same numbers, so the guest's bytes are the request's. What Sensor does with them it
-/// decides by <c>index_report.vsock_cid</c>, which was compared with the channel before the report was stamped.
+/// A VMReport and the request have the same fields under the same numbers, so the guest's bytes are the request's, unparsed. Sensor looks the
+/// machine up by <c>index_report.vsock_cid</c>: a report goes there only when the host knows the context id of its channel (attribute
+/// <c>guestcid</c>) and the report claims no other. Everything else is counted as withheld.
 /// <para>
 /// A report is done with when Sensor has answered: taken, or refused with a status that says it never will be. All other failures are tried again
 /// for ever: they are of the network, of Sensor's moment (without a connection to Central it answers ResourceExhausted), or of our certificates.
@@ -24,7 +26,8 @@ namespace Guestmark.Node.Relay;
 /// which Sensor bears: a report replaces the one before it.
 /// </para>
 /// </remarks>
-sealed partial class StackRoxRelay(EventSpool spool, string? reader, RpcChannel channel, IMeterFactory meters, TimeProvider time, ILogger<StackRoxRelay> logger)
+sealed partial class StackRoxRelay(
+    EventSpool spool, string? reader, string spoolName, RpcChannel channel, IMeterFactory meters, TimeProvider time, ILogger<StackRoxRelay> logger)
     : BackgroundService
 {
     const int BatchRecordsMax = 64;
@@ -36,21 +39,36 @@ sealed partial class StackRoxRelay(EventSpool spool, string? reader, RpcChannel 
     static readonly TimeSpan RetryDelayMin = TimeSpan.FromMilliseconds(100);
     static readonly TimeSpan RetryDelayMax = TimeSpan.FromSeconds(30);
 
-    static readonly RpcMethod<UpsertVirtualMachineIndexReportRequest, UpsertVirtualMachineIndexReportResponse> Upsert =
+    static readonly RpcMethod<RawMessage, UpsertVirtualMachineIndexReportResponse> Upsert =
         new("sensor.VirtualMachineIndexReportService", "UpsertVirtualMachineIndexReport");
 
-    readonly RelayMetrics _metrics = new(meters, spool, "stackrox", reader);
+    readonly RelayMetrics _metrics = new(meters, spool, "stackrox", reader, spoolName, Enum.GetNames<WithheldReason>());
+
+    // Guests decide how many reports are withheld.
+    readonly LogThrottle _withheldLog = new();
     string? _lastProblem;
 
-    /// <summary>A relay with a channel and certificates of its own.</summary>
-    public static StackRoxRelay Create(IServiceProvider provider, StackRoxSensorOptions options)
+    enum WithheldReason
     {
-        var spools = provider.GetRequiredService<NodeSpools>();
+        /// <summary>There is no place for it in StackRox.</summary>
+        NotAReport,
+
+        /// <summary>The host does not know the guest's context id, so the report could name any machine.</summary>
+        CidUnknown,
+
+        /// <summary>The report names another machine.</summary>
+        CidMismatch,
+    }
+
+    /// <summary>A relay with a channel and certificates of its own.</summary>
+    public static StackRoxRelay Create(IServiceProvider provider, StackRoxSensorOptions options, EventSpool spool, string? reader, string spoolName)
+    {
         var time = provider.GetRequiredService<TimeProvider>();
         var certificates = CertificateDirectory.Open(options.Certificates, time, provider.GetRequiredService<ILogger<CertificateDirectory>>());
         return new StackRoxRelay(
-            spools.Keep,
-            spools.StackRoxReader,
+            spool,
+            reader,
+            spoolName,
             new RpcChannel(options.Endpoint, SpoolRelay.ChannelOptions(certificates, options.ServerName)),
             provider.GetRequiredService<IMeterFactory>(),
             time,
@@ -65,29 +83,52 @@ sealed partial class StackRoxRelay(EventSpool spool, string? reader, RpcChannel 
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var cursor = spool.OpenCursor(reader);
-        try
+        var delay = RetryDelayMin;
+        while (true)
         {
-            while (await cursor.ReadAsync(BatchRecordsMax, BatchBytesMax, stoppingToken) is { Count: > 0 } records)
+            var progress = spool.AcknowledgedIndexOf(reader);
+            try
             {
-                foreach (var record in records)
+                try
                 {
-                    if (ReportOf(record) is { } report) await SendAsync(report, stoppingToken);
-                    spool.Acknowledge(record.Index, reader);
+                    await RelayAsync(stoppingToken);
+                    return; // The spool was closed.
                 }
+                catch (IOException e)
+                {
+                    // The spool's disk. Ending here would end the whole process, and with it what still works.
+                    Retry(e.Message);
+                }
+
+                if (spool.AcknowledgedIndexOf(reader) != progress) delay = RetryDelayMin;
+                await Task.Delay(delay * (0.5 + Random.Shared.NextDouble()), time, stoppingToken);
+                delay = delay * 2 < RetryDelayMax ? delay * 2 : RetryDelayMax;
             }
-        }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-        {
-            // The rest is sent after the next start.
-        }
-        catch (ObjectDisposedException)
-        {
-            // Spool or channel were closed under us: the process is stopping.
+            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            {
+                return; // The rest is sent after the next start.
+            }
+            catch (ObjectDisposedException)
+            {
+                return; // Spool or channel were closed under us: the process is stopping.
+            }
         }
     }
 
-    /// <summary>The report of a record. Null for any other event: there is nothing in it for StackRox.</summary>
+    async Task RelayAsync(CancellationToken cancellationToken)
+    {
+        using var cursor = spool.OpenCursor(reader);
+        while (await cursor.ReadAsync(BatchRecordsMax, BatchBytesMax, cancellationToken) is { Count: > 0 } records)
+        {
+            foreach (var record in records)
+            {
+                if (ReportOf(record) is { } report) await SendAsync(report, cancellationToken);
+                spool.Acknowledge(record.Index, reader);
+            }
+        }
+    }
+
+    /// <summary>The report of a record. Null for what is not sent, which is counted.</summary>
     StampedEvent? ReportOf(SpoolRecord record)
     {
         if (StampedEvent.TryRead(record.Data, out var stamped) is { } problem)
@@ -97,12 +138,50 @@ sealed partial class StackRoxRelay(EventSpool spool, string? reader, RpcChannel 
             return null;
         }
 
-        return stamped!.Type == EventTypes.InventoryReport ? stamped : null;
+        if (stamped!.Type != EventTypes.InventoryReport)
+        {
+            _metrics.Withheld(nameof(WithheldReason.NotAReport));
+            return null;
+        }
+
+        if (ReportValidator.Validate(stamped.Data.Span, out var summary) is { } malformed)
+        {
+            LogUnreadable(record.Index, malformed);
+            _metrics.Refused();
+            return null;
+        }
+
+        if (stamped.Attribute("guestcid") is not { } cid)
+        {
+            Withhold(stamped, WithheldReason.CidUnknown, "the host does not know its context id; give the guest a cid");
+            return null;
+        }
+
+        if (summary.ClaimedCid is { } claimed && claimed != cid)
+        {
+            Withhold(stamped, WithheldReason.CidMismatch, "it names another context id than its guest's");
+            return null;
+        }
+
+        return stamped;
+    }
+
+    void Withhold(StampedEvent report, WithheldReason reason, string problem)
+    {
+        _metrics.Withheld(reason.ToString());
+        if (_withheldLog.MayLog(time, out var heldBack)) LogWithheld(report.Id, report.Subject, problem, heldBack);
+    }
+
+    void Retry(string problem)
+    {
+        _metrics.Retried();
+        if (problem != _lastProblem) LogRetried(spool.DepthOf(reader), problem);
+        _lastProblem = problem;
     }
 
     async Task SendAsync(StampedEvent report, CancellationToken cancellationToken)
     {
-        var request = UpsertVirtualMachineIndexReportRequest.Parser.ParseFrom(report.Data.Span);
+        var request = new RawMessage(report.Data);
         var delay = RetryDelayMin;
         while (true)
         {
@@ -137,9 +216,7 @@ sealed partial class StackRoxRelay(EventSpool spool, string? reader, RpcChannel 
                 return;
             }
 
-            _metrics.Retried();
-            if (failure.Message != _lastProblem) LogRetried(spool.DepthOf(reader), failure.Message);
-            _lastProblem = failure.Message;
+            Retry(failure.Message);
             await Task.Delay(delay * (0.5 + Random.Shared.NextDouble()), time, cancellationToken);
             delay = delay * 2 < RetryDelayMax ? delay * 2 : RetryDelayMax;
         }
@@ -164,4 +241,9 @@ sealed partial class StackRoxRelay(EventSpool spool, string? reader, RpcChannel 
 
     [LoggerMessage(4404, LogLevel.Error, "Record {Index} of the spool is no event and is left out: {Problem}", EventName = "StackRoxUnreadable")]
     partial void LogUnreadable(ulong index, string problem);
+
+    [LoggerMessage(
+        4405, LogLevel.Warning, "Report {Id} of {Subject} is not handed to the StackRox Sensor: {Problem} ({Others} more since the last such line)",
+        EventName = "StackRoxWithheld")]
+    partial void LogWithheld(string id, string subject, string problem, long others);
 }

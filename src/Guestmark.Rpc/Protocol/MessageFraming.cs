@@ -121,7 +121,8 @@ static class MessageFraming
         {
             WritePrefix(writer.GetSpan(PrefixBytes), size);
             writer.Advance(PrefixBytes);
-            message.WriteTo(writer);
+            if (message is RawMessage raw) writer.Write(raw.Bytes.Span);
+            else message.WriteTo(writer);
         }
     }
 
@@ -130,7 +131,8 @@ static class MessageFraming
     public static void Write(Span<byte> destination, IMessage message, int size)
     {
         WritePrefix(destination, size);
-        message.WriteTo(destination[PrefixBytes..]);
+        if (message is RawMessage raw) raw.Bytes.Span.CopyTo(destination[PrefixBytes..]);
+        else message.WriteTo(destination[PrefixBytes..]);
     }
 
     static void WritePrefix(Span<byte> destination, int size)

@@ -11,6 +11,7 @@ public sealed class RelayMetrics
     readonly Counter<long> _delivered;
     readonly Counter<long> _refused;
     readonly Counter<long> _retried;
+    readonly Counter<long>? _withheld;
     readonly KeyValuePair<string, object?>[] _labels;
 
     /// <summary>Environment.TickCount64 of the first failure since the last success; 0: the last attempt succeeded.</summary>
@@ -19,7 +20,8 @@ public sealed class RelayMetrics
     /// <param name="destination">Label <c>destination</c>: <c>sensor</c>, <c>central</c>, <c>stackrox</c>.</param>
     /// <param name="reader">Whose place in the spool it is.</param>
     /// <param name="spoolName">Label <c>spool</c>, as of <see cref="SpoolMetrics"/>.</param>
-    public RelayMetrics(IMeterFactory meters, EventSpool spool, string destination, string? reader = null, string spoolName = "keep")
+    /// <param name="withholds">Values of label <c>reason</c>, where not every event is for the destination.</param>
+    public RelayMetrics(IMeterFactory meters, EventSpool spool, string destination, string? reader = null, string spoolName = "keep", params string[] withholds)
     {
         _labels = [new("destination", destination), new("spool", spoolName)];
         var meter = meters.Create(MeterName);
@@ -34,6 +36,9 @@ public sealed class RelayMetrics
 
         // A counter that has never counted is absent from an export; an operator wants to see its zero.
         foreach (var counter in new[] { _delivered, _refused, _retried }) counter.Add(0, _labels);
+        if (withholds.Length == 0) return;
+        _withheld = meter.CreateCounter<long>("guestmark.relay.withheld", "{event}", "Events that are not sent to the next hop, by reason.");
+        foreach (var reason in withholds) _withheld.Add(0, [.. _labels, new("reason", reason)]);
     }
 
     /// <summary>The next hop answered.</summary>
@@ -46,6 +51,8 @@ public sealed class RelayMetrics
     }
 
     public void Refused() => _refused.Add(1, _labels);
+
+    public void Withheld(string reason) => _withheld?.Add(1, [.. _labels, new("reason", reason)]);
 
     public void Retried()
     {

@@ -82,7 +82,8 @@ static class NodeSettings
         Reloads = true,
         Form = "NAME=SOCKET",
         Example = "web1=/run/vm/web1.sock,uid=6f1c,weight=2",
-        Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=. Repeatable",
+        Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=, "
+            + "with a socket cid= (which its reports must claim). Repeatable",
     });
 
     public static readonly Setting<string> RegistryFile = FilePath("registry-file", "/run/guestmark/guests.json", "More guests, in a JSON file that is read again when it changes");
@@ -133,7 +134,7 @@ static class NodeSettings
         Form = "PORT[,…]",
         Example = "819,protocol=stackrox-push,privileged-source-port=true",
         Description = "Ports of AF_VSOCK: PORT[,protocol=push|stackrox-push|stackrox-index-push][,privileged-source-port=true]. "
-            + "Without: vsock-port, when a guest has a CID, unknown guests are accepted, or neither guests nor a registry file are given. Repeatable",
+            + "Without: vsock-port, when a guest has no socket, unknown guests are accepted, or neither guests nor a registry file are given. Repeatable",
     });
 
     public static readonly Setting<int> MessageBytesMax = Bytes("message-bytes-max", Preset.MessageBytesMax, 1024, Preset.MessageBytesMax, "4MiB", "Longest message of a guest");

@@ -131,7 +131,6 @@ static class SettingForms
         var cid = parts.Read("cid", Number("vsock context id of a guest", 3u, uint.MaxValue - 1));
         var socket = parts.Path("socket");
         if (socket is null && cid is null) return parts.Refuse($"'{name}': give it a socket, or a cid, by which the node knows it");
-        if (socket is not null && cid is not null) return parts.Refuse($"'{name}': give it a socket or a cid, not both: it has one channel");
         var guest = new GuestOptions
         {
             Name = name,

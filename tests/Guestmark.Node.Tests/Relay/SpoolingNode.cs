@@ -62,8 +62,8 @@ sealed class SpoolingNode : IAsyncDisposable
         return node;
     }
 
-    public Task<StampOutcome> StampAsync(string type, string dataType, byte[] data, string subject = "uid-1") =>
-        _host.Services.GetRequiredService<EventStamper>().StampAsync(NodeEvents.Channel(subject), type, dataType, data);
+    public Task<StampOutcome> StampAsync(string type, string dataType, byte[] data, string subject = "uid-1", uint? cid = null) =>
+        _host.Services.GetRequiredService<EventStamper>().StampAsync(NodeEvents.Channel(subject, cid: cid), type, dataType, data);
 
     /// <summary>The value of a counter, by its name and labels.</summary>
     public long Counter(string name)
