@@ -3,6 +3,7 @@ using System.Text;
 using Google.Protobuf;
 using Guestmark.Events;
 using Guestmark.Node.Admission;
+using Guestmark.Node.Listening;
 using Guestmark.Wire.Declarations;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -19,6 +20,8 @@ namespace Guestmark.Node.Cells;
 /// and its agent's queue drops and counts.</item>
 /// <item>The same holds for what a guest sends beyond its rate: to look at a frame in order to drop it would cost the host as much as to store it, and
 /// nobody in the guest would know. The agent knows, and says so in its next frame.</item>
+/// <item>It takes connections, memory and turns into the spool out of what all guests share. A batch has its memory before it is made, and waits for its
+/// turn as a report does.</item>
 /// <item>A frame that is refused is counted and the channel goes on: its length told where the next one begins. Only a length that is none ends it.</item>
 /// </list>
 /// </remarks>
@@ -40,15 +43,18 @@ public sealed partial class CellChannel : IDisposable
     readonly ITimer _timer;
     readonly Refusals _refusals;
     readonly LogThrottle _throttle = new();
-    double _allowance;
-    long _allowanceAt;
+    readonly FairOrder? _order;
+    readonly GuestShare? _share;
+    TokenBucket _rate;
     int _connected;
 
     /// <param name="identity">Of the channel: the cell's, where it belongs to one.</param>
     /// <param name="silenced">Called once for each reason and episode.</param>
+    /// <param name="order">Into the spool. Null: nobody else wants to.</param>
+    /// <param name="share">What it may take. Null: all it needs.</param>
     public CellChannel(
         ChannelIdentity identity, CellOptions options, EventStamper stamper, Refusals refusals, CellMetrics metrics, ILogger logger, TimeProvider time,
-        Action<SilenceReason>? silenced = null)
+        Action<SilenceReason>? silenced = null, FairOrder? order = null, GuestShare? share = null)
     {
         Identity = identity;
         _options = options;
@@ -58,8 +64,9 @@ public sealed partial class CellChannel : IDisposable
         _logger = logger;
         _time = time;
         _sources = [.. options.ProbeSources.Select(Encoding.UTF8.GetBytes)];
-        _allowance = options.DeclarationsBurst;
-        _allowanceAt = time.GetTimestamp();
+        _order = order;
+        _share = share;
+        _rate = new TokenBucket(time);
         _watch = new CellWatch(options.KeepAliveWindow, options.FrameTimeout, time, StoreAsync)
         {
             Silenced = reason =>
@@ -97,9 +104,15 @@ public sealed partial class CellChannel : IDisposable
         _metrics.ConnectionOpened();
         var stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
         SilenceReason? end = null;
+        if (connection is GuestConnection { Input: var input }) input.Memory = _share?.Memory;
         try
         {
             end = await ServeAsync(connection, stopping);
+        }
+        catch (MessageMemoryException)
+        {
+            // The host's want, not the guest's silence.
+            if (MayLog()) LogNoMemory(Identity.Subject);
         }
         catch (Exception e) when (e is ConnectionResetException or ConnectionAbortedException or IOException)
         {
@@ -166,14 +179,20 @@ public sealed partial class CellChannel : IDisposable
         var hasTaken = false;
         while (true)
         {
-            // An idle connection holds no batch.
+            // An idle connection holds no batch, and one that finds no memory for it is read later.
+            if (_share?.Memory.TryTake(DeclarationReader.BatchBytesMax) == false)
+            {
+                await WaitAsync(stopping);
+                continue;
+            }
+
             var batch = ArrayPool<byte>.Shared.Rent(DeclarationReader.BatchBytesMax);
             ReadEnd end;
             try
             {
-                end = reader.Read(ref buffer, batch, Allowance());
+                end = reader.Read(ref buffer, batch, _rate.Available(_options.DeclarationsPerSecond, _options.DeclarationsBurst));
                 hasTaken |= reader.Taken > 0;
-                Spend(reader.Taken);
+                _rate.Take(reader.Taken, _options.DeclarationsPerSecond);
                 if (reader.Fault != DeclarationFault.None && MayLog()) LogRefused(Identity.Subject, reader.Fault);
                 if (reader.Right > 0) _watch.Lived(reader.Right, arrivedAt);
                 if (reader.Declared > 0) await StoreAsync(batch.AsMemory(0, reader.BatchBytes), reader.Declared, stopping);
@@ -181,16 +200,19 @@ public sealed partial class CellChannel : IDisposable
             finally
             {
                 ArrayPool<byte>.Shared.Return(batch);
+                _share?.Memory.Return(DeclarationReader.BatchBytesMax);
             }
 
             if (end is ReadEnd.NeedMore or ReadEnd.BadLength) return (buffer, hasTaken, end);
-            if (end == ReadEnd.NotAllowed)
-            {
-                _metrics.Throttled();
-                _watch.Throttled();
-                await Task.Delay(ThrottleWait, _time, stopping);
-            }
+            if (end == ReadEnd.NotAllowed) await WaitAsync(stopping);
         }
+    }
+
+    Task WaitAsync(CancellationToken stopping)
+    {
+        _metrics.Throttled();
+        _watch.Throttled();
+        return Task.Delay(ThrottleWait, _time, stopping);
     }
 
     /// <summary>Holds a batch until it is on disk.</summary>
@@ -200,7 +222,7 @@ public sealed partial class CellChannel : IDisposable
         var retry = RetryMin;
         while (true)
         {
-            var outcome = await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
+            var outcome = await StampAsync(batch);
             if (outcome == StampOutcome.Stored) break;
             if (MayLog()) LogNotStored(Identity.Subject, declarations, outcome);
             try
@@ -219,19 +241,19 @@ public sealed partial class CellChannel : IDisposable
         _metrics.Frames(FrameOutcome.Stored, declarations);
     }
 
-    /// <summary>Frames that may be looked at now.</summary>
-    long Allowance()
+    /// <summary>Tries once, in the cell's turn, which it does not hold while it waits to try again.</summary>
+    async ValueTask<StampOutcome> StampAsync(ReadOnlyMemory<byte> batch)
     {
-        if (_options.DeclarationsPerSecond <= 0) return long.MaxValue;
-        var now = _time.GetTimestamp();
-        _allowance = Math.Min(_options.DeclarationsBurst, _allowance + (_time.GetElapsedTime(_allowanceAt, now).TotalSeconds * _options.DeclarationsPerSecond));
-        _allowanceAt = now;
-        return (long)_allowance;
-    }
-
-    void Spend(int frames)
-    {
-        if (_options.DeclarationsPerSecond > 0) _allowance -= frames;
+        if (_order is null || _share is null) return await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
+        await _order.TakeAsync(_share.Flow, batch.Length);
+        try
+        {
+            return await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
+        }
+        finally
+        {
+            _order.Return(batch.Length);
+        }
     }
 
     async Task<bool> StoreAsync(GuestSilenced silenced)
@@ -261,6 +283,9 @@ public sealed partial class CellChannel : IDisposable
 
     [LoggerMessage(4304, LogLevel.Warning, "Refused a second connection of cell {Cell}", EventName = "SecondConnectionRefused")]
     partial void LogSecondConnection(string cell);
+
+    [LoggerMessage(4306, LogLevel.Warning, "No memory is left for what cell {Cell} sends; its connection is closed", EventName = "CellOutOfMemory")]
+    partial void LogNoMemory(string cell);
 
     [LoggerMessage(4305, LogLevel.Warning, "{Declarations} declarations of cell {Cell} wait for the spool: {Outcome}", EventName = "DeclarationsNotStored")]
     partial void LogNotStored(string cell, int declarations, StampOutcome outcome);

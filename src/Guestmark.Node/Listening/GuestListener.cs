@@ -24,7 +24,6 @@ public sealed partial class GuestListener : IAsyncDisposable
 
     static readonly TimeSpan BackOffFirst = TimeSpan.FromMilliseconds(5);
     static readonly TimeSpan BackOffLast = TimeSpan.FromSeconds(1);
-    static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
 
     readonly Socket _socket;
     readonly Func<ConnectionContext, Task> _serve;
@@ -35,18 +34,19 @@ public sealed partial class GuestListener : IAsyncDisposable
     readonly HashSet<GuestConnection> _open = [];
     readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     readonly Task _accepting;
-    long _loggedAt;
-    long _failures;
+    readonly LogThrottle _log = new();
     bool _disposed;
 
     /// <summary>Whether the file of a Unix socket is ours to remove; one that the service manager opened is not.</summary>
     readonly bool _ownsFile;
+    readonly bool _isInherited;
 
     GuestListener(
-        EndPoint address, Socket socket, bool ownsFile, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
+        EndPoint address, Socket socket, bool isInherited, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
     {
         Address = address;
-        _ownsFile = ownsFile && address is UnixDomainSocketEndPoint;
+        _isInherited = isInherited;
+        _ownsFile = !isInherited && address is UnixDomainSocketEndPoint;
         _socket = socket;
         _serve = serve;
         _logger = logger;
@@ -56,6 +56,9 @@ public sealed partial class GuestListener : IAsyncDisposable
     }
 
     public EndPoint Address { get; }
+
+    /// <summary>False: somebody removed the file of the socket, and nobody can connect any more.</summary>
+    internal bool IsReachable => !_ownsFile || File.Exists(Address.ToString());
 
     /// <summary>Listens.</summary>
     /// <param name="address">A <see cref="UnixDomainSocketEndPoint"/>, whose stale file is removed, or a <see cref="VsockEndPoint"/>.</param>
@@ -70,7 +73,7 @@ public sealed partial class GuestListener : IAsyncDisposable
         EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null)
     {
         if (InheritedSockets.OfThisProcess.Take(address) is { } inherited)
-            return new GuestListener(address, inherited, ownsFile: false, serve, logger, slots, time ?? TimeProvider.System);
+            return new GuestListener(address, inherited, isInherited: true, serve, logger, slots, time ?? TimeProvider.System);
         Socket socket;
         if (address is VsockEndPoint)
         {
@@ -96,22 +99,27 @@ public sealed partial class GuestListener : IAsyncDisposable
             throw;
         }
 
-        return new GuestListener(address, socket, ownsFile: true, serve, logger, slots, time ?? TimeProvider.System);
+        return new GuestListener(address, socket, isInherited: false, serve, logger, slots, time ?? TimeProvider.System);
     }
 
     /// <summary>
     /// Stops accepting, asks every connection to end, and waits until all have. Does not wait for the rest of a message: the protocol's
     /// deadline on it is what bounds the wait.
     /// </summary>
+    /// <remarks>When the call returns its task, an address of its own is free for the next listener.</remarks>
     public async ValueTask DisposeAsync()
     {
         if (_disposed) return;
         _disposed = true;
-        await _stopping.CancelAsync();
-        _socket.Dispose();
+        // It is cancelled when this returns; what hears of it runs elsewhere.
+        var cancelling = _stopping.CancelAsync();
+        if (!_isInherited) _socket.Dispose();
         // Whoever removes a cell may have removed its whole folder before.
         if (_ownsFile && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
+        await cancelling;
         await _accepting;
+        // Closing under an accept may shut the socket down, and so every descriptor of it.
+        _socket.Dispose();
         lock (_open)
         {
             if (_open.Count == 0) _drained.TrySetResult();
@@ -209,12 +217,7 @@ public sealed partial class GuestListener : IAsyncDisposable
 
     void LogAtIntervals(string problem)
     {
-        _failures++;
-        var now = _time.GetTimestamp();
-        if (_loggedAt != 0 && _time.GetElapsedTime(_loggedAt, now) < LogInterval) return;
-        _loggedAt = now;
-        LogNotAccepted(Address, _failures, problem);
-        _failures = 0;
+        if (_log.MayLog(_time, out var heldBack)) LogNotAccepted(Address, heldBack + 1, problem);
     }
 
     [LoggerMessage(4111, LogLevel.Warning, "{Count} connections on {Address} were not accepted; the last: {Problem}", EventName = "ConnectionNotAccepted")]

@@ -14,7 +14,8 @@ static class UnixSocketFile
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
         if (!File.Exists(path)) return;
 
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        // A connect would wait while the queue of whoever listens there is full.
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
         try
         {
             probe.Connect(new UnixDomainSocketEndPoint(path));
@@ -25,6 +26,10 @@ static class UnixSocketFile
             if (CanBeOpened(path)) throw new IOException($"{path} is not a socket; move it away", e);
             File.Delete(path);
             return;
+        }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
+        {
+            // The queue is full: somebody listens.
         }
 
         throw new AddressInUseException($"another process listens on {path}; stop it or give this guest another socket");
