@@ -20,8 +20,9 @@ namespace Guestmark.Node.Cells;
 /// and its agent's queue drops and counts.</item>
 /// <item>The same holds for what a guest sends beyond its rate: to look at a frame in order to drop it would cost the host as much as to store it, and
 /// nobody in the guest would know. The agent knows, and says so in its next frame.</item>
-/// <item>It takes connections, memory and turns into the spool out of what all guests share. A batch has its memory before it is made, and waits for its
-/// turn as a report does.</item>
+/// <item>It takes connections, memory for what is not read yet, and turns into the spool out of what all guests share. A turn is one of a whole batch and is
+/// taken before there is one, so that turns bound the memory of batches; who waits for it finds more to put into it. Only a batch that the full spool refused
+/// is held without: 60 KiB for each cell.</item>
 /// <item>A frame that is refused is counted and the channel goes on: its length told where the next one begins. Only a length that is none ends it.</item>
 /// </list>
 /// </remarks>
@@ -45,6 +46,7 @@ public sealed partial class CellChannel : IDisposable
     readonly LogThrottle _throttle = new();
     readonly FairOrder? _order;
     readonly GuestShare? _share;
+    bool _hasTurn;
     TokenBucket _rate;
     int _connected;
 
@@ -179,13 +181,8 @@ public sealed partial class CellChannel : IDisposable
         var hasTaken = false;
         while (true)
         {
-            // An idle connection holds no batch, and one that finds no memory for it is read later.
-            if (_share?.Memory.TryTake(DeclarationReader.BatchBytesMax) == false)
-            {
-                await WaitAsync(stopping);
-                continue;
-            }
-
+            // An idle connection holds no batch.
+            await TakeTurnAsync();
             var batch = ArrayPool<byte>.Shared.Rent(DeclarationReader.BatchBytesMax);
             ReadEnd end;
             try
@@ -200,19 +197,17 @@ public sealed partial class CellChannel : IDisposable
             finally
             {
                 ArrayPool<byte>.Shared.Return(batch);
-                _share?.Memory.Return(DeclarationReader.BatchBytesMax);
+                ReturnTurn();
             }
 
             if (end is ReadEnd.NeedMore or ReadEnd.BadLength) return (buffer, hasTaken, end);
-            if (end == ReadEnd.NotAllowed) await WaitAsync(stopping);
+            if (end == ReadEnd.NotAllowed)
+            {
+                _metrics.Throttled();
+                _watch.Throttled();
+                await Task.Delay(ThrottleWait, _time, stopping);
+            }
         }
-    }
-
-    Task WaitAsync(CancellationToken stopping)
-    {
-        _metrics.Throttled();
-        _watch.Throttled();
-        return Task.Delay(ThrottleWait, _time, stopping);
     }
 
     /// <summary>Holds a batch until it is on disk.</summary>
@@ -222,9 +217,10 @@ public sealed partial class CellChannel : IDisposable
         var retry = RetryMin;
         while (true)
         {
-            var outcome = await StampAsync(batch);
+            var outcome = await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
             if (outcome == StampOutcome.Stored) break;
             if (MayLog()) LogNotStored(Identity.Subject, declarations, outcome);
+            ReturnTurn();
             try
             {
                 await Task.Delay(retry, _time, stopping);
@@ -236,24 +232,30 @@ public sealed partial class CellChannel : IDisposable
             }
 
             retry = retry * 2 < RetryMax ? retry * 2 : RetryMax;
+            await TakeTurnAsync();
         }
 
         _metrics.Frames(FrameOutcome.Stored, declarations);
     }
 
-    /// <summary>Tries once, in the cell's turn, which it does not hold while it waits to try again.</summary>
-    async ValueTask<StampOutcome> StampAsync(ReadOnlyMemory<byte> batch)
+    async ValueTask TakeTurnAsync()
     {
-        if (_order is null || _share is null) return await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
-        await _order.TakeAsync(_share.Flow, batch.Length);
-        try
+        if (_order is null || _share is null) return;
+        if (!_order.TryTake(_share.Flow, DeclarationReader.BatchBytesMax))
         {
-            return await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
+            // The host keeps the guest waiting.
+            _watch.Storing();
+            await _order.TakeAsync(_share.Flow, DeclarationReader.BatchBytesMax);
         }
-        finally
-        {
-            _order.Return(batch.Length);
-        }
+
+        _hasTurn = true;
+    }
+
+    void ReturnTurn()
+    {
+        if (!_hasTurn) return;
+        _hasTurn = false;
+        _order!.Return(DeclarationReader.BatchBytesMax);
     }
 
     async Task<bool> StoreAsync(GuestSilenced silenced)

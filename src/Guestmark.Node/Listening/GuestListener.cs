@@ -67,13 +67,15 @@ public sealed partial class GuestListener : IAsyncDisposable
     /// Called when the address is bound and nobody can connect yet: another mode than <see cref="ModeDefault"/>, and the owner, of a Unix socket are set here.
     /// </param>
     /// <param name="slots">Bounds the connections of all listeners together. Null: no bound.</param>
+    /// <param name="inherited">Null: those of this process.</param>
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
     /// <exception cref="SocketException">The address cannot be listened on.</exception>
     public static GuestListener Bind(
-        EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null)
+        EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null,
+        InheritedSockets? inherited = null)
     {
-        if (InheritedSockets.OfThisProcess.Take(address) is { } inherited)
-            return new GuestListener(address, inherited, isInherited: true, serve, logger, slots, time ?? TimeProvider.System);
+        if ((inherited ?? InheritedSockets.OfThisProcess).Take(address) is { } opened)
+            return new GuestListener(address, opened, isInherited: true, serve, logger, slots, time ?? TimeProvider.System);
         Socket socket;
         if (address is VsockEndPoint)
         {
@@ -118,8 +120,6 @@ public sealed partial class GuestListener : IAsyncDisposable
         if (_ownsFile && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
         await cancelling;
         await _accepting;
-        // Closing under an accept may shut the socket down, and so every descriptor of it.
-        _socket.Dispose();
         lock (_open)
         {
             if (_open.Count == 0) _drained.TrySetResult();

@@ -10,8 +10,8 @@ namespace Guestmark.Node.Listening;
 /// when <c>LISTEN_PID</c> is this process. A socket is found by the address it listens on, so that a unit needs no names.
 /// </summary>
 /// <remarks>
-/// The descriptors stay open as long as the process: the service manager goes on listening whatever becomes of a guest here, so a socket that was closed
-/// could never be bound again. AF_VSOCK sockets are not among them: .NET cannot tell their address, and the node opens its own.
+/// They stay open as long as the process: the service manager goes on listening whatever becomes of a guest here, so a socket that was closed could never be
+/// bound again. Nor would duplicates do: epoll(7) keeps what it knows of a descriptor until the last one of the socket is closed, which the service manager has. AF_VSOCK sockets are not among them: .NET cannot tell their address, and the node opens its own.
 /// </remarks>
 public sealed partial class InheritedSockets
 {
@@ -20,7 +20,6 @@ public sealed partial class InheritedSockets
     // <fcntl.h>
     const int SetDescriptorFlags = 2;
     const int CloseOnExec = 1;
-    const int DuplicateCloseOnExec = 1030;
 
     readonly Lock _lock = new();
     readonly List<(string Address, Socket Socket)> _sockets = [];
@@ -36,8 +35,7 @@ public sealed partial class InheritedSockets
         get { lock (_lock) return [.. _sockets.Select(socket => socket.Address).Except(_taken)]; }
     }
 
-    /// <summary>A descriptor of its own of the socket that listens on an address; the caller owns it. Null: none was inherited.</summary>
-    /// <exception cref="SocketException">There is no descriptor left.</exception>
+    /// <summary>The socket that listens on an address, each time it is asked for. The caller does not close it. Null: none was inherited.</summary>
     public Socket? Take(EndPoint address)
     {
         var text = address.ToString();
@@ -45,10 +43,8 @@ public sealed partial class InheritedSockets
         {
             var index = _sockets.FindIndex(socket => string.Equals(socket.Address, text, StringComparison.Ordinal));
             if (index < 0) return null;
-            var own = fcntl((int)_sockets[index].Socket.Handle, DuplicateCloseOnExec, FirstDescriptor);
-            if (own < 0) throw new SocketException((int)SocketError.TooManyOpenSockets);
             _taken.Add(_sockets[index].Address);
-            return new Socket(new SafeSocketHandle(own, ownsHandle: true));
+            return _sockets[index].Socket;
         }
     }
 
