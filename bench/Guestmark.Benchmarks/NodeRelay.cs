@@ -42,17 +42,17 @@ static class NodeRelay
         var meters = services.GetRequiredService<IMeterFactory>();
         using var sink = new Sink(output, isCell);
         var stamper = EventStamper.WithoutSpool(sink.Take, options, signer: null, TimeProvider.System);
+        var refusals = new Refusals(stamper, TimeProvider.System, NullLogger<Refusals>.Instance);
         Func<ConnectionContext, Task> serve;
         if (isCell)
         {
             var identity = new ChannelIdentity("//local/bench/cell:bench", "bench") { GuestPort = 9001, Cell = new CellAttribution("bench", "run", null) };
-            serve = new CellChannel(identity, options.Cells, stamper, new CellMetrics(meters), NullLogger.Instance, TimeProvider.System).RunAsync;
+            serve = new CellChannel(identity, options.Cells, stamper, refusals, new CellMetrics(meters), NullLogger.Instance, TimeProvider.System).RunAsync;
         }
         else
         {
             var configuration = new NodeConfiguration(options);
             var registry = new GuestRegistry(configuration, TimeProvider.System);
-            var refusals = new Refusals(stamper, TimeProvider.System, NullLogger<Refusals>.Instance);
             var reception = new GuestReception(configuration, registry, stamper, refusals, new NodeMetrics(meters), new DeadlineSweep(TimeProvider.System));
             serve = connection => reception.ServeSocketAsync(registry.All[0], connection);
         }

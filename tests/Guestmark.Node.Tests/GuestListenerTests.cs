@@ -336,6 +336,20 @@ public sealed class GuestListenerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_guest_whose_socket_another_process_holds_keeps_no_other_guest_from_its_own()
+    {
+        await using var node = await RunningNode.StartAsync();
+        var registry = node.Services.GetRequiredService<GuestRegistry>();
+        GuestOptions Guest(string name) => new() { Uid = $"uid-{name}", Name = name, SocketBase = node.Folder.File($"{name}.sock") };
+        using var other = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        other.Bind(new UnixDomainSocketEndPoint(Guest("held").SocketPath(818)));
+        other.Listen();
+
+        Assert.Empty(registry.Replace(GuestSource.Sensor, [Guest("held"), .. Enumerable.Range(0, 8).Select(i => Guest($"free{i}"))]));
+        await IdentityTests.WaitForAsync(() => Task.FromResult(Enumerable.Range(0, 8).All(i => File.Exists(Guest($"free{i}").SocketPath(818)))));
+    }
+
+    [Fact]
     public void The_limit_on_open_files_is_raised_when_it_may_be()
     {
         var now = DescriptorLimit.Raise(0)!.Value;

@@ -218,6 +218,13 @@ public sealed class IdentityTests
         // In another namespace the same context id is another machine, which is not on these listeners.
         Assert.Empty(registry.Replace(GuestSource.Sensor, [new GuestOptions { Uid = "x", Name = "x", Cid = 5, NetworkNamespace = registry.Network.Inode + 1 }]));
         Assert.Equal("uid-web", registry.Find(5)!.Guest.Uid);
+
+        // To name this process's own namespace is to name none.
+        var own = new GuestOptions { Uid = "y", Name = "y", Cid = 5, NetworkNamespace = registry.Network.Inode };
+        Assert.Contains("cid 5", Assert.Single(registry.Replace(GuestSource.File, [own])), StringComparison.Ordinal);
+        Assert.Empty(registry.Replace(GuestSource.File, [own with { Cid = 6 + 1000 }]));
+        Assert.Equal("y", registry.Find(1006)!.Guest.Uid);
+        Assert.Same(registry.Find(5), registry.FindOrAddUnknown(5));
     }
 
     [Fact]
@@ -246,6 +253,16 @@ public sealed class IdentityTests
         Put("""{"guests": [{"name": "file1", "cid": 41, "bootEpoch": "b"}, {"name": "file2", "uid": "u2", "cid": 42}]}""");
         Assert.Same(kept, registry.Find(41));
         Assert.Equal("u2", registry.Find(42)!.Guest.Uid);
+        foreach (var bad in new[]
+        {
+            "null", """{"guests": null}""", """{"guests": [null]}""", """{"guests": [{"name": null, "cid": 43}]}""", """{"guests": [{"name": "a", "name": "b", "cid": 43}]}""",
+            """{"guests": [], "guests": []}""",
+        })
+        {
+            Put(bad);
+            Assert.Equal(4, registry.All.Count);
+        }
+
         foreach (var bad in new[] { "", "{", "[]", """{"guests": [{"nam": "x"}]}""", """{"guests": [{"name": "x", "cid": 1}]}""", """{"guests": [{"name": "x", "cid": 5}]}""" })
         {
             Put(bad);

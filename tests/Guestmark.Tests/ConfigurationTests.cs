@@ -178,6 +178,9 @@ public sealed class ConfigurationTests : IDisposable
     [InlineData("just words", 1, "write 'key: value' lines")]
     [InlineData("certs: [[[[[[[[[1]]]]]]]]]", 1, "is nested more than 8 deep")]
     [InlineData("certs: \"unclosed", 1, "is not YAML")]
+    [InlineData("listeners: [{]\nhotreload: false", 1, "is not YAML")]
+    [InlineData("cells: {keep-alive-window: 10s, probe-s{ources: [a, b]}", 1, "is not YAML")]
+    [InlineData("limits:\n  messages-per-second: [\n, 5]", 3, "is not YAML")]
     [InlineData("signing:\n  algorithm: ed25519", 2, "give signing.key-file as well")]
     public void A_mistake_in_the_file_is_told_with_its_line_and_what_to_write(string text, int line, string message)
     {

@@ -100,7 +100,7 @@ sealed partial class Cell : IAsyncDisposable
     /// <summary>Before the socket listens nobody can connect, so that it is never open to others.</summary>
     void Protect()
     {
-        File.SetUnixFileMode(_socket, Definition.Mode);
+        UnixSocketFile.SetMode(_socket, Definition.Mode);
         if (Definition.Owner is not { } owner || lchown(_socket, owner.Uid, owner.Gid) == 0) return;
         throw new IOException($"cannot give {_socket} to {Definition.SocketOwner}: {Marshal.GetLastPInvokeErrorMessage()}; only root may");
     }

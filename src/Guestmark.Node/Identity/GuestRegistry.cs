@@ -78,12 +78,15 @@ public sealed class GuestRegistry
     /// <summary>The guest with a context id in this process's namespace. Null: nobody knows it.</summary>
     public GuestChannel? Find(uint cid) => _table.ByCid.GetValueOrDefault(cid);
 
-    /// <summary>A channel for a machine that nobody knows: its subject says only where it is. Null when there are too many of them, or they
-    /// are not accepted.</summary>
+    /// <summary>
+    /// A channel for a machine that nobody knows: its subject says only where it is. Null when there are too many of them, or they are not accepted. The
+    /// machine's own, when it became known meanwhile.
+    /// </summary>
     public GuestChannel? FindOrAddUnknown(uint cid)
     {
         lock (_lock)
         {
+            if (Find(cid) is { } known) return known;
             // Under the lock, so that none comes after those that are closed when the policy changes.
             if (_configuration.Current.UnknownGuests != UnknownGuestPolicy.Accept) return null;
             if (_unknown.TryGetValue(cid, out var channel)) return channel;
@@ -118,6 +121,9 @@ public sealed class GuestRegistry
             GuestOptions[] all = [.. _parts.Where(part => part.Key != source).SelectMany(part => part.Value), .. guests];
             var errors = new List<string>();
             GuestOptions.Validate(all, options.PushPort, errors);
+            // Who names this process's namespace, and who names none, mean the same one.
+            foreach (var twice in all.Where(IsHeardHere).GroupBy(guest => guest.Cid).Where(same => same.Select(guest => guest.NetworkNamespace).Distinct().Count() > 1))
+                errors.Add($"guest cid {twice.Key} is given to {string.Join(" and ", twice.Select(guest => $"'{guest.Name}'"))}: network namespace {Network.Inode} is this node's own");
             if (errors.Count > 0) return errors;
 
             _parts[source] = guests;
@@ -138,8 +144,7 @@ public sealed class GuestRegistry
             }
 
             foreach (var uid in _shares.Keys.Except(all.Select(guest => guest.Uid)).ToList()) _shares.Remove(uid);
-            var byCid = next.Where(c => c.Guest.SocketBase is null && (c.Guest.NetworkNamespace ?? Network.Inode) == Network.Inode)
-                .ToDictionary(c => c.Guest.Cid!.Value);
+            var byCid = next.Where(channel => IsHeardHere(channel.Guest)).ToDictionary(channel => channel.Guest.Cid!.Value);
             _table = new Table(next, byCid);
 
             List<GuestChannel> gone = [.. former.Values];
@@ -166,6 +171,9 @@ public sealed class GuestRegistry
             _unknown.Clear();
         }
     }
+
+    /// <summary>Its context id is one of those that this process's AF_VSOCK listeners hear.</summary>
+    bool IsHeardHere(GuestOptions guest) => guest.SocketBase is null && (guest.NetworkNamespace ?? Network.Inode) == Network.Inode;
 
     /// <summary>What a new guest, or a cell, may take of the host.</summary>
     internal GuestShare NewShare(int weight) => new(() => _configuration.Current.Limits, Memory, weight, _time);

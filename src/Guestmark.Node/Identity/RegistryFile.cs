@@ -51,7 +51,7 @@ sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, T
         {
             using var stream = File.OpenRead(path);
             var file = JsonSerializer.Deserialize(stream, RegistryJson.Default.RegistryDocument) ?? throw new InvalidDataException($"{path} is empty");
-            return [.. file.Guests.Select(entry => entry.ToGuest(options))];
+            return [.. file.Guests.Select(entry => (entry ?? throw new InvalidDataException($"{path}: a guest is null")).ToGuest(options))];
         }
         catch (JsonException e)
         {
@@ -117,7 +117,7 @@ sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, T
 /// <summary>The registry as a file.</summary>
 sealed record RegistryDocument
 {
-    public required IReadOnlyList<RegistryEntry> Guests { get; init; }
+    public required IReadOnlyList<RegistryEntry?> Guests { get; init; }
 }
 
 /// <summary>One guest in it, as <see cref="GuestOptions"/>.</summary>
@@ -151,6 +151,6 @@ sealed record RegistryEntry
 
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-    ReadCommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true)]
+    ReadCommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true, RespectNullableAnnotations = true, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(RegistryDocument))]
 sealed partial class RegistryJson : JsonSerializerContext;

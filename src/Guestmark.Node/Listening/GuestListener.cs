@@ -91,7 +91,7 @@ public sealed partial class GuestListener : IAsyncDisposable
         {
             socket.Bind(address);
             // Between bind and listen every connect is refused, whatever mode the umask gave.
-            if (address is UnixDomainSocketEndPoint) File.SetUnixFileMode(address.ToString()!, ModeDefault);
+            if (address is UnixDomainSocketEndPoint) UnixSocketFile.SetMode(address.ToString()!, ModeDefault);
             bound?.Invoke();
             socket.Listen(Backlog);
         }

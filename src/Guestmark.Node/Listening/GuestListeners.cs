@@ -158,7 +158,7 @@ sealed partial class GuestListeners(
 
         void SetMode()
         {
-            if (address is UnixDomainSocketEndPoint) File.SetUnixFileMode(address.ToString()!, configuration.Current.SocketMode);
+            if (address is UnixDomainSocketEndPoint) UnixSocketFile.SetMode(address.ToString()!, configuration.Current.SocketMode);
         }
     }
 

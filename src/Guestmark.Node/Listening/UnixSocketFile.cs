@@ -1,11 +1,16 @@
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
 
 namespace Guestmark.Node.Listening;
 
 /// <summary>The file of a Unix socket, which outlives the process that made it and then stands in the way of the next.</summary>
-static class UnixSocketFile
+static partial class UnixSocketFile
 {
+    const int CurrentFolder = -100;
+    const int NoFollow = 0x100;
+    const int ReadOnlyNonBlockCloseOnExec = 0x8_0800;
+
     /// <summary>Makes the folder and removes a socket that nobody listens on.</summary>
     /// <exception cref="AddressInUseException">Somebody listens on it.</exception>
     /// <exception cref="IOException">Something that is not a socket is in the way.</exception>
@@ -14,7 +19,7 @@ static class UnixSocketFile
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
         if (!File.Exists(path)) return;
 
-        // A connect would wait while the queue of whoever listens there is full.
+        // Without waiting: whoever listens with a full backlog would hold this process for as long as it likes.
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false };
         try
         {
@@ -27,25 +32,40 @@ static class UnixSocketFile
             File.Delete(path);
             return;
         }
-        catch (SocketException e) when (e.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.WouldBlock)
         {
-            // The queue is full: somebody listens.
+            // Somebody listens and does not accept.
         }
 
         throw new AddressInUseException($"another process listens on {path}; stop it or give this guest another socket");
     }
 
-    /// <summary>open(2) of a socket fails with ENXIO.</summary>
+    /// <summary>open(2) of a socket fails with ENXIO. Of a FIFO without O_NONBLOCK it would wait for a writer.</summary>
     static bool CanBeOpened(string path)
     {
-        try
-        {
-            using var file = File.OpenHandle(path);
-            return true;
-        }
-        catch (IOException)
-        {
-            return false;
-        }
+        var descriptor = open(path, ReadOnlyNonBlockCloseOnExec);
+        if (descriptor < 0) return false;
+        _ = close(descriptor);
+        return true;
     }
+
+    /// <summary>
+    /// Sets the mode of a socket and of nothing that it was replaced by: who may write to the folder, a hypervisor, would otherwise put a link
+    /// there between bind and this, and the node would change the mode of any file that is its own.
+    /// </summary>
+    /// <exception cref="IOException">It is a link now, or gone.</exception>
+    public static void SetMode(string path, UnixFileMode mode)
+    {
+        if (fchmodat(CurrentFolder, path, (uint)mode, NoFollow) == 0) return;
+        throw new IOException($"cannot set the mode of {path}: {Marshal.GetLastPInvokeErrorMessage()}");
+    }
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int fchmodat(int folder, string path, uint mode, int flags);
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int open(string path, int flags);
+
+    [LibraryImport("libc")]
+    private static partial int close(int descriptor);
 }

@@ -167,11 +167,14 @@ sealed record NodeSetup
         };
     }
 
+    /// <summary>
+    /// A host whose guests all have Unix sockets must not listen where every machine of the host can connect. So a registry file alone, whose
+    /// guests may come later, opens nothing: listeners are then named.
+    /// </summary>
     static bool NeedsVsock(SettingValues values)
     {
         var guests = values.Of(NodeSettings.Guests);
-        return guests.Count == 0 || guests.Any(guest => guest.Cid is not null) || values.Of(NodeSettings.RegistryFile) is not null
-            || values.Of(NodeSettings.UnknownGuests) == UnknownGuestPolicy.Accept;
+        return guests.Any(guest => guest.Cid is not null) || (guests.Count == 0 && values.Of(NodeSettings.RegistryFile) is null);
     }
 
     /// <summary>The channel of this machine's own agent.</summary>
