@@ -9,6 +9,7 @@ public sealed class NodeConfiguration(NodeOptions initial)
     readonly Lock _lock = new();
     readonly List<Action<NodeOptions, NodeOptions>> _listeners = [];
     volatile NodeOptions _current = initial;
+    Func<NodeOptions, NodeOptions, IReadOnlyList<string>>? _take;
 
     /// <summary>What is in force at this moment. Read it again for each decision, or listen to <see cref="OnChange"/>.</summary>
     public NodeOptions Current => _current;
@@ -22,16 +23,28 @@ public sealed class NodeConfiguration(NodeOptions initial)
         lock (_lock) _listeners.Add(listener);
     }
 
+    /// <summary>
+    /// Has <paramref name="take"/> put options into force, given those before and after, before <see cref="Current"/> is replaced. It may refuse, because what
+    /// is valid alone may contradict what else the node knows; then it says why and has changed nothing. There is one.
+    /// </summary>
+    internal void OnTake(Func<NodeOptions, NodeOptions, IReadOnlyList<string>> take)
+    {
+        lock (_lock) _take = take;
+    }
+
     /// <summary>Puts what may change into force and leaves the rest as it is.</summary>
     /// <param name="wanted">Valid options: <see cref="NodeOptions.Validate"/> found nothing.</param>
-    public void Replace(NodeOptions wanted)
+    /// <returns>Why nothing has changed. Empty on success.</returns>
+    public IReadOnlyList<string> Replace(NodeOptions wanted)
     {
         lock (_lock)
         {
             var former = _current;
             var next = Merge(former, wanted);
+            if (_take?.Invoke(former, next) is { Count: > 0 } problems) return problems;
             _current = next;
             foreach (var listener in _listeners) listener(former, next);
+            return [];
         }
     }
 

@@ -39,6 +39,9 @@ public static class NodeServices
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
         services.AddSingleton<CellMetrics>();
+        services.AddSingleton(provider => new CellAdmission(
+            provider.GetRequiredService<GuestReception>().Order, provider.GetRequiredService<GuestReception>().Connections,
+            () => provider.GetRequiredService<GuestRegistry>().NewShare(weight: 1)));
         services.AddSingleton<CellRegistry>();
         services.AddHostedService(provider => provider.GetRequiredService<CellRegistry>());
         return services.AddSpools(options);

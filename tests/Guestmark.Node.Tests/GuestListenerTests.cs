@@ -244,6 +244,125 @@ public sealed class GuestListenerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_guest_of_the_registry_file_that_cannot_be_listened_for_stops_neither_the_start_nor_the_others()
+    {
+        using var folder = new TemporaryFolder();
+        var time = new ManualTimeProvider(TimeProvider.System.GetUtcNow());
+        var (taken, good) = (folder.File("taken.sock"), folder.File("good.sock"));
+        await using (var other = GuestListener.Bind(new UnixDomainSocketEndPoint(taken + "_818"), _ => Task.CompletedTask, NullLogger.Instance))
+        {
+            await File.WriteAllTextAsync(folder.File("guests.json"), $$"""
+                {"guests": [{"name": "unbindable", "socketBase": "/proc/absent/a.sock"}, {"name": "taken", "socketBase": "{{taken}}"}, {"name": "good", "socketBase": "{{good}}"}]}
+                """);
+            await using var node = await RunningNode.StartAsync(options => options with { RegistryFile = folder.File("guests.json") }, time);
+            await IdentityTests.WaitForAsync(() => Task.FromResult(File.Exists(good + "_818")));
+            byte[] report = RunningNode.Frame([8 << 3, 0]);
+            Assert.Equal(PushStatus.Stored, await SendToAsync(good + "_818", report));
+            Assert.Equal(PushStatus.Stored, await node.SendAsync("web1", report));
+
+            // What is in the way goes, and what was bound is removed by somebody: both are found.
+            await other.DisposeAsync();
+            File.Delete(good + "_818");
+            time.Advance(TimeSpan.FromSeconds(5));
+            await IdentityTests.WaitForAsync(() => Task.FromResult(File.Exists(taken + "_818") && File.Exists(good + "_818")));
+            await IdentityTests.WaitForAsync(async () => await SendToAsync(taken + "_818", report) == PushStatus.Stored);
+            await IdentityTests.WaitForAsync(async () => await SendToAsync(good + "_818", report) == PushStatus.Stored);
+        }
+    }
+
+    [Fact]
+    public async Task A_configured_guest_that_cannot_be_listened_for_stops_the_start() =>
+        await Assert.ThrowsAnyAsync<IOException>(() => RunningNode.StartAsync(
+            options => options with { Guests = [new GuestOptions { Uid = "u", Name = "u", SocketBase = "/proc/absent/a.sock" }] }));
+
+    [Fact]
+    public void A_path_on_which_somebody_listens_and_does_not_accept_is_in_use_at_once()
+    {
+        using var deaf = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        deaf.Bind(new UnixDomainSocketEndPoint(_folder.File("s")));
+        deaf.Listen(0);
+        var waiting = new List<Socket>();
+        SocketException? full = null;
+        while (full is null)
+        {
+            waiting.Add(new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { Blocking = false });
+            Assert.True(waiting.Count < 100);
+            full = (SocketException?)Record.Exception(() => waiting[^1].Connect(deaf.LocalEndPoint!));
+        }
+
+        Assert.Throws<AddressInUseException>(() => Listen(_ => Task.CompletedTask));
+        waiting.ForEach(socket => socket.Dispose());
+    }
+
+    [Fact]
+    public async Task An_inherited_socket_listens_again_for_the_guest_that_comes_after()
+    {
+        using var opened = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        opened.Bind(new UnixDomainSocketEndPoint(_folder.File("s")));
+        opened.Listen();
+        var inherited = InheritedSockets.Of(opened);
+        Assert.Equal([_folder.File("s")], inherited.Left);
+        for (var guest = 0; guest < 3; guest++)
+        {
+            var served = new TaskCompletionSource();
+            await using var listener = GuestListener.Bind(
+                opened.LocalEndPoint!,
+                _ =>
+                {
+                    served.SetResult();
+                    return Task.CompletedTask;
+                },
+                NullLogger.Instance, inherited: inherited);
+            using var socket = await ConnectAsync();
+            await served.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        }
+
+        Assert.Empty(inherited.Left);
+        Assert.True(File.Exists(_folder.File("s")));
+    }
+
+    [Fact]
+    public async Task A_connection_that_has_ended_can_still_be_given_up()
+    {
+        var served = new TaskCompletionSource<ConnectionContext>();
+        CancellationToken closed;
+        await using var listener = Listen(connection =>
+        {
+            closed = connection.ConnectionClosed;
+            served.SetResult(connection);
+            return Task.CompletedTask;
+        });
+        using var socket = await ConnectAsync();
+        Assert.Equal(0, await socket.ReceiveAsync(new byte[1]));
+        var ended = await served.Task;
+        await ended.DisposeAsync();
+        ended.Abort(new ConnectionAbortedException());
+    }
+
+    [Fact]
+    public async Task A_deadline_that_was_set_again_since_it_was_found_due_does_not_pass()
+    {
+        var time = new ManualTimeProvider();
+        using var sweep = new DeadlineSweep(time);
+        var passed = new TaskCompletionSource<(bool Again, bool Late)>();
+        await using var listener = Listen(connection =>
+        {
+            using var deadline = sweep.Add(connection.Transport);
+            deadline.Set(TimeSpan.FromSeconds(1));
+            var found = time.GetTimestamp() + TimeSpan.TicksPerSecond;
+            Assert.True(deadline.IsDue(found));
+            deadline.Set(TimeSpan.FromSeconds(2));
+            deadline.Fire(found);
+            var again = deadline.HasPassed;
+            deadline.Fire(found + TimeSpan.TicksPerSecond);
+            passed.SetResult((again, deadline.HasPassed));
+            return Task.CompletedTask;
+        });
+        using var socket = await ConnectAsync();
+        Assert.Equal((false, true), await passed.Task.WaitAsync(TimeSpan.FromSeconds(20)));
+    }
+
+    [Fact]
     public async Task A_guest_whose_socket_another_process_holds_keeps_no_other_guest_from_its_own()
     {
         await using var node = await RunningNode.StartAsync();
@@ -267,6 +386,22 @@ public sealed class GuestListenerTests : IDisposable
 
     GuestListener Listen(Func<ConnectionContext, Task> serve) =>
         GuestListener.Bind(new UnixDomainSocketEndPoint(_folder.File("s")), serve, NullLogger.Instance);
+
+    static async Task<PushStatus?> SendToAsync(string path, byte[] bytes)
+    {
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
+
+        await socket.SendAsync(bytes);
+        return await RunningNode.ReceiveAsync(socket);
+    }
 
     async Task<Socket> ConnectAsync()
     {

@@ -101,6 +101,48 @@ public sealed class IdentityTests
         }
     }
 
+    [Fact]
+    public async Task Unknown_machines_that_are_no_longer_accepted_lose_their_connections()
+    {
+        await using var node = await StartAsync(options => options with { UnknownGuests = UnknownGuestPolicy.Accept });
+        await using var listener = node.ListenAs("nine", 9);
+        using var socket = await RunningNode.ConnectToAsync(listener);
+        await socket.SendAsync(Claiming("9"));
+        Assert.Equal(PushStatus.Stored, await RunningNode.ReceiveAsync(socket));
+        node.Services.GetRequiredService<NodeConfiguration>().Replace(node.Options with { UnknownGuests = UnknownGuestPolicy.Refuse });
+        Assert.Null(await RunningNode.ReceiveAsync(socket));
+        Assert.Equal(PushStatus.UnknownGuest, await SendAsync(listener, Claiming("9")));
+    }
+
+    [Fact]
+    public async Task What_contradicts_others_is_not_in_force_and_is_taken_when_it_no_longer_does()
+    {
+        using var folder = new TemporaryFolder();
+        var file = folder.File("guests.json");
+        await File.WriteAllTextAsync(file, """{"guests": []}""");
+        var time = new ManualTimeProvider(TimeProvider.System.GetUtcNow());
+        await using var node = await StartAsync(options => options with { RegistryFile = file }, time);
+        var registry = node.Services.GetRequiredService<GuestRegistry>();
+        var configuration = node.Services.GetRequiredService<NodeConfiguration>();
+        Assert.Empty(registry.Replace(GuestSource.Sensor, [new GuestOptions { Uid = "sensor", Name = "sensor", Cid = 41 }]));
+
+        var wanted = node.Options with { Guests = [Web, new GuestOptions { Uid = "config", Name = "config", Cid = 41 }] };
+        Assert.Contains("cid 41", Assert.Single(configuration.Replace(wanted)), StringComparison.Ordinal);
+        Assert.Equal([Web, Database], configuration.Current.Guests);
+
+        await File.WriteAllTextAsync(file, """{"guests": [{"name": "file", "uid": "file", "cid": 41}]}""");
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("sensor", registry.Find(41)!.Guest.Uid);
+        Assert.Empty(registry.Replace(GuestSource.Sensor, []));
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("file", registry.Find(41)!.Guest.Uid);
+
+        await File.WriteAllTextAsync(file, """{"guests": [ ]}""");
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Empty(configuration.Replace(wanted));
+        Assert.Equal("config", registry.Find(41)!.Guest.Uid);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(1)]

@@ -83,8 +83,12 @@ public sealed class HealthTests : IDisposable
             Assert.Equal(HealthState.Failed, check.Run().State);
             socket.Listen();
             Assert.Equal(HealthState.Ok, check.Run().State);
+            // One guest of several is told of; the watchdog asks for liveness only, and no guest may have the node ended.
+            var several = RoleChecks.SocketsAreBound(() => [path, _folder.File("gone") + "/guest.sock_818"]);
+            Assert.Equal(HealthState.Warning, several.Run().State);
             File.Delete(path);
             Assert.Equal(HealthState.Failed, check.Run().State);
+            Assert.Empty(new Health([check, several], TimeProvider.System).Look(livenessOnly: true));
         }
     }
 

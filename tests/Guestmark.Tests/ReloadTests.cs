@@ -1,6 +1,7 @@
 using System.Collections;
 using Guestmark.Configuration;
 using Guestmark.Node;
+using Guestmark.Node.Identity;
 using Guestmark.Systemd;
 using Guestmark.TestKit;
 using Microsoft.Extensions.Logging;
@@ -11,6 +12,7 @@ namespace Guestmark.Tests;
 public sealed class ReloadTests : IDisposable
 {
     readonly TemporaryFolder _folder = new();
+    readonly ManualTimeProvider _time = new(TimeProvider.System.GetUtcNow());
 
     public void Dispose() => _folder.Dispose();
 
@@ -57,6 +59,34 @@ public sealed class ReloadTests : IDisposable
         Assert.True(reload.Reload());
         Assert.Equal(7, configuration.Current.Limits.MessagesBurst);
         Assert.Null(reload.Problem);
+    }
+
+    [Fact]
+    public async Task Guests_that_contradict_the_registry_are_refused_aloud_and_taken_when_they_no_longer_do()
+    {
+        var (reload, configuration, _, lines) = Start("guests: [web1=/run/a.sock]\n");
+        var registry = new GuestRegistry(configuration, TimeProvider.System);
+        Assert.Empty(registry.Replace(GuestSource.File, [new GuestOptions { Uid = "u", Name = "n", Cid = 7 }]));
+        Write("guests: [web1=/run/a.sock, 'web2,cid=7']\n");
+        Assert.False(reload.Reload());
+        Assert.Contains("cid 7", reload.Problem, StringComparison.Ordinal);
+        Assert.Equal([8102], lines.Entries.Select(entry => entry.Id));
+        Assert.Single(configuration.Current.Guests);
+
+        // Nobody touches the configuration's file: it is tried again by itself.
+        await reload.StartAsync(default);
+        Assert.Empty(registry.Replace(GuestSource.File, []));
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        while (registry.Find(7) is null)
+        {
+            Assert.False(limit.IsCancellationRequested);
+            _time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Yield();
+        }
+
+        await reload.StopAsync(default);
+        Assert.Null(reload.Problem);
+        Assert.Equal([8102, 8101], lines.Entries.Select(entry => entry.Id));
     }
 
     [Fact]
@@ -120,7 +150,7 @@ public sealed class ReloadTests : IDisposable
         var values = Read();
         var configuration = new NodeConfiguration(Layers.Setup(values).Options);
         var (log, lines) = (new LogSwitch(LogLevel.Information), new ListedLog());
-        var reload = new NodeReload(Read, values, configuration, log, new ServiceNotifier(null, null, null), TimeProvider.System, lines.For<NodeReload>());
+        var reload = new NodeReload(Read, values, configuration, log, new ServiceNotifier(null, null, null), _time, lines.For<NodeReload>());
         return (reload, configuration, log, lines);
     }
 

@@ -83,7 +83,7 @@ public sealed partial class SystemdTests : IDisposable
             // The first connection starts the program; it waits in the socket meanwhile.
             using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(60) };
             await WaitForAsync(() => File.Exists($"{guest}_818"));
-            var health = await http.GetStringAsync($"http://127.0.0.1:{port}/healthz");
+            var health = await (await http.GetAsync($"http://127.0.0.1:{port}/readyz")).Content.ReadAsStringAsync();
             Assert.Contains("1 socket of guests listen", health, StringComparison.Ordinal);
             using var socket = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Unspecified);
             await socket.ConnectAsync(new System.Net.Sockets.UnixDomainSocketEndPoint($"{guest}_818"));

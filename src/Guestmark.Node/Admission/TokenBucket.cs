@@ -8,6 +8,14 @@ struct TokenBucket(TimeProvider time)
     double _tokens = double.MaxValue;
     long _at = time.GetTimestamp();
 
+    /// <summary>Whole tokens that may be taken now.</summary>
+    public long Available(double rate, double burst)
+    {
+        if (rate <= 0) return long.MaxValue;
+        _ = WaitFor(1, rate, burst);
+        return (long)_tokens;
+    }
+
     /// <summary>How long until there are <paramref name="amount"/> tokens. Zero: now.</summary>
     /// <param name="rate">Tokens per second. 0: no limit.</param>
     /// <param name="burst">Most tokens that gather while nothing is taken. An amount over it needs a full bucket.</param>

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Guestmark.Events;
+using Guestmark.Node.Admission;
 using Guestmark.Node.Listening;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -35,7 +36,7 @@ sealed partial class Cell : IAsyncDisposable
 
     /// <summary>Makes the cell and binds its socket, so that it listens before its machine starts.</summary>
     /// <remarks>Unlike CellOS, which leaves a stale socket in the way to its supervisor, a socket that nobody listens on is replaced.</remarks>
-    public static Cell Create(CellDefinition definition, CellChannel channel, uint port, ILogger logger)
+    public static Cell Create(CellDefinition definition, CellChannel channel, uint port, ILogger logger, ConnectionSlots slots)
     {
         var cell = new Cell(definition, definition.SocketPath(port), channel);
         if (definition.FailedBy != SilenceReason.Unspecified) return cell;
@@ -44,7 +45,7 @@ sealed partial class Cell : IAsyncDisposable
             // The folder is the hypervisor's or the supervisor's to make, and to protect.
             var folder = Path.GetDirectoryName(cell._socket)!;
             if (!Directory.Exists(folder)) throw new IOException($"there is no folder {folder}; make it, for the hypervisor and this node only, and try again");
-            cell._listener = GuestListener.Bind(new UnixDomainSocketEndPoint(cell._socket), channel.RunAsync, logger, cell.Protect);
+            cell._listener = GuestListener.Bind(new UnixDomainSocketEndPoint(cell._socket), channel.RunAsync, logger, cell.Protect, slots);
         }
         catch (Exception e) when (e is IOException or SocketException or AddressInUseException or UnauthorizedAccessException or InvalidOperationException)
         {

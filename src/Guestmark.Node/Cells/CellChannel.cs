@@ -3,6 +3,7 @@ using System.Text;
 using Google.Protobuf;
 using Guestmark.Events;
 using Guestmark.Node.Admission;
+using Guestmark.Node.Listening;
 using Guestmark.Wire.Declarations;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -19,6 +20,9 @@ namespace Guestmark.Node.Cells;
 /// and its agent's queue drops and counts.</item>
 /// <item>The same holds for what a guest sends beyond its rate: to look at a frame in order to drop it would cost the host as much as to store it, and
 /// nobody in the guest would know. The agent knows, and says so in its next frame.</item>
+/// <item>It takes connections, memory for what is not read yet, and turns into the spool out of what all guests share. A turn is one of a whole batch and is
+/// taken before there is one, so that turns bound the memory of batches; who waits for it finds more to put into it. Only a batch that the full spool refused
+/// is held without: 60 KiB for each cell.</item>
 /// <item>A frame that is refused is counted and the channel goes on: its length told where the next one begins. Only a length that is none ends it.</item>
 /// </list>
 /// </remarks>
@@ -40,15 +44,19 @@ public sealed partial class CellChannel : IDisposable
     readonly ITimer _timer;
     readonly Refusals _refusals;
     readonly LogThrottle _throttle = new();
-    double _allowance;
-    long _allowanceAt;
+    readonly FairOrder? _order;
+    readonly GuestShare? _share;
+    bool _hasTurn;
+    TokenBucket _rate;
     int _connected;
 
     /// <param name="identity">Of the channel: the cell's, where it belongs to one.</param>
     /// <param name="silenced">Called once for each reason and episode.</param>
+    /// <param name="order">Into the spool. Null: nobody else wants to.</param>
+    /// <param name="share">What it may take. Null: all it needs.</param>
     public CellChannel(
         ChannelIdentity identity, CellOptions options, EventStamper stamper, Refusals refusals, CellMetrics metrics, ILogger logger, TimeProvider time,
-        Action<SilenceReason>? silenced = null)
+        Action<SilenceReason>? silenced = null, FairOrder? order = null, GuestShare? share = null)
     {
         Identity = identity;
         _options = options;
@@ -58,8 +66,9 @@ public sealed partial class CellChannel : IDisposable
         _logger = logger;
         _time = time;
         _sources = [.. options.ProbeSources.Select(Encoding.UTF8.GetBytes)];
-        _allowance = options.DeclarationsBurst;
-        _allowanceAt = time.GetTimestamp();
+        _order = order;
+        _share = share;
+        _rate = new TokenBucket(time);
         _watch = new CellWatch(options.KeepAliveWindow, options.FrameTimeout, time, StoreAsync)
         {
             Silenced = reason =>
@@ -97,9 +106,15 @@ public sealed partial class CellChannel : IDisposable
         _metrics.ConnectionOpened();
         var stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
         SilenceReason? end = null;
+        if (connection is GuestConnection { Input: var input }) input.Memory = _share?.Memory;
         try
         {
             end = await ServeAsync(connection, stopping);
+        }
+        catch (MessageMemoryException)
+        {
+            // The host's want, not the guest's silence.
+            if (MayLog()) LogNoMemory(Identity.Subject);
         }
         catch (Exception e) when (e is ConnectionResetException or ConnectionAbortedException or IOException)
         {
@@ -167,13 +182,14 @@ public sealed partial class CellChannel : IDisposable
         while (true)
         {
             // An idle connection holds no batch.
+            await TakeTurnAsync();
             var batch = ArrayPool<byte>.Shared.Rent(DeclarationReader.BatchBytesMax);
             ReadEnd end;
             try
             {
-                end = reader.Read(ref buffer, batch, Allowance());
+                end = reader.Read(ref buffer, batch, _rate.Available(_options.DeclarationsPerSecond, _options.DeclarationsBurst));
                 hasTaken |= reader.Taken > 0;
-                Spend(reader.Taken);
+                _rate.Take(reader.Taken, _options.DeclarationsPerSecond);
                 if (reader.Fault != DeclarationFault.None && MayLog()) LogRefused(Identity.Subject, reader.Fault);
                 if (reader.Right > 0) _watch.Lived(reader.Right, arrivedAt);
                 if (reader.Declared > 0) await StoreAsync(batch.AsMemory(0, reader.BatchBytes), reader.Declared, stopping);
@@ -181,6 +197,7 @@ public sealed partial class CellChannel : IDisposable
             finally
             {
                 ArrayPool<byte>.Shared.Return(batch);
+                ReturnTurn();
             }
 
             if (end is ReadEnd.NeedMore or ReadEnd.BadLength) return (buffer, hasTaken, end);
@@ -203,6 +220,7 @@ public sealed partial class CellChannel : IDisposable
             var outcome = await _stamper.StampAsync(Identity, EventTypes.GuestDeclaration, BatchType, batch.Span);
             if (outcome == StampOutcome.Stored) break;
             if (MayLog()) LogNotStored(Identity.Subject, declarations, outcome);
+            ReturnTurn();
             try
             {
                 await Task.Delay(retry, _time, stopping);
@@ -214,24 +232,30 @@ public sealed partial class CellChannel : IDisposable
             }
 
             retry = retry * 2 < RetryMax ? retry * 2 : RetryMax;
+            await TakeTurnAsync();
         }
 
         _metrics.Frames(FrameOutcome.Stored, declarations);
     }
 
-    /// <summary>Frames that may be looked at now.</summary>
-    long Allowance()
+    async ValueTask TakeTurnAsync()
     {
-        if (_options.DeclarationsPerSecond <= 0) return long.MaxValue;
-        var now = _time.GetTimestamp();
-        _allowance = Math.Min(_options.DeclarationsBurst, _allowance + (_time.GetElapsedTime(_allowanceAt, now).TotalSeconds * _options.DeclarationsPerSecond));
-        _allowanceAt = now;
-        return (long)_allowance;
+        if (_order is null || _share is null) return;
+        if (!_order.TryTake(_share.Flow, DeclarationReader.BatchBytesMax))
+        {
+            // The host keeps the guest waiting.
+            _watch.Storing();
+            await _order.TakeAsync(_share.Flow, DeclarationReader.BatchBytesMax);
+        }
+
+        _hasTurn = true;
     }
 
-    void Spend(int frames)
+    void ReturnTurn()
     {
-        if (_options.DeclarationsPerSecond > 0) _allowance -= frames;
+        if (!_hasTurn) return;
+        _hasTurn = false;
+        _order!.Return(DeclarationReader.BatchBytesMax);
     }
 
     async Task<bool> StoreAsync(GuestSilenced silenced)
@@ -261,6 +285,9 @@ public sealed partial class CellChannel : IDisposable
 
     [LoggerMessage(4304, LogLevel.Warning, "Refused a second connection of cell {Cell}", EventName = "SecondConnectionRefused")]
     partial void LogSecondConnection(string cell);
+
+    [LoggerMessage(4306, LogLevel.Warning, "No memory is left for what cell {Cell} sends; its connection is closed", EventName = "CellOutOfMemory")]
+    partial void LogNoMemory(string cell);
 
     [LoggerMessage(4305, LogLevel.Warning, "{Declarations} declarations of cell {Cell} wait for the spool: {Outcome}", EventName = "DeclarationsNotStored")]
     partial void LogNotStored(string cell, int declarations, StampOutcome outcome);

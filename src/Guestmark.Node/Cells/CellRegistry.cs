@@ -26,6 +26,11 @@ public enum CellOutcome
     Failed,
 }
 
+/// <summary>What cells share with all guests, so that however many there are of them, both get their part.</summary>
+/// <param name="Order">The order into the spool.</param>
+/// <param name="NewShare">What one cell may take.</param>
+public sealed record CellAdmission(FairOrder Order, ConnectionSlots Connections, Func<GuestShare> NewShare);
+
 /// <summary>The cells of this node. They outlive a restart: what is added is written down before the answer, and bound again at the next start.</summary>
 public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
 {
@@ -35,16 +40,20 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
     readonly CellMetrics _metrics;
     readonly TimeProvider _time;
     readonly ILogger<CellRegistry> _logger;
+    readonly CellAdmission _admission;
     readonly CellStateFile _file;
     readonly ConcurrentDictionary<string, Cell> _cells = new(StringComparer.Ordinal);
     readonly SemaphoreSlim _change = new(1, 1);
 
-    public CellRegistry(NodeOptions options, EventStamper stamper, Refusals refusals, CellMetrics metrics, TimeProvider time, ILogger<CellRegistry> logger)
+    public CellRegistry(
+        NodeOptions options, EventStamper stamper, Refusals refusals, CellMetrics metrics, CellAdmission admission, TimeProvider time,
+        ILogger<CellRegistry> logger)
     {
         _options = options;
         _stamper = stamper;
         _refusals = refusals;
         _metrics = metrics;
+        _admission = admission;
         _time = time;
         _logger = logger;
         _file = new CellStateFile(options.DataDirectory);
@@ -179,8 +188,8 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
             GuestPort = _options.Cells.Port,
             Cell = new CellAttribution(definition.Id, definition.RunId, definition.SpecSignatureHash),
         };
-        var channel = new CellChannel(identity, _options.Cells, _stamper, _refusals, _metrics, _logger, _time, Silenced);
-        return Cell.Create(definition, channel, _options.Cells.Port, _logger);
+        var channel = new CellChannel(identity, _options.Cells, _stamper, _refusals, _metrics, _logger, _time, Silenced, _admission.Order, _admission.NewShare());
+        return Cell.Create(definition, channel, _options.Cells.Port, _logger, _admission.Connections);
 
         // A stall is the host's own fault.
         void Silenced(SilenceReason reason)

@@ -1,15 +1,13 @@
-using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Guestmark.Spool;
 
 namespace Guestmark.Node.Cells;
 
 /// <summary>The cells of a node on disk: <c>cells.json</c> in its data folder, replaced as a whole.</summary>
-sealed partial class CellStateFile(string directory)
+sealed class CellStateFile(string directory)
 {
     const int VersionToday = 1;
-
-    const int ReadOnlyCloseOnExec = 0x8_0000;
 
     const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
@@ -61,28 +59,8 @@ sealed partial class CellStateFile(string directory)
         }
 
         File.Move(next, Path, overwrite: true);
-        SynchronizeDirectory();
+        LibC.FlushDirectory(directory);
     }
-
-    /// <summary>Without it a host that loses power may have the old file again.</summary>
-    void SynchronizeDirectory()
-    {
-        var descriptor = open(directory, ReadOnlyCloseOnExec);
-        if (descriptor < 0) throw new IOException($"{directory}: {Marshal.GetLastPInvokeErrorMessage()}");
-        var result = fsync(descriptor);
-        var problem = Marshal.GetLastPInvokeErrorMessage();
-        _ = close(descriptor);
-        if (result != 0) throw new IOException($"{directory}: {problem}");
-    }
-
-    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int open(string path, int flags);
-
-    [LibraryImport("libc", SetLastError = true)]
-    private static partial int fsync(int descriptor);
-
-    [LibraryImport("libc")]
-    private static partial int close(int descriptor);
 
     sealed record Content(int Version, IReadOnlyList<CellDefinition> Cells);
 }

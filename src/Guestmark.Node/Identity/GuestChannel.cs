@@ -73,6 +73,6 @@ public sealed class GuestChannel
     internal void Close()
     {
         _closed = true;
-        foreach (var (connection, _) in _connections) connection.Abort(new ConnectionAbortedException("the registry gave the channel to another machine"));
+        foreach (var (connection, _) in _connections) connection.Abort(new ConnectionAbortedException("the channel is no longer this machine's"));
     }
 }

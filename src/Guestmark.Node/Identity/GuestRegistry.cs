@@ -52,9 +52,10 @@ public sealed class GuestRegistry
         _source = $"//{options.Cluster}/{options.Node}";
         if (Replace(GuestSource.Configuration, options.Guests) is { Count: > 0 } errors)
             throw new ArgumentException(string.Join("; ", errors), nameof(configuration));
+        configuration.OnTake((former, next) => former.Guests.SequenceEqual(next.Guests) ? [] : Replace(GuestSource.Configuration, next.Guests));
         configuration.OnChange((former, now) =>
         {
-            if (!former.Guests.SequenceEqual(now.Guests)) Replace(GuestSource.Configuration, now.Guests);
+            if (former.UnknownGuests != now.UnknownGuests) CloseUnknown();
         });
     }
 
@@ -78,14 +79,16 @@ public sealed class GuestRegistry
     public GuestChannel? Find(uint cid) => _table.ByCid.GetValueOrDefault(cid);
 
     /// <summary>
-    /// A channel for a machine that nobody knows: its subject says only where it is. Null when there are too many of them. The machine's own, when it became
-    /// known meanwhile.
+    /// A channel for a machine that nobody knows: its subject says only where it is. Null when there are too many of them, or they are not accepted. The
+    /// machine's own, when it became known meanwhile.
     /// </summary>
     public GuestChannel? FindOrAddUnknown(uint cid)
     {
         lock (_lock)
         {
             if (Find(cid) is { } known) return known;
+            // Under the lock, so that none comes after those that are closed when the policy changes.
+            if (_configuration.Current.UnknownGuests != UnknownGuestPolicy.Accept) return null;
             if (_unknown.TryGetValue(cid, out var channel)) return channel;
             if (_unknown.Count >= UnknownMax)
             {
@@ -159,10 +162,21 @@ public sealed class GuestRegistry
         }
     }
 
+    /// <summary>Ends what was accepted under another policy.</summary>
+    void CloseUnknown()
+    {
+        lock (_lock)
+        {
+            foreach (var channel in _unknown.Values) channel.Close();
+            _unknown.Clear();
+        }
+    }
+
     /// <summary>Its context id is one of those that this process's AF_VSOCK listeners hear.</summary>
     bool IsHeardHere(GuestOptions guest) => guest.SocketBase is null && (guest.NetworkNamespace ?? Network.Inode) == Network.Inode;
 
-    GuestShare NewShare(int weight) => new(() => _configuration.Current.Limits, Memory, weight, _time);
+    /// <summary>What a new guest, or a cell, may take of the host.</summary>
+    internal GuestShare NewShare(int weight) => new(() => _configuration.Current.Limits, Memory, weight, _time);
 
     sealed record Table(IReadOnlyList<GuestChannel> All, Dictionary<uint, GuestChannel> ByCid);
 }

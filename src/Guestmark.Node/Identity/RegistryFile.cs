@@ -10,7 +10,8 @@ namespace Guestmark.Node.Identity;
 /// JSON: <c>{"guests": [{"uid": "…", "name": "…", "cid": 5, "networkNamespace": 4026531840, "bootEpoch": "…", "weight": 1}, {"uid": "…", "name": "…",
 /// "socketBase": "/run/vm/web1.sock"}]}</c>. Without a uid one is made from cluster, node and name. Unknown keys are an error: a misspelt one would change who
 /// a guest is.
-/// <para>A file that cannot be read or is wrong stops the start; later the guests of the last good one stay, and the log says what is wrong. Looked at once
+/// <para>A file that cannot be read or is wrong stops the start; later the guests of the last good one stay, and the log says what is wrong. One that
+/// contradicts what others say of guests is tried again with each look, since they may mend it. Looked at once
 /// a second: a rename in its place is noticed whatever file system it is on.</para>
 /// </remarks>
 sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, TimeProvider time, ILogger<RegistryFile> logger) : IHostedService, IDisposable
@@ -19,7 +20,9 @@ sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, T
 
     readonly Lock _lock = new();
     ITimer? _timer;
-    (DateTime, long) _seen;
+    (DateTime, long)? _seen;
+    IReadOnlyList<GuestOptions>? _refused;
+    string? _problem;
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
@@ -66,20 +69,42 @@ sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, T
     {
         lock (_lock)
         {
+            var stamp = Stamp(path);
             try
             {
-                var stamp = Stamp(path);
-                if (stamp == _seen) return;
+                if (stamp == _seen && _refused is null) return;
+                var guests = stamp == _seen ? _refused! : Read(path, options);
                 _seen = stamp;
-                var guests = Read(path, options);
-                if (registry.Replace(GuestSource.File, guests) is { Count: > 0 } errors) throw new InvalidDataException($"{path}: {string.Join("; ", errors)}");
+                _refused = guests;
+                if (registry.Replace(GuestSource.File, guests) is { Count: > 0 } errors)
+                {
+                    Refuse(path, string.Join("; ", errors));
+                    return;
+                }
+
+                (_refused, _problem) = (null, null);
                 LogRead(path, guests.Count);
             }
-            catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException)
+            catch (InvalidDataException e)
             {
-                LogRefused(path, e.Message);
+                // Its text stays wrong until it is replaced.
+                (_seen, _refused) = (stamp, null);
+                Refuse(path, e.Message);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                (_seen, _refused) = (null, null);
+                Refuse(path, e.Message);
             }
         }
+    }
+
+    /// <summary>Tells a problem once, however often it is found.</summary>
+    void Refuse(string path, string problem)
+    {
+        if (problem == _problem) return;
+        _problem = problem;
+        LogRefused(path, problem);
     }
 
     [LoggerMessage(4121, LogLevel.Information, "Read {Count} guests from {Path}", EventName = "RegistryRead")]

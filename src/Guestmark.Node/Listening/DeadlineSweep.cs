@@ -49,7 +49,7 @@ sealed class DeadlineSweep : IDisposable
                 if (deadline.IsDue(now)) _due.Add(deadline);
             }
 
-            foreach (var deadline in _due) deadline.Fire();
+            foreach (var deadline in _due) deadline.Fire(now);
             _due.Clear();
         }
     }
@@ -58,28 +58,43 @@ sealed class DeadlineSweep : IDisposable
 /// <summary>The deadline of what one connection waits for.</summary>
 sealed class ConnectionDeadline(DeadlineSweep sweep, IDuplexPipe transport) : IDisposable
 {
+    readonly Lock _lock = new();
     long _at = long.MaxValue;
+    bool _forFlush;
 
     /// <summary>It has passed since it was set. The read or flush under way returned as cancelled.</summary>
     public bool HasPassed { get; private set; }
 
-    public void Set(TimeSpan wait)
-    {
-        HasPassed = false;
-        Volatile.Write(ref _at, sweep.Time.GetTimestamp() + (long)(wait.TotalSeconds * sweep.Time.TimestampFrequency));
-    }
+    /// <summary>For the reads that follow, until it is set again.</summary>
+    public void Set(TimeSpan wait) => Set(wait, forFlush: false);
 
-    public void Clear() => Volatile.Write(ref _at, long.MaxValue);
+    /// <summary>For a flush. Only what it is for is cancelled: a cancellation stays with a pipe until its next wait, which may be one that has all its time.</summary>
+    public void SetForFlush(TimeSpan wait) => Set(wait, forFlush: true);
 
     public void Dispose() => sweep.Remove(this);
 
     internal bool IsDue(long now) => Volatile.Read(ref _at) <= now;
 
-    internal void Fire()
+    /// <summary>Ends the wait, unless the deadline was set again since it was found due.</summary>
+    internal void Fire(long now)
     {
-        _at = long.MaxValue;
-        HasPassed = true;
-        transport.Input.CancelPendingRead();
-        transport.Output.CancelPendingFlush();
+        lock (_lock)
+        {
+            if (!IsDue(now)) return;
+            Volatile.Write(ref _at, long.MaxValue);
+            HasPassed = true;
+            if (_forFlush) transport.Output.CancelPendingFlush();
+            else transport.Input.CancelPendingRead();
+        }
+    }
+
+    void Set(TimeSpan wait, bool forFlush)
+    {
+        lock (_lock)
+        {
+            HasPassed = false;
+            _forFlush = forFlush;
+            Volatile.Write(ref _at, sweep.Time.GetTimestamp() + (long)(wait.TotalSeconds * sweep.Time.TimestampFrequency));
+        }
     }
 }

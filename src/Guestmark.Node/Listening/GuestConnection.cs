@@ -97,7 +97,14 @@ sealed class GuestConnection : ConnectionContext, IDuplexPipe, IConnectionLifeti
 
         _input.Abort();
         _output.Abort();
-        closed?.Cancel();
+        try
+        {
+            closed?.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The connection ended by itself: whoever gives up all connections of a guest must not fail over one that is gone.
+        }
     }
 
     void IConnectionLifetimeNotificationFeature.RequestClose() => Abort(new ConnectionAbortedException());

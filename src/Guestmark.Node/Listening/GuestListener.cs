@@ -27,8 +27,6 @@ public sealed partial class GuestListener : IAsyncDisposable
     /// <summary>How long a stop waits for messages that are under way. The guest of one that is cut off sends it again.</summary>
     static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
 
-    static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
-
     readonly Socket _socket;
     readonly Func<ConnectionContext, Task> _serve;
     readonly ConnectionSlots? _slots;
@@ -38,18 +36,19 @@ public sealed partial class GuestListener : IAsyncDisposable
     readonly HashSet<GuestConnection> _open = [];
     readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     readonly Task _accepting;
-    long _loggedAt;
-    long _failures;
+    readonly LogThrottle _log = new();
     bool _disposed;
 
     /// <summary>Whether the file of a Unix socket is ours to remove; one that the service manager opened is not.</summary>
     readonly bool _ownsFile;
+    readonly bool _isInherited;
 
     GuestListener(
-        EndPoint address, Socket socket, bool ownsFile, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
+        EndPoint address, Socket socket, bool isInherited, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
     {
         Address = address;
-        _ownsFile = ownsFile && address is UnixDomainSocketEndPoint;
+        _isInherited = isInherited;
+        _ownsFile = !isInherited && address is UnixDomainSocketEndPoint;
         _socket = socket;
         _serve = serve;
         _logger = logger;
@@ -60,6 +59,9 @@ public sealed partial class GuestListener : IAsyncDisposable
 
     public EndPoint Address { get; }
 
+    /// <summary>False: somebody removed the file of the socket, and nobody can connect any more.</summary>
+    internal bool IsReachable => !_ownsFile || File.Exists(Address.ToString());
+
     /// <summary>Listens.</summary>
     /// <param name="address">A <see cref="UnixDomainSocketEndPoint"/>, whose stale file is removed, or a <see cref="VsockEndPoint"/>.</param>
     /// <param name="serve">Serves one connection to its end. The connection is closed when it returns.</param>
@@ -67,13 +69,15 @@ public sealed partial class GuestListener : IAsyncDisposable
     /// Called when the address is bound and nobody can connect yet: another mode than <see cref="ModeDefault"/>, and the owner, of a Unix socket are set here.
     /// </param>
     /// <param name="slots">Bounds the connections of all listeners together. Null: no bound.</param>
+    /// <param name="inherited">Null: those of this process.</param>
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
     /// <exception cref="SocketException">The address cannot be listened on.</exception>
     public static GuestListener Bind(
-        EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null)
+        EndPoint address, Func<ConnectionContext, Task> serve, ILogger logger, Action? bound = null, ConnectionSlots? slots = null, TimeProvider? time = null,
+        InheritedSockets? inherited = null)
     {
-        if (InheritedSockets.OfThisProcess.Take(address) is { } inherited)
-            return new GuestListener(address, inherited, ownsFile: false, serve, logger, slots, time ?? TimeProvider.System);
+        if ((inherited ?? InheritedSockets.OfThisProcess).Take(address) is { } opened)
+            return new GuestListener(address, opened, isInherited: true, serve, logger, slots, time ?? TimeProvider.System);
         Socket socket;
         if (address is VsockEndPoint)
         {
@@ -99,21 +103,24 @@ public sealed partial class GuestListener : IAsyncDisposable
             throw;
         }
 
-        return new GuestListener(address, socket, ownsFile: true, serve, logger, slots, time ?? TimeProvider.System);
+        return new GuestListener(address, socket, isInherited: false, serve, logger, slots, time ?? TimeProvider.System);
     }
 
     /// <summary>
     /// Stops accepting, asks every connection to end, and waits until all have. After <see cref="DrainTime"/> what is still open is cut off, so that
     /// no guest decides how long a stop takes.
     /// </summary>
+    /// <remarks>When the call returns its task, an address of its own is free for the next listener.</remarks>
     public async ValueTask DisposeAsync()
     {
         if (_disposed) return;
         _disposed = true;
-        await _stopping.CancelAsync();
-        _socket.Dispose();
+        // It is cancelled when this returns; what hears of it runs elsewhere.
+        var cancelling = _stopping.CancelAsync();
+        if (!_isInherited) _socket.Dispose();
         // Whoever removes a cell may have removed its whole folder before.
         if (_ownsFile && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
+        await cancelling;
         await _accepting;
         lock (_open)
         {
@@ -223,12 +230,7 @@ public sealed partial class GuestListener : IAsyncDisposable
 
     void LogAtIntervals(string problem)
     {
-        _failures++;
-        var now = _time.GetTimestamp();
-        if (_loggedAt != 0 && _time.GetElapsedTime(_loggedAt, now) < LogInterval) return;
-        _loggedAt = now;
-        LogNotAccepted(Address, _failures, problem);
-        _failures = 0;
+        if (_log.MayLog(_time, out var heldBack)) LogNotAccepted(Address, heldBack + 1, problem);
     }
 
     [LoggerMessage(4111, LogLevel.Warning, "{Count} connections on {Address} were not accepted; the last: {Problem}", EventName = "ConnectionNotAccepted")]

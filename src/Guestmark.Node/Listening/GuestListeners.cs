@@ -14,8 +14,9 @@ namespace Guestmark.Node.Listening;
 /// has the guest.
 /// </summary>
 /// <remarks>
-/// An address that cannot be listened on stops the start. Later, when a guest comes, it is logged and tried again: the hypervisor of the guest before it may
-/// not be gone yet.
+/// A port, or the socket of a configured guest, that cannot be listened on stops the start. What others say of guests, the registry file or the sensor, does
+/// not: it is logged and tried again, as for every guest that comes later. The hypervisor of the guest before it may not be gone yet, or its folder is, and one
+/// machine must not keep the node from all others. A socket whose file somebody removed is bound again.
 /// </remarks>
 sealed partial class GuestListeners(
     NodeConfiguration configuration, GuestRegistry registry, GuestReception reception, TimeProvider time, ILogger<GuestListener> logger) : IHostedService
@@ -25,6 +26,9 @@ sealed partial class GuestListeners(
     readonly SemaphoreSlim _changing = new(1);
     readonly Dictionary<GuestChannel, GuestListener> _sockets = [];
     readonly List<GuestListener> _vsock = [];
+    readonly HashSet<Task> _draining = [];
+    readonly HashSet<GuestChannel> _told = [];
+    long _descriptors;
     ITimer? _retry;
     Task _following = Task.CompletedTask;
     volatile bool _started;
@@ -32,17 +36,13 @@ sealed partial class GuestListeners(
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         var options = configuration.Current;
-        if (DescriptorLimit.Raise(options.Limits.ConnectionsMax + DescriptorLimit.BesideConnections) is { } limit)
-        {
-            if (limit < options.Limits.ConnectionsMax + DescriptorLimit.BesideConnections) LogFewDescriptors(limit, options.Limits.ConnectionsMax);
-            else LogDescriptors(limit);
-        }
-
+        RaiseDescriptors();
         try
         {
             foreach (var vsock in options.VsockListeners)
                 _vsock.Add(Listen(new VsockEndPoint(VsockEndPoint.CidAny, vsock.Port), connection => reception.ServeVsockAsync(vsock, connection)));
-            foreach (var channel in registry.All) Add(channel);
+            var configured = options.Guests.ToHashSet();
+            foreach (var channel in registry.All.Where(channel => configured.Contains(channel.Guest))) Add(channel);
         }
         catch
         {
@@ -51,7 +51,8 @@ sealed partial class GuestListeners(
         }
 
         // What came between reading the registry and here is found by the first call.
-        registry.OnChange(change => _following = FollowAsync());
+        // Not on the thread of the registry, which holds its lock.
+        registry.OnChange(change => _following = Task.Run(FollowAsync));
         _started = true;
         _retry = time.CreateTimer(state => _following = FollowAsync(), null, RetryInterval, RetryInterval);
         await FollowAsync();
@@ -65,7 +66,9 @@ sealed partial class GuestListeners(
         await _changing.WaitAsync(CancellationToken.None);
         try
         {
-            await Task.WhenAll(_sockets.Values.Concat(_vsock).Select(listener => listener.DisposeAsync().AsTask()));
+            foreach (var listener in _sockets.Values.Concat(_vsock)) Close(listener);
+            await Task.WhenAll(_draining);
+            _draining.Clear();
             _sockets.Clear();
             _vsock.Clear();
         }
@@ -83,26 +86,62 @@ sealed partial class GuestListeners(
         {
             if (!_started) return;
             var wanted = registry.All.ToHashSet();
-            var gone = _sockets.Where(socket => !wanted.Contains(socket.Key)).ToList();
-            foreach (var (channel, _) in gone) _sockets.Remove(channel);
+            _told.IntersectWith(wanted);
+            _draining.RemoveWhere(closing => closing.IsCompleted);
+            foreach (var (channel, listener) in _sockets.Where(socket => !wanted.Contains(socket.Key) || !socket.Value.IsReachable).ToList())
+            {
+                // Before the next guest's is bound: it may have the same path. A message that is under way has its time, and nobody waits for it here.
+                _sockets.Remove(channel);
+                Close(listener);
+            }
 
-            // Before the next guest's: it may have the same path.
-            await Task.WhenAll(gone.Select(socket => socket.Value.DisposeAsync().AsTask()));
+            RaiseDescriptors();
             foreach (var channel in wanted)
             {
                 try
                 {
                     Add(channel);
+                    _told.Remove(channel);
                 }
-                catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException or AddressInUseException or ArgumentException)
+                catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException or InvalidOperationException or ArgumentException
+                    or NotSupportedException)
                 {
-                    LogNotListening(channel.Guest.Name, e.Message);
+                    // AddressInUseException is an InvalidOperationException.
+                    if (_told.Add(channel)) LogNotListening(channel.Guest.Name, e.Message);
                 }
             }
         }
         finally
         {
             _changing.Release();
+        }
+    }
+
+    /// <summary>A descriptor for every connection that is allowed, every cell's socket, and every guest's with room for as many more.</summary>
+    void RaiseDescriptors()
+    {
+        var options = configuration.Current;
+        var sockets = registry.All.Count(channel => channel.Guest.SocketBase is not null);
+        var wanted = (long)options.Limits.ConnectionsMax + options.Cells.CellsMax + 2L * sockets + DescriptorLimit.BesideConnections;
+        if (wanted <= _descriptors) return;
+        _descriptors = wanted;
+        if (DescriptorLimit.Raise(wanted) is not { } limit) return;
+        if (limit < wanted) LogFewDescriptors(limit, wanted);
+        else LogDescriptors(limit);
+    }
+
+    void Close(GuestListener listener) => _draining.Add(CloseAsync(listener));
+
+    async Task CloseAsync(GuestListener listener)
+    {
+        try
+        {
+            await listener.DisposeAsync();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Its file, which is in a folder of others.
+            LogNotRemoved(listener.Address, e.Message);
         }
     }
 
@@ -130,7 +169,10 @@ sealed partial class GuestListeners(
     partial void LogDescriptors(long limit);
 
     [LoggerMessage(
-        4115, LogLevel.Warning, "Only {Limit} files may be open at once, but {Connections} connections are allowed: raise LimitNOFILE of the service",
+        4115, LogLevel.Warning, "Only {Limit} files may be open at once; the connections, cells and guests that are allowed need {Wanted}: raise LimitNOFILE of the service",
         EventName = "DescriptorLimitLow")]
-    partial void LogFewDescriptors(long limit, int connections);
+    partial void LogFewDescriptors(long limit, long wanted);
+
+    [LoggerMessage(4116, LogLevel.Warning, "The socket {Address} cannot be removed: {Problem}", EventName = "SocketNotRemoved")]
+    partial void LogNotRemoved(EndPoint address, string problem);
 }

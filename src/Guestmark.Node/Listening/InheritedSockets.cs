@@ -9,6 +9,10 @@ namespace Guestmark.Node.Listening;
 /// Listening sockets that the service manager opened for this process (socket activation, sd_listen_fds(3)): <c>LISTEN_FDS</c> descriptors from 3 on,
 /// when <c>LISTEN_PID</c> is this process. A socket is found by the address it listens on, so that a unit needs no names.
 /// </summary>
+/// <remarks>
+/// They stay open as long as the process: the service manager goes on listening whatever becomes of a guest here, so a socket that was closed could never be
+/// bound again. Nor would duplicates do: epoll(7) keeps what it knows of a descriptor until the last one of the socket is closed, which the service manager has. AF_VSOCK sockets are not among them: .NET cannot tell their address, and the node opens its own.
+/// </remarks>
 public sealed partial class InheritedSockets
 {
     const int FirstDescriptor = 3;
@@ -19,6 +23,7 @@ public sealed partial class InheritedSockets
 
     readonly Lock _lock = new();
     readonly List<(string Address, Socket Socket)> _sockets = [];
+    readonly HashSet<string> _taken = new(StringComparer.Ordinal);
 
     /// <summary>Those of this process. They are looked for once.</summary>
     public static InheritedSockets OfThisProcess { get; } = FromEnvironment(
@@ -27,10 +32,10 @@ public sealed partial class InheritedSockets
     /// <summary>Addresses that nobody has taken.</summary>
     public IReadOnlyList<string> Left
     {
-        get { lock (_lock) return [.. _sockets.Select(socket => socket.Address)]; }
+        get { lock (_lock) return [.. _sockets.Select(socket => socket.Address).Except(_taken)]; }
     }
 
-    /// <summary>The listening socket of an address; the caller owns it. Null: none was inherited.</summary>
+    /// <summary>The socket that listens on an address, each time it is asked for. The caller does not close it. Null: none was inherited.</summary>
     public Socket? Take(EndPoint address)
     {
         var text = address.ToString();
@@ -38,10 +43,17 @@ public sealed partial class InheritedSockets
         {
             var index = _sockets.FindIndex(socket => string.Equals(socket.Address, text, StringComparison.Ordinal));
             if (index < 0) return null;
-            var found = _sockets[index].Socket;
-            _sockets.RemoveAt(index);
-            return found;
+            _taken.Add(_sockets[index].Address);
+            return _sockets[index].Socket;
         }
+    }
+
+    /// <summary>As if these had been inherited.</summary>
+    internal static InheritedSockets Of(params Socket[] sockets)
+    {
+        var inherited = new InheritedSockets();
+        inherited._sockets.AddRange(sockets.Select(socket => (socket.LocalEndPoint!.ToString()!, socket)));
+        return inherited;
     }
 
     internal static InheritedSockets FromEnvironment(string? process, string? count)

@@ -126,7 +126,14 @@ sealed class SocketInput(Socket socket) : PipeReader
             if (_waits) wake = _wake;
         }
 
-        wake?.Cancel();
+        try
+        {
+            wake?.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The wait ended, and with it the connection, since the lock was left.
+        }
     }
 
     /// <summary>Waits until the socket can be read, or <see cref="CancelPendingRead"/>.</summary>

@@ -57,7 +57,14 @@ sealed class SocketOutput(Socket socket) : PipeWriter
             if (_waits) wake = _wake;
         }
 
-        wake?.Cancel();
+        try
+        {
+            wake?.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The wait ended, and with it the connection, since the lock was left.
+        }
     }
 
     public override void Complete(Exception? exception = null)

@@ -15,12 +15,15 @@ sealed class GuestReception(
     /// <summary>The first port that any user of a guest may bind (PROT_SOCK of vsock and IP alike).</summary>
     const uint PortUnprivilegedFirst = 1024;
 
+    /// <summary>The order into the spool, for guests and cells alike.</summary>
+    public FairOrder Order => _intake.Order;
+
     readonly ReportIntake _intake = new(
         configuration, stamper, new FairOrder(configuration.Current.Limits.OutstandingBytesMax), refusals, metrics);
 
     readonly LogThrottle _strangers = new();
 
-    /// <summary>Connections of all guests: no listener accepts more.</summary>
+    /// <summary>Connections of all guests and cells: no listener accepts more.</summary>
     public ConnectionSlots Connections { get; } = new(() => configuration.Current.Limits.ConnectionsMax);
 
     /// <summary>Serves a connection of a Unix socket: it is the guest's to whom the socket was given.</summary>
@@ -36,7 +39,7 @@ sealed class GuestReception(
         if (channel is null && mayBeGuest && configuration.Current.UnknownGuests == UnknownGuestPolicy.Accept)
         {
             channel = registry.FindOrAddUnknown(peer.Cid);
-            if (channel is null)
+            if (channel is null && configuration.Current.UnknownGuests == UnknownGuestPolicy.Accept)
             {
                 refusals.Log(_strangers, peer.ToString(), PushStatus.TooManyConnections.ToString(), "too many machines that no registry knows");
                 return AnswerAsync(listener.Protocol, PushStatus.TooManyConnections, connection);

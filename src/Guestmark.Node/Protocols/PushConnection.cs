@@ -113,8 +113,10 @@ sealed class PushConnection(
 
             // A connection that was silent between messages is closed without a word: no message waits for an answer. A node that stops lets a
             // message that has begun arrive.
-            if (!unfinished && (deadline.HasPassed || _stopping.IsCancellationRequested)) return;
-            if (deadline.HasPassed)
+            var isNew = !unfinished || !begun || messages > 0;
+            if (!unfinished && ((deadline.HasPassed && messages == 0) || _stopping.IsCancellationRequested)) return;
+            // The deadline of the silence before it may pass as a message begins: that is not the message's.
+            if (deadline.HasPassed && !isNew)
             {
                 metrics.Abandoned();
                 Enqueue(intake.Refuse(channel, PushStatus.DeadlineExceeded, $"a message took longer than {options.MessageTimeout.TotalSeconds} s"));
@@ -123,7 +125,7 @@ sealed class PushConnection(
             }
 
             // A message's time begins with its first byte and not again with each.
-            if (!unfinished || !begun || messages > 0) deadline.Set(unfinished ? options.MessageTimeout : options.IdleTimeout);
+            if (isNew) deadline.Set(unfinished ? options.MessageTimeout : options.IdleTimeout);
             begun = unfinished;
         }
     }
@@ -163,8 +165,9 @@ sealed class PushConnection(
         if (flushing.IsCompletedSuccessfully) return;
 
         // A guest that does not read its answers must not hold the connection for ever.
-        deadline.Set(options.MessageTimeout);
+        deadline.SetForFlush(options.MessageTimeout);
         if ((await flushing).IsCanceled) throw new ConnectionAbortedException("the guest does not read its answers");
+        deadline.Set(options.MessageTimeout);
     }
 
     /// <summary>The node's own connections return one segment; any other pipe's are put together.</summary>

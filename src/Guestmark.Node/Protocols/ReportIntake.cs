@@ -10,6 +10,8 @@ namespace Guestmark.Node.Protocols;
 /// <summary>What every push protocol does with a complete report: admit, check, compare, take a turn, stamp.</summary>
 sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper, FairOrder order, Refusals refusals, NodeMetrics metrics)
 {
+    public FairOrder Order => order;
+
     /// <summary>Steps 1 to 3: whether the guest may send it now, whether it is a report, whether it is this guest's.</summary>
     /// <param name="wait">How long the guest is over its rates. Its connection is not read before that.</param>
     /// <returns><see cref="PushStatus.Stored"/>: go on with <see cref="TryTakeTurn"/>.</returns>

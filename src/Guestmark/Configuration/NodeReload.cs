@@ -31,6 +31,7 @@ sealed partial class NodeReload : BackgroundService
     SettingValues _inForce;
     (DateTime, long, string?) _readStamp;
     string? _lastProblem;
+    bool _contradicts;
 
     /// <param name="read">Reads all layers as they are now.</param>
     /// <param name="inForce">What the node was started with.</param>
@@ -80,7 +81,13 @@ sealed partial class NodeReload : BackgroundService
             await Task.Delay(LookInterval, _time, stoppingToken);
             var now = Stamp(_inForce.File);
             bool isNew;
-            lock (_lock) isNew = now != _readStamp;
+            lock (_lock)
+            {
+                isNew = now != _readStamp;
+                // The registry file, or the sensor, may no longer say what these guests contradict.
+                if (_contradicts && !isNew) Apply(_read());
+            }
+
             if (isNew && now == seen) Reload();
             seen = now;
         }
@@ -93,14 +100,21 @@ sealed partial class NodeReload : BackgroundService
         if (NodeSetup.Create(values, _started) is not { } setup)
         {
             var problem = string.Join("; ", ConfigurationProblem.InOrder(values.Problems));
-            LogRefused(values.File ?? "the environment", TerminalText.Printable(problem));
-            Volatile.Write(ref _lastProblem, problem);
-            return false;
+            _contradicts = false;
+            return Refuse(values, problem);
         }
 
+        if (_configuration.Replace(setup.Options) is { Count: > 0 } contradictions)
+        {
+            var problem = string.Join("; ", contradictions);
+            var isTold = _contradicts && problem == _lastProblem;
+            _contradicts = true;
+            return !isTold && Refuse(values, problem);
+        }
+
+        _contradicts = false;
         var changed = values.All.Zip(_inForce.All).Where(pair => pair.First.Text != pair.Second.Text).Select(pair => pair.First).ToList();
         var waiting = changed.Where(value => !value.Setting.Reloads).ToList();
-        _configuration.Replace(setup.Options);
         _log.Level = setup.LogLevel;
         Volatile.Write(ref _lastProblem, null);
         foreach (var value in waiting) LogNeedsRestart(value.Setting.Key, TerminalText.Printable(value.Text), value.Origin.ToString());
@@ -109,6 +123,13 @@ sealed partial class NodeReload : BackgroundService
         // What waits for a restart is told once more when it changes once more, not at each reload.
         _inForce = values;
         return true;
+    }
+
+    bool Refuse(SettingValues values, string problem)
+    {
+        LogRefused(values.File ?? "the environment", TerminalText.Printable(problem));
+        Volatile.Write(ref _lastProblem, problem);
+        return false;
     }
 
     /// <summary>What is different after every way of replacing a file.</summary>

@@ -108,15 +108,19 @@ static class RoleChecks
     });
 
     /// <summary>Each Unix socket is in the kernel's table of listening sockets: somebody may have removed a file and bound another.</summary>
-    public static HealthCheck SocketsAreBound(Func<IReadOnlyList<string>> paths) => new(Liveness: true, () =>
+    /// <remarks>
+    /// Not for liveness: a machine's folder may be gone before its registry knows, the node tries again by itself, and a restart would cut off all others.
+    /// The node is not ready when it hears no guest at all.
+    /// </remarks>
+    public static HealthCheck SocketsAreBound(Func<IReadOnlyList<string>> paths) => new(Liveness: false, () =>
     {
         var wanted = paths();
         var listening = ListeningUnixSockets();
         var missing = wanted.Where(path => !listening.Contains(path) || !File.Exists(path)).ToList();
-        return missing.Count == 0
-            ? HealthFinding.Ok("listeners", $"{Words.Count(wanted.Count, "socket")} of guests listen")
-            : HealthFinding.Fail(
-                "listeners", $"{missing.Count} of {wanted.Count} sockets of guests do not listen: {string.Join(", ", missing.Take(3))}", "start the process again; let nobody remove its sockets");
+        if (missing.Count == 0) return HealthFinding.Ok("listeners", $"{Words.Count(wanted.Count, "socket")} of guests listen");
+        var message = $"{missing.Count} of {wanted.Count} sockets of guests do not listen: {string.Join(", ", missing.Take(3))}";
+        const string remedy = "the log says why (GuestNotListening), and the node tries again; let nobody remove its sockets";
+        return missing.Count == wanted.Count ? HealthFinding.Fail("listeners", message, remedy) : HealthFinding.Warn("listeners", message, remedy);
     });
 
     /// <param name="address">With port 0 any port was asked for: then there is nothing to look for.</param>

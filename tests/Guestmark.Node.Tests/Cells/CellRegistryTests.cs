@@ -1,9 +1,13 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Guestmark.Events;
+using Guestmark.Node.Admission;
 using Guestmark.Node.Cells;
+using Guestmark.Node.Protocols;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Guestmark.Node.Tests.Cells;
 
@@ -20,6 +24,47 @@ public sealed class CellRegistryTests
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(socket));
         var cell = await node.StatusAsync("cell-A");
         Assert.Equal(("waiting", socket), (cell.GetProperty("state").GetString(), cell.GetProperty("socket").GetString()));
+    }
+
+    [Fact]
+    public async Task Cells_take_connections_and_turns_into_the_spool_out_of_what_all_guests_share()
+    {
+        await using var node = await RunningNode.StartAsync(options => options with { Limits = new GuestLimits { ConnectionsMax = 1, MessageMemoryMax = 256 << 20 } });
+        var cells = node.Services.GetRequiredService<CellRegistry>();
+        var reception = node.Services.GetRequiredService<GuestReception>();
+        foreach (var id in new[] { "a", "b" })
+            Assert.Equal(CellOutcome.Done, (await cells.AddAsync(new CellDefinition { Id = id, RunId = "r", SocketBase = node.Folder.File(id) })).Outcome);
+
+        // A guest of great weight holds all there is: what the cell says waits, unread, and does not fill the spool's queue.
+        var flow = new FairFlow(100);
+        var all = (int)node.Options.Limits.OutstandingBytesMax;
+        await reception.Order.TakeAsync(flow, all);
+        using var first = await ConnectAsync("a");
+        await first.SendAsync(CellNode.Frame("process.spawned", 1, "p", 1));
+        await IdentityTests.WaitForAsync(() => Task.FromResult(reception.Order.Waiting == 1));
+        Assert.DoesNotContain(await node.EventsAsync(), e => e.Type == EventTypes.GuestDeclaration);
+
+        using var second = await ConnectAsync("b");
+        Assert.Equal(0, await CellChannelTests.ReceiveAsync(second));
+
+        reception.Order.Return(all);
+        await IdentityTests.WaitForAsync(async () => (await node.EventsAsync()).Any(e => e.Type == EventTypes.GuestDeclaration));
+        await IdentityTests.WaitForAsync(() => Task.FromResult(reception.Order.Outstanding == 0));
+
+        // What waits for the end of a frame is charged to the cell.
+        var memory = node.Services.GetRequiredService<Identity.GuestRegistry>().Memory;
+        await first.SendAsync(new byte[] { 0, 0xf0, 0, 0 });
+        await first.SendAsync(new byte[60_000]);
+        await IdentityTests.WaitForAsync(() => Task.FromResult(memory.Taken > 60_000));
+        first.Dispose();
+        await IdentityTests.WaitForAsync(() => Task.FromResult(memory.Taken == 0));
+
+        async Task<Socket> ConnectAsync(string id)
+        {
+            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(node.Folder.File(id + "_9001")));
+            return socket;
+        }
     }
 
     [Fact]
