@@ -159,7 +159,6 @@ public sealed class UpTests : IDisposable
     [InlineData("central/api-token")]
     [InlineData("certs/central/cert.pem")]
     [InlineData("certs/node/key.pem")]
-    [InlineData("node/spool/00000000000000000001.spool")]
     public async Task A_damaged_file_of_its_own_is_named_and_nothing_crashes(string file)
     {
         var data = _folder.File("data");
@@ -175,6 +174,22 @@ public sealed class UpTests : IDisposable
         Assert.Equal(1, exitCode);
         Assert.Contains("error: ", error, StringComparison.Ordinal);
         Assert.Contains(Path.GetFileName(file) == "key.pem" ? "certs/node" : file, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_damaged_segment_of_a_spool_is_named_and_the_rest_goes_on()
+    {
+        var data = _folder.File("data");
+        Assert.Equal(0, (await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data)).ExitCode);
+        var segment = Directory.EnumerateFiles(Path.Combine(data, "node/spool/keep"), "*.spool").Order(StringComparer.Ordinal).First();
+        var garbage = new byte[5000];
+        new Random(1).NextBytes(garbage);
+        await File.WriteAllBytesAsync(segment, garbage);
+
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data);
+        Assert.Equal(0, exitCode);
+        Assert.Contains(segment, error, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
     }
 

@@ -280,6 +280,7 @@ public sealed class ConfigurationTests : IDisposable
     public void Agents_of_guests_with_sockets_need_no_vsock()
     {
         Assert.Empty(Layers.Setup(new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "web1=/run/web1.sock" }).Options.VsockListeners);
+        Assert.Empty(Layers.Setup(new Hashtable { ["GUESTMARK_NODE_REGISTRY_FILE"] = "/run/guests.json" }).Options.VsockListeners);
         Assert.NotEmpty(Layers.Setup(new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "web1=/run/web1.sock;web2,cid=9" }).Options.VsockListeners);
         Assert.NotEmpty(Layers.Setup(new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "web1=/run/web1.sock", ["GUESTMARK_NODE_UNKNOWN_GUESTS"] = "accept" }).Options.VsockListeners);
     }

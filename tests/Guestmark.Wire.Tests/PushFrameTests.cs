@@ -71,7 +71,10 @@ public sealed class PushFrameTests
     public void The_numbers_of_statuses_never_change()
     {
         Assert.Equal(
-            ["Stored=0", "EmptyBody=1", "BodyTooLong=2", "Malformed=3", "IdentityMismatch=4", "Unavailable=5", "DeadlineExceeded=6", "TooManyConnections=7"],
+            [
+                "Stored=0", "EmptyBody=1", "BodyTooLong=2", "Malformed=3", "IdentityMismatch=4", "Unavailable=5", "DeadlineExceeded=6", "TooManyConnections=7",
+                "UnknownGuest=8", "UnprivilegedPort=9", "TooManyMessages=10",
+            ],
             Enum.GetValues<PushStatus>().Select(status => $"{status}={(uint)status}"));
         Assert.All(Enum.GetValues<PushStatus>(), status => Assert.DoesNotContain("unknown", status.Describe(), StringComparison.Ordinal));
     }

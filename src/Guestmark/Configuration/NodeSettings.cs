@@ -133,7 +133,7 @@ static class NodeSettings
         Form = "PORT[,…]",
         Example = "819,protocol=stackrox-push,privileged-source-port=true",
         Description = "Ports of AF_VSOCK: PORT[,protocol=push|stackrox-push|stackrox-index-push][,privileged-source-port=true]. "
-            + "Without: vsock-port, when a guest has a CID or neither guests nor a registry file are given. Repeatable",
+            + "Without: vsock-port, when a guest has a CID, unknown guests are accepted, or neither guests nor a registry file are given. Repeatable",
     });
 
     public static readonly Setting<int> MessageBytesMax = Bytes("message-bytes-max", Preset.MessageBytesMax, 1024, Preset.MessageBytesMax, "4MiB", "Longest message of a guest");

@@ -174,7 +174,8 @@ sealed record NodeSetup
     static bool NeedsVsock(SettingValues values)
     {
         var guests = values.Of(NodeSettings.Guests);
-        return guests.Any(guest => guest.Cid is not null) || (guests.Count == 0 && values.Of(NodeSettings.RegistryFile) is null);
+        return guests.Any(guest => guest.Cid is not null) || values.Of(NodeSettings.UnknownGuests) == UnknownGuestPolicy.Accept
+            || (guests.Count == 0 && values.Of(NodeSettings.RegistryFile) is null);
     }
 
     /// <summary>The channel of this machine's own agent.</summary>
