@@ -15,6 +15,7 @@ public sealed class CentralMetrics
     readonly Counter<long> _repeated;
     readonly Counter<long> _refused;
     readonly Counter<long> _missing;
+    readonly Counter<long> _deleted;
     readonly Counter<long> _packagesMatched;
     readonly Counter<long> _packagesFailed;
     readonly Counter<long> _findings;
@@ -26,10 +27,13 @@ public sealed class CentralMetrics
         _repeated = meter.CreateCounter<long>("guestmark.central.events.repeated", "{event}", "Events that came again and were ignored.");
         _refused = meter.CreateCounter<long>("guestmark.central.events.refused", "{event}", "Events that will never be accepted.");
         _missing = meter.CreateCounter<long>("guestmark.central.events.missing", "{event}", "Events that were lost before Central.");
+        _deleted = meter.CreateCounter<long>(
+            "guestmark.central.events.deleted", "{event}", "Events about channels that were kept and had to go: too old (age), too many (rows) or too large (bytes).");
         _packagesMatched = meter.CreateCounter<long>("guestmark.central.packages.matched", "{package}", "Distinct packages that were matched, without those that failed.");
         _packagesFailed = meter.CreateCounter<long>("guestmark.central.packages.failed", "{package}", "Packages that the matcher failed on.");
         _findings = meter.CreateCounter<long>("guestmark.central.findings", "{finding}", "Findings that matching yielded.");
         foreach (var reason in Enum.GetValues<RefusalReason>()) Refused(reason, 0);
+        foreach (var cause in (string[])["age", "rows", "bytes"]) Deleted(cause, 0);
     }
 
     internal void Stored(int events) => _stored.Add(events);
@@ -47,6 +51,9 @@ public sealed class CentralMetrics
     }));
 
     internal void Missing(long events) => _missing.Add(events);
+
+    /// <param name="cause">age, rows or bytes.</param>
+    internal void Deleted(string cause, int events) => _deleted.Add(events, new KeyValuePair<string, object?>("cause", cause));
 
     internal void Matched(int packages, int failed, int findings)
     {

@@ -24,6 +24,18 @@ public sealed record CentralOptions
     /// <summary>How long a machine stays visible after it was deleted, at least an hour.</summary>
     public TimeSpan DeletedMachineRetention { get; init; } = TimeSpan.FromDays(30);
 
+    /// <summary>How long events about channels are kept after they came, at least an hour: what guests declare, silences, refusals, losses.</summary>
+    public TimeSpan EventRetention { get; init; } = TimeSpan.FromDays(30);
+
+    /// <summary>How many of these events are kept, 1 to 1,000,000,000; with more, the oldest go. An event can carry 512 declarations.</summary>
+    public int EventsMax { get; init; } = 1_000_000;
+
+    /// <summary>
+    /// Bytes of these events, 1 MiB to 1 TiB; with more, the oldest go. Most have under 1 KiB, but cells that fill every batch send 60 KiB each,
+    /// of which <see cref="EventsMax"/> would be 60 GB.
+    /// </summary>
+    public long EventBytesMax { get; init; } = 4L << 30;
+
     public SignInOptions SignIn { get; init; } = new();
 
     internal string DatabasePath => Path.Combine(DataDirectory, "central.db");
@@ -45,6 +57,9 @@ public sealed record CentralOptions
         Range(nameof(ReportsPerMachineMax), ReportsPerMachineMax, 1, 1_000_000);
         Range(nameof(PackageBytesPerMachineMax), PackageBytesPerMachineMax, 1L << 20, 1L << 40);
         AtLeast(nameof(DeletedMachineRetention), DeletedMachineRetention, TimeSpan.FromHours(1));
+        AtLeast(nameof(EventRetention), EventRetention, TimeSpan.FromHours(1));
+        Range(nameof(EventsMax), EventsMax, 1, 1_000_000_000);
+        Range(nameof(EventBytesMax), EventBytesMax, 1L << 20, 1L << 40);
         AtLeast("SignIn.LinkLifetime", SignIn.LinkLifetime, TimeSpan.FromSeconds(1));
         AtLeast("SignIn.SessionLifetime", SignIn.SessionLifetime, TimeSpan.FromMinutes(1));
         Range("SignIn.FailedAttemptsPerMinuteMax", SignIn.FailedAttemptsPerMinuteMax, 1, 10_000);

@@ -40,6 +40,7 @@ public static class CentralServices
             return CentralStore.Open(options.DatabasePath);
         });
         services.AddSingleton<MachineQueries>();
+        services.AddSingleton<StoredEvents>();
         services.AddSingleton<FindingQueries>();
         services.AddSingleton<PackageMatching>();
         services.AddHostedService(provider => provider.GetRequiredService<PackageMatching>());

@@ -71,6 +71,7 @@ sealed class CentralUnderTest : IAsyncDisposable
             "SELECT m.uid || '|' || m.name || '|' || m.state || '|' || m.node || '|' || coalesce(hex(s.digest), '') FROM machines m LEFT JOIN package_sets s ON s.id = m.set_id ORDER BY 1",
             "SELECT t.name || '|' || r.sequence || '|' || r.event_id || '|' || m.uid || '|' || hex(s.digest) FROM reports r JOIN streams t ON t.id = r.stream_id JOIN machines m ON m.id = r.machine_id JOIN package_sets s ON s.id = r.set_id ORDER BY 1",
             "SELECT hex(s.digest) || '|' || p.name || '|' || p.version FROM package_set_members m JOIN package_sets s ON s.id = m.set_id JOIN packages p ON p.id = m.package_id ORDER BY 1",
+            "SELECT t.name || '|' || e.sequence || '|' || hex(e.encoded) FROM events e JOIN streams t ON t.id = e.stream_id ORDER BY 1",
             "SELECT name || '|' || sequence || '|' || missing FROM streams ORDER BY 1"])
         {
             lines.AddRange(await RowsAsync<string>(sql));

@@ -68,7 +68,7 @@ public sealed class RetentionTests : IDisposable
         var time = new ManualTimeProvider(Start);
         await using var central = new CentralUnderTest(_folder.Path, options => options with { DeletedMachineRetention = TimeSpan.FromDays(2) }, time);
         using var retention = new StoreRetention(
-            central.Store, new CentralOptions { DataDirectory = _folder.Path, DeletedMachineRetention = TimeSpan.FromDays(2) }, time, NullLogger<StoreRetention>.Instance);
+            central.Store, new CentralOptions { DataDirectory = _folder.Path, DeletedMachineRetention = TimeSpan.FromDays(2) }, central.Get<CentralMetrics>(), time, NullLogger<StoreRetention>.Instance);
         var events = new NodeEvents();
         await central.StoreAsync(
             events.Report("gone", ReportOfSet(1), Start), events.Report("gone", ReportOfSet(2), Start), events.Report("here", ReportOfSet(2), Start),
@@ -134,7 +134,7 @@ public sealed class RetentionTests : IDisposable
         var time = new ManualTimeProvider(Start);
         await using var central = new CentralUnderTest(_folder.Path, time: time);
         using var retention = new StoreRetention(
-            central.Store, central.Get<CentralOptions>(), time, NullLogger<StoreRetention>.Instance);
+            central.Store, central.Get<CentralOptions>(), central.Get<CentralMetrics>(), time, NullLogger<StoreRetention>.Instance);
         var (silent, kept, moving) = (new NodeEvents("silent"), new NodeEvents("kept"), new NodeEvents("moving"));
         var report = kept.Report("vm-1", ReportOfSet(0), Start);
         await central.StoreAsync(silent.Lifecycle("vm-1", "web", Start), report, moving.Lifecycle("vm-1", "web", Start));

@@ -29,6 +29,7 @@ static class CentralApi
         Map(HttpMethods.Get, "/vms/{id}/reports", ReportsAsync, "limit", "cursor");
         Map(HttpMethods.Get, "/vms/{id}/findings", FindingsAsync, "limit", "cursor", "severity", "status", "fixable", "kev", "decided", "package", "advisory", "cve");
         Map(HttpMethods.Get, "/cves/{cve}", CveAsync, "limit", "cursor");
+        Map(HttpMethods.Get, "/events", EventsAsync, "subject", "type", "after", "limit");
         Map(HttpMethods.Get, "/decisions", Decisions, "limit", "cursor");
         Map(HttpMethods.Get, "/vulnerability-data", VulnerabilityData);
         Map(HttpMethods.Post, "/sign-in-links", SignInLink);
@@ -210,6 +211,23 @@ static class CentralApi
                 items,
                 ids.Count > count ? Cursor.Encode(ids[count - 1].ToString()) : null),
             ApiJson.Default.ApiCve);
+    }
+
+    /// <summary>What nodes said of their channels, in the order in which it came.</summary>
+    static async Task<IResult> EventsAsync(string? subject, string? type, string? after, string? limit, StoredEvents events, CancellationToken cancellationToken)
+    {
+        if (!TryLimit(limit, out var count, out var problem)) return problem;
+        if (type is not null && !StoredEvents.Types.Contains(type))
+            return ApiProblem.BadRequest($"type '{ApiProblem.Excerpt(type)}' is none of which events are kept", $"Use {string.Join(", ", StoredEvents.Types)}.");
+        var from = 0L;
+        if (after is not null && !long.TryParse(after, NumberStyles.None, CultureInfo.InvariantCulture, out from))
+        {
+            return ApiProblem.BadRequest(
+                $"after is '{ApiProblem.Excerpt(after)}'", "Use the 'id' of the last event that was read, or leave it out to begin with the oldest.");
+        }
+
+        var (rows, isMore) = await events.ListAsync(subject, type, from, count, cancellationToken);
+        return EventJson.Page(rows, isMore);
     }
 
     static IResult Decisions(string? limit, string? cursor, PackageMatching matching, TimeProvider time)

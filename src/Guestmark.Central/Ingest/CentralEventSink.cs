@@ -37,7 +37,9 @@ public sealed partial class CentralEventSink(
         metrics.Missing(writer.Missing);
         foreach (var (reason, count) in writer.Refused) metrics.Refused(reason, count);
         foreach (var (stream, first, last) in writer.Gaps) LogGap(StoredText.Bound(stream), first, last);
-        if (writer.Stored > 0) matching.Wake();
+        metrics.Deleted("rows", writer.Pruned.Rows);
+        metrics.Deleted("bytes", writer.Pruned.Bytes);
+        if (writer.Stored > writer.KeptAsTheyAre) matching.Wake();
 
         var refusals = new List<EventRefusal>();
         foreach (var one in decoded)

@@ -20,6 +20,7 @@ sealed record DecodedEvent
 
     // Unknown fields are not kept: a body full of them would take many times its size in memory, and nothing reads them.
     static readonly MessageParser<VMReport> Reports = VMReport.Parser.WithDiscardUnknownFields(true);
+    static readonly MessageParser<DeclarationBatch> Declarations = DeclarationBatch.Parser.WithDiscardUnknownFields(true);
 
     public required StampedEvent Event { get; init; }
 
@@ -29,7 +30,7 @@ sealed record DecodedEvent
 
     public string Node { get; private init; } = "";
 
-    /// <summary>Set for an inventory report.</summary>
+    /// <summary>Set for an inventory report. An event that has neither this nor <see cref="Lifecycle"/> is one of <see cref="StoredEvents.Types"/>.</summary>
     public PackageSet? Packages { get; private init; }
 
     /// <summary>What the report could not read, as <see cref="StoredProblems"/> writes it.</summary>
@@ -53,6 +54,11 @@ sealed record DecodedEvent
             return Refuse(RefusalReason.BadAttribute, "source is not //cluster/node/listener");
 
         var decoded = new DecodedEvent { Event = stamped, Cluster = StoredText.Bound(cluster), Node = StoredText.Bound(node) };
+        if (StoredEvents.Types.Contains(stamped.Type) && stamped.Data.Length > StoredEvents.DataBytesMax)
+        {
+            return Refuse(RefusalReason.TooLarge, $"the data of {stamped.Type} has {stamped.Data.Length} bytes, the limit is {StoredEvents.DataBytesMax}");
+        }
+
         try
         {
             switch (stamped.Type)
@@ -69,9 +75,25 @@ sealed record DecodedEvent
                     return decoded with { Packages = PackageSet.Of(inventory), Problems = StoredProblems.Of(inventory.Problems) };
                 case EventTypes.VmLifecycle:
                     return decoded with { Lifecycle = VmLifecycle.Parser.ParseFrom(stamped.Data.Span) };
+                case EventTypes.GuestDeclaration:
+                    Declarations.ParseFrom(stamped.Data.Span);
+                    break;
+                case EventTypes.GuestSilenced:
+                    GuestSilenced.Parser.ParseFrom(stamped.Data.Span);
+                    break;
+                case EventTypes.GuestRefused:
+                    GuestRefused.Parser.ParseFrom(stamped.Data.Span);
+                    break;
+                case EventTypes.Loss:
+                    EventLoss.Parser.ParseFrom(stamped.Data.Span);
+                    break;
+                // No message is fixed for what they carry.
+                case EventTypes.FileActivity or EventTypes.SocketCalls: break;
                 default:
                     return Refuse(RefusalReason.UnknownType, $"type '{StoredText.Bound(stamped.Type)}' is not known to this version of Central");
             }
+
+            return decoded;
         }
         catch (InvalidProtocolBufferException e)
         {

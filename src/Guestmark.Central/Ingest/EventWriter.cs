@@ -19,6 +19,12 @@ sealed class EventWriter(SqliteConnection connection, CentralOptions options, Da
 
     public long Missing { get; private set; }
 
+    /// <summary>Stored events of <see cref="StoredEvents.Types"/>, which matching has nothing to do with.</summary>
+    public int KeptAsTheyAre { get; private set; }
+
+    /// <summary>Older events that went for those of this batch, by what there were too many of.</summary>
+    public (int Rows, int Bytes) Pruned { get; private set; }
+
     /// <summary>Gaps of this batch: the stream, the first and the last number that is missing.</summary>
     public List<(string Stream, long First, long Last)> Gaps { get; } = [];
 
@@ -56,13 +62,20 @@ sealed class EventWriter(SqliteConnection connection, CentralOptions options, Da
         }
 
         if (decoded.Lifecycle is { } lifecycle) WriteLifecycle(decoded, lifecycle);
-        else WriteReport(decoded, decoded.Packages!, stream.Id);
+        else if (decoded.Packages is { } packages) WriteReport(decoded, packages, stream.Id);
+        else
+        {
+            StoredEvents.Insert(connection, decoded.Event, stream.Id, now);
+            KeptAsTheyAre++;
+        }
+
         Stored++;
     }
 
-    /// <summary>Moves the streams on. After the last event of the batch.</summary>
+    /// <summary>Moves the streams on, and makes room. After the last event of the batch.</summary>
     public void Complete()
     {
+        if (KeptAsTheyAre > 0) Pruned = StoredEvents.Prune(connection, options);
         // A batch of repeats writes nothing, and so waits for no disk.
         foreach (var stream in _streams.Values.Where(stream => stream.Moved))
         {

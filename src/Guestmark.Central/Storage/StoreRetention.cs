@@ -8,13 +8,14 @@ namespace Guestmark.Central.Storage;
 
 /// <summary>
 /// Forgets what nobody asks for any more: machines that were deleted longer ago than <see cref="CentralOptions.DeletedMachineRetention"/>,
-/// with all that only they had, and streams that ended.
+/// with all that only they had, events about channels older than <see cref="CentralOptions.EventRetention"/>, and streams that ended.
 /// </summary>
-sealed partial class StoreRetention(CentralStore store, CentralOptions options, TimeProvider time, ILogger<StoreRetention> logger) : BackgroundService
+sealed partial class StoreRetention(
+    CentralStore store, CentralOptions options, CentralMetrics metrics, TimeProvider time, ILogger<StoreRetention> logger) : BackgroundService
 {
     /// <summary>How long a stream may stand still before its place is forgotten.</summary>
     /// <remarks>
-    /// Nothing becomes visible twice: a stream stays while any report of it is kept, and a lifecycle event that comes again states what it
+    /// Nothing becomes visible twice: a stream stays while any report or event of it is kept, and a lifecycle event that comes again states what it
     /// stated before. An event can come again only from a sender that was stopped between Central's commit and its own receipt of the
     /// acknowledgement, because a sender that runs repeats within seconds; 90 days are three times as long as a deleted machine is kept by
     /// default, so such a node has been replaced. A node that really goes on after 90 silent days with nothing kept of it is counted
@@ -28,6 +29,7 @@ sealed partial class StoreRetention(CentralStore store, CentralOptions options, 
     const int BatchSize = 16;
 
     const int StreamBatchSize = 1_000;
+    const int EventBatchSize = 1_000;
 
     /// <returns>How many machines were forgotten.</returns>
     public async Task<int> ForgetMachinesAsync(CancellationToken cancellationToken)
@@ -53,6 +55,18 @@ sealed partial class StoreRetention(CentralStore store, CentralOptions options, 
             cancellationToken);
     }
 
+    /// <returns>How many events about channels were deleted.</returns>
+    public async Task<int> ForgetEventsAsync(CancellationToken cancellationToken)
+    {
+        var before = (time.GetUtcNow() - options.EventRetention).ToUnixTimeMilliseconds();
+        return await InBatchesAsync(
+            connection => connection.Execute(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE stored < @before ORDER BY stored, id LIMIT @limit)",
+                new { before, limit = EventBatchSize }),
+            cancellationToken,
+            count => metrics.Deleted("age", count));
+    }
+
     /// <returns>How many streams were forgotten.</returns>
     public async Task<int> ForgetStreamsAsync(CancellationToken cancellationToken)
     {
@@ -61,7 +75,8 @@ sealed partial class StoreRetention(CentralStore store, CentralOptions options, 
             connection => connection.Execute(
                 """
                 DELETE FROM streams WHERE id IN (
-                  SELECT id FROM streams s WHERE moved_at < @before AND NOT EXISTS (SELECT 1 FROM reports WHERE stream_id = s.id) LIMIT @limit)
+                  SELECT id FROM streams s WHERE moved_at < @before AND NOT EXISTS (SELECT 1 FROM reports WHERE stream_id = s.id)
+                    AND NOT EXISTS (SELECT 1 FROM events WHERE stream_id = s.id) LIMIT @limit)
                 """,
                 new { before, limit = StreamBatchSize }),
             cancellationToken);
@@ -74,8 +89,9 @@ sealed partial class StoreRetention(CentralStore store, CentralOptions options, 
             try
             {
                 var machines = await ForgetMachinesAsync(stoppingToken);
+                var events = await ForgetEventsAsync(stoppingToken);
                 var streams = await ForgetStreamsAsync(stoppingToken);
-                if (machines + streams > 0) LogForgotten(machines, streams);
+                if (machines + events + streams > 0) LogForgotten(machines, events, streams);
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
@@ -87,19 +103,21 @@ sealed partial class StoreRetention(CentralStore store, CentralOptions options, 
     }
 
     /// <summary>Repeats a transaction until it finds nothing more; ingest can go on between two.</summary>
-    async Task<int> InBatchesAsync(Func<SqliteConnection, int> body, CancellationToken cancellationToken)
+    /// <param name="committed">Told how much each transaction did.</param>
+    async Task<int> InBatchesAsync(Func<SqliteConnection, int> body, CancellationToken cancellationToken, Action<int>? committed = null)
     {
         var total = 0;
         while (true)
         {
             var batch = await store.WriteAsync(body, cancellationToken);
             if (batch == 0) return total;
+            committed?.Invoke(batch);
             total += batch;
         }
     }
 
-    [LoggerMessage(6201, LogLevel.Information, "{Machines} machines that were deleted long ago and {Streams} streams that ended are forgotten", EventName = "Forgotten")]
-    partial void LogForgotten(int machines, int streams);
+    [LoggerMessage(6201, LogLevel.Information, "{Machines} machines that were deleted long ago, {Events} old events and {Streams} streams that ended are forgotten", EventName = "Forgotten")]
+    partial void LogForgotten(int machines, int events, int streams);
 
     [LoggerMessage(6202, LogLevel.Error, "What is out of date could not be forgotten; the next attempt is in {Interval}", EventName = "RetentionFailed")]
     partial void LogFailed(Exception e, TimeSpan interval);
