@@ -34,6 +34,18 @@ sealed partial class GuestAnnouncer : BackgroundService
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        try
+        {
+            await AnnounceAsync(stoppingToken);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Announced again at the next start.
+        }
+    }
+
+    async Task AnnounceAsync(CancellationToken stoppingToken)
+    {
         await foreach (var channel in _come.Reader.ReadAllAsync(stoppingToken))
         {
             var lifecycle = new VmLifecycle { Name = channel.Guest.Name, State = VmState.Running };

@@ -62,12 +62,18 @@ public sealed record GuestOptions
     internal static void Validate(IReadOnlyList<GuestOptions> guests, uint port, List<string> errors)
     {
         foreach (var guest in guests) guest.Validate(port, errors);
-        foreach (var twice in guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add($"guest uid '{twice.Key}' is given {twice.Count()} times");
+        foreach (var twice in guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add(Twice(twice));
         foreach (var twice in guests.Where(g => g.SocketBase is not null).GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
             errors.Add($"guest socket '{twice.Key}' is given {twice.Count()} times");
         foreach (var twice in guests.Where(g => g.Cid is not null).GroupBy(g => (g.Cid, g.NetworkNamespace)).Where(g => g.Count() > 1))
             errors.Add($"guest cid {twice.Key.Cid} is given to {string.Join(" and ", twice.Select(g => $"'{g.Name}'"))}");
     }
+
+    /// <summary>A uid is made of the name where none is given: then the name is what somebody wrote twice.</summary>
+    static string Twice(IGrouping<string, GuestOptions> guests) =>
+        guests.Select(guest => guest.Name).Distinct(StringComparer.Ordinal).ToList() is [var name]
+            ? $"guest '{name}' (uid {guests.Key}) is given {guests.Count()} times; leave one, or give each a uid of its own (uid=UID)"
+            : $"guest uid '{guests.Key}' is given to {string.Join(" and ", guests.Select(guest => $"'{guest.Name}'"))}; give each its own";
 
     void Validate(uint port, List<string> errors)
     {
@@ -78,6 +84,7 @@ public sealed record GuestOptions
         if (Weight is < 1 or > 100) errors.Add($"guest '{Name}': its weight is {Weight}, 1 to 100 are allowed");
         if (BootEpoch?.Length > 128) errors.Add($"guest '{Name}': its boot epoch has {BootEpoch.Length} characters, at most 128 are allowed");
         if (SocketBase is null) return;
+        if (!Path.IsPathFullyQualified(SocketBase)) errors.Add($"guest '{Name}': its socket '{SocketBase}' is a relative path; write an absolute one, which does not depend on where the node is started");
         var path = SocketPath(port);
         if (Encoding.UTF8.GetByteCount(path) is var bytes && bytes > SocketPathBytesMax)
             errors.Add($"guest '{Name}': the socket path {path} has {bytes} bytes, a Unix socket's path has at most {SocketPathBytesMax}; use a shorter folder");

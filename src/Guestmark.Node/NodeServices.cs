@@ -56,7 +56,7 @@ public static class NodeServices
         var options = kestrel.ApplicationServices.GetRequiredService<NodeOptions>();
         var folder = Path.GetDirectoryName(Path.GetFullPath(options.ControlSocket))!;
         MakePrivate(folder, isOwn: folder == Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.DataDirectory)));
-        UnixSocketFile.Prepare(options.ControlSocket);
+        UnixSocketFile.Prepare(options.ControlSocket, "stop it, or give this node a data folder or a control-socket of its own");
         kestrel.ListenUnixSocket(options.ControlSocket, listener =>
         {
             listener.Protocols = HttpProtocols.Http1;
@@ -78,7 +78,9 @@ public static class NodeServices
         {
             throw new IOException(
                 $"the control socket's folder {folder} has mode 0{Convert.ToString((int)mode, 8)}: others of this host could command the node. "
-                + $"Close it (chmod 0700 {folder}), or name a socket in a folder that is.");
+                + ((mode & UnixFileMode.StickyBit) != UnixFileMode.None
+                    ? "It is shared by all of this host: name a socket in a folder of the node's own."
+                    : $"Close it (chmod 0700 {folder}), or name a socket in a folder that is."));
         }
 
         File.SetUnixFileMode(folder, ownerOnly);

@@ -31,12 +31,16 @@ public sealed partial class EventSpool : IAsyncDisposable
     /// <summary>One commit writes about as much: a disk of 300 MB/s needs a twentieth of a second for it.</summary>
     const long CommitBytesMax = 16 << 20;
 
+    /// <summary>A full disk refuses each of a thousand commits a second: one line for those of this time, and for as long they say that there is no room.</summary>
+    static readonly TimeSpan RefusalInterval = TimeSpan.FromSeconds(10);
+
     /// <summary>The offset of a segment that is not there yet.</summary>
     const long NoSegment = long.MaxValue;
 
     readonly Lock _lock = new();
     readonly SpoolOptions _options;
     readonly ILogger _logger;
+    readonly TimeProvider _time;
     readonly FileStream _lockHandle;
     readonly ulong _secret;
     readonly List<SpoolReader> _readers = [];
@@ -68,9 +72,15 @@ public sealed partial class EventSpool : IAsyncDisposable
     Exception? _failure;
     bool _writing;
     bool _closed;
+    long? _refusedAt;
 
-    EventSpool(SpoolOptions options, ILogger logger, SpoolRecordVisitor? visit)
+    // Of the thread that writes.
+    long? _refusalToldAt;
+    long _refusedUntold;
+
+    EventSpool(SpoolOptions options, ILogger logger, SpoolRecordVisitor? visit, TimeProvider time)
     {
+        _time = time;
         _options = options;
         _logger = logger;
         PrepareDirectory(options.Directory);
@@ -145,6 +155,12 @@ public sealed partial class EventSpool : IAsyncDisposable
         get { lock (_lock) return _failure; }
     }
 
+    /// <summary>Whether a record was refused within the last 10 seconds because the spool was full or the disk did not take it.</summary>
+    public bool IsRefusing
+    {
+        get { lock (_lock) return _refusedAt is { } at && _time.GetElapsedTime(at) < RefusalInterval; }
+    }
+
     /// <summary>Records that became durable since the spool was opened.</summary>
     public long Appended
     {
@@ -160,10 +176,10 @@ public sealed partial class EventSpool : IAsyncDisposable
     /// <summary>Opens the spool, reads all of it once and cuts off what a crash left half written.</summary>
     /// <param name="visit">Sees every record that is there, acknowledged or not, in order.</param>
     /// <exception cref="IOException">The folder cannot be read or written, or another process has it open.</exception>
-    public static EventSpool Open(SpoolOptions options, ILogger? logger = null, SpoolRecordVisitor? visit = null)
+    public static EventSpool Open(SpoolOptions options, ILogger? logger = null, SpoolRecordVisitor? visit = null, TimeProvider? time = null)
     {
         options.Validate();
-        return new EventSpool(options, logger ?? NullLogger.Instance, visit);
+        return new EventSpool(options, logger ?? NullLogger.Instance, visit, time ?? TimeProvider.System);
     }
 
     /// <summary>Records that were lost since the spool was opened, or were found to be missing then.</summary>
@@ -228,7 +244,11 @@ public sealed partial class EventSpool : IAsyncDisposable
             if (breaks is { } known && known != _breaks) return AppendOutcome.Broken;
             if (records.IsEmpty) return AppendOutcome.Queued;
             if (_queuedBytes > 0 && _queuedBytes + size > _options.QueueBytesMax) return AppendOutcome.Full;
-            if (_bytes + size > _options.BytesMax && !TryMakeRoom(size)) return AppendOutcome.Full;
+            if (_bytes + size > _options.BytesMax && !TryMakeRoom(size))
+            {
+                _refusedAt = _time.GetTimestamp();
+                return AppendOutcome.Full;
+            }
 
             // Indexes are given now: when the disk refuses records it refuses all that are queued, so no refused record leaves a hole.
             var begins = _nextOffset >= _options.SegmentBytesMax;
@@ -703,7 +723,15 @@ public sealed partial class EventSpool : IAsyncDisposable
     void Refuse(List<RecordChunk> group, int from, IOException refusal)
     {
         var refused = Void(group, from, failure: null);
-        LogRefused(_options.Directory, refused.Sum(chunk => chunk.Records), refusal);
+        _refusedUntold += refused.Sum(chunk => (long)chunk.Records);
+        var now = _time.GetTimestamp();
+        lock (_lock) _refusedAt = now;
+        if (_refusalToldAt is not { } told || _time.GetElapsedTime(told, now) >= RefusalInterval)
+        {
+            LogRefused(_options.Directory, _refusedUntold, refusal.Message);
+            (_refusalToldAt, _refusedUntold) = (now, 0);
+        }
+
         var error = new IOException($"the spool {_options.Directory} could not store a record: {refusal.Message}", refusal);
         foreach (var chunk in refused) chunk.Refuse(error);
     }
@@ -792,8 +820,8 @@ public sealed partial class EventSpool : IAsyncDisposable
     [LoggerMessage(3003, LogLevel.Critical, "The spool {Directory} failed; nothing is acknowledged until it is opened again", EventName = "SpoolFailed")]
     partial void LogFailed(string directory, Exception failure);
 
-    [LoggerMessage(3004, LogLevel.Error, "The disk under the spool {Directory} refused {Records} records", EventName = "SpoolRecordsRefused")]
-    partial void LogRefused(string directory, int records, Exception failure);
+    [LoggerMessage(3004, LogLevel.Error, "The disk under the spool {Directory} refused {Records} records since it was last told: {Problem}", EventName = "SpoolRecordsRefused")]
+    partial void LogRefused(string directory, long records, string problem);
 
     [LoggerMessage(3005, LogLevel.Warning, "The segment {Path} is done with and could not be deleted", EventName = "SpoolNotDeleted")]
     partial void LogNotDeleted(string path, Exception failure);

@@ -21,6 +21,8 @@ public static class SpoolMetrics
         meter.CreateObservableGauge("guestmark.spool.limit", () => new Measurement<long>(spool.BytesMax, label), "By", "Bytes at which the spool is full.");
         meter.CreateObservableGauge(
             "guestmark.spool.failed", () => new Measurement<int>(spool.Failure is null ? 0 : 1, label), null, "1 when a flush failed and nothing is taken until a restart.");
+        meter.CreateObservableGauge(
+            "guestmark.spool.refusing", () => new Measurement<int>(spool.IsRefusing ? 1 : 0, label), null, "1 when an event was refused in the last 10 seconds, by a full spool or by the disk.");
         meter.CreateObservableCounter(
             "guestmark.spool.dropped",
             () => Enum.GetValues<SpoolLossReason>().Select(

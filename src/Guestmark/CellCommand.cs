@@ -1,11 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Completions;
+using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Guestmark.CommandLine;
+using Guestmark.Configuration;
 using Spectre.Console;
 
 namespace Guestmark;
@@ -13,6 +15,12 @@ namespace Guestmark;
 /// <summary><c>guestmark cell</c>: the cells of a node, over its control socket.</summary>
 static class CellCommand
 {
+    static readonly (string Member, string Flag)[] Flags =
+    [
+        ("id", "ID"), ("runId", "--run"), ("specSignatureHash", "--spec-hash"), ("socketBase", "--socket-base"), ("onSilence", "--on-silence"),
+        ("socketMode", "--socket-mode"), ("socketOwner", "--socket-owner"),
+    ];
+
     static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     public static Command Create() =>
@@ -40,13 +48,16 @@ static class CellCommand
         mode.AcceptOnlyFromAmong("0600", "0660");
         var owner = new Option<string?>("--socket-owner") { Description = "Give the socket to the hypervisor's user and group, in numbers [default: the node's]", HelpName = "UID:GID" };
         var control = Control();
+        var node = new NodePlace();
         var add = new Command("add", "Listens for a cell. Start its machine when this has returned") { id, run, socketBase, hash, onSilence, mode, owner, control }.WithExamples(
             """
             guestmark cell add web-7f3a --run 2026-11-21-001 --socket-base /run/cells/web-7f3a/vsock.sock
             guestmark cell add web-7f3a --run r1 --socket-base /srv/jail/web-7f3a/vsock.sock --socket-owner 123:100 --on-silence fail
             """);
+        node.AddTo(add);
         add.SetAction(async (parsed, cancellationToken) =>
         {
+            if (parsed.GetRequiredValue(socketBase).Length == 0) throw new UsageException("--socket-base '': write the path of the cell's vsock socket");
             var cell = new JsonObject
             {
                 ["id"] = parsed.GetRequiredValue(id),
@@ -57,7 +68,7 @@ static class CellCommand
                 ["socketMode"] = parsed.GetRequiredValue(mode),
                 ["socketOwner"] = parsed.GetValue(owner),
             };
-            var status = await SendAsync(parsed.GetRequiredValue(control), HttpMethod.Post, "v1/cells", cell, cancellationToken);
+            var status = await SendAsync(parsed.GetValue(control) ?? node.ControlSocket(parsed), HttpMethod.Post, "v1/cells", cell, cancellationToken);
             Console.WriteLine(TerminalText.Printable(status!["socket"]!.GetValue<string>()));
             return ExitCode.Done;
         });
@@ -67,6 +78,7 @@ static class CellCommand
     static Command CreateList()
     {
         var control = Control();
+        var node = new NodePlace();
         var output = new Option<string>("--output", "-o") { Description = "table or json", HelpName = "FORMAT", DefaultValueFactory = _ => "table" };
         output.AcceptOnlyFromAmong("table", "json");
         var list = new Command("list", "Lists the cells with how they are") { output, control }.WithExamples(
@@ -74,9 +86,10 @@ static class CellCommand
             guestmark cell list
             guestmark cell list -o json | jq '.cells[] | select(.state == "silent") | .cell.id'
             """);
+        node.AddTo(list);
         list.SetAction(async (parsed, cancellationToken) =>
         {
-            var answer = await SendAsync(parsed.GetRequiredValue(control), HttpMethod.Get, "v1/cells", null, cancellationToken);
+            var answer = await SendAsync(parsed.GetValue(control) ?? node.ControlSocket(parsed), HttpMethod.Get, "v1/cells", null, cancellationToken);
             if (parsed.GetRequiredValue(output) == "json") Console.WriteLine(answer!.ToJsonString(Indented));
             else Print(answer!["cells"]!.AsArray());
             return ExitCode.Done;
@@ -87,32 +100,33 @@ static class CellCommand
     static Command CreateRemove()
     {
         var control = Control();
+        var node = new NodePlace();
         var id = new Argument<string>("ID") { Description = "The cell's id" };
-        id.CompletionSources.Add(context => CellIds(context.ParseResult.GetValue(control)));
+        id.CompletionSources.Add(context => CellIds(() => context.ParseResult.GetValue(control) ?? node.ControlSocket(context.ParseResult)));
         var remove = new Command("remove", "Closes a cell's socket and forgets the cell") { id, control }.WithExamples("guestmark cell remove web-7f3a");
+        node.AddTo(remove);
         remove.SetAction(async (parsed, cancellationToken) =>
         {
-            await SendAsync(parsed.GetRequiredValue(control), HttpMethod.Delete, $"v1/cells/{Uri.EscapeDataString(parsed.GetRequiredValue(id))}", null, cancellationToken);
+            await SendAsync(parsed.GetValue(control) ?? node.ControlSocket(parsed), HttpMethod.Delete, $"v1/cells/{Uri.EscapeDataString(parsed.GetRequiredValue(id))}", null, cancellationToken);
             return ExitCode.Done;
         });
         return remove;
     }
 
-    static Option<string> Control() => new("--control")
+    static Option<string?> Control() => new("--control")
     {
-        Description = "The node's control socket",
+        Description = $"The node's control socket [default: as the node finds it, by {NodeSettings.ControlSocket.Variable}, {NodeSettings.Data.Variable} and its configuration file]",
         HelpName = "SOCKET",
-        DefaultValueFactory = _ => Path.Combine(RoleArguments.DataHome, "node", "control.sock"),
         CustomParser = result => Path.GetFullPath(result.Tokens[0].Value),
     };
 
     /// <summary>A shell must not wait: without a node there is nothing to complete.</summary>
-    static IEnumerable<CompletionItem> CellIds(string? control)
+    static IEnumerable<CompletionItem> CellIds(Func<string> control)
     {
         try
         {
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(1));
-            var answer = SendAsync(control!, HttpMethod.Get, "v1/cells", null, limit.Token).GetAwaiter().GetResult();
+            var answer = SendAsync(control(), HttpMethod.Get, "v1/cells", null, limit.Token).GetAwaiter().GetResult();
             return answer!["cells"]!.AsArray().Select(cell => new CompletionItem(cell!["cell"]!["id"]!.GetValue<string>())).ToList();
         }
         catch (Exception e) when (e is CommandException or OperationCanceledException)
@@ -144,7 +158,14 @@ static class CellCommand
         {
             var text = await response.Content.ReadAsStringAsync(cancellationToken);
             if (response.IsSuccessStatusCode) return text.Length > 0 ? JsonNode.Parse(text) : null;
-            throw new CommandException(Detail(text) ?? $"the node answered {(int)response.StatusCode}");
+            var problem = Detail(text) ?? $"the node answered {(int)response.StatusCode}";
+            // The API names the members of its JSON; who called this gave flags.
+            foreach (var (member, flag) in Flags)
+            {
+                if (problem.StartsWith(member + " ", StringComparison.Ordinal) || problem.StartsWith(member + ":", StringComparison.Ordinal)) problem = flag + problem[member.Length..];
+            }
+
+            throw response.StatusCode == HttpStatusCode.BadRequest ? new UsageException(problem) : new CommandException(problem);
         }
     }
 

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Guestmark.CommandLine;
+using Guestmark.Configuration;
 using Guestmark.Events;
 using Guestmark.Spool;
 using Spectre.Console;
@@ -19,12 +20,13 @@ static class SpoolCommand
 
     static Command CreateInspect()
     {
-        var directory = new Argument<string>("directory")
+        var directory = new Argument<string?>("directory")
         {
-            Description = "The data folder of a node or a sensor, its spool folder, or one class of it",
+            Description = "The data folder of a node or a sensor, its spool folder, or one class of it [default: the data folder of this host's node, as its configuration says]",
             HelpName = "DIR",
-            DefaultValueFactory = _ => Path.Combine(RoleArguments.DataHome, "node"),
+            Arity = ArgumentArity.ZeroOrOne,
         };
+        var node = new NodePlace();
         var eventClass = new Option<string?>("--class") { Description = "Only keep or shed", HelpName = "CLASS" };
         eventClass.AcceptOnlyFromAmong("keep", "shed");
         var output = new Option<string>("--output", "-o") { Description = "How to print; jsonl prints the events themselves, as CloudEvents", DefaultValueFactory = _ => "table" };
@@ -39,9 +41,10 @@ static class SpoolCommand
             guestmark spool inspect --class keep --records
             guestmark spool inspect -o jsonl /var/lib/guestmark/node | guestmark verify - --keys node1.pub
             """).WithFound("damage");
+        node.AddTo(command);
         command.SetAction((parsed, cancellationToken) =>
         {
-            var folders = Find(parsed.GetRequiredValue(directory), parsed.GetValue(eventClass));
+            var folders = Find(parsed.GetValue(directory) ?? node.DataFolder(parsed), parsed.GetValue(eventClass));
             var format = parsed.GetRequiredValue(output);
             if (format == "jsonl") return Task.FromResult(PrintEvents(folders, cancellationToken));
             var inspected = folders.Select(folder => Inspect(folder, parsed.GetValue(records), cancellationToken)).ToList();

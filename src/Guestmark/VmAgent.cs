@@ -45,13 +45,13 @@ sealed partial class VmAgent(VmAgentOptions options, TimeProvider time, ILogger<
             if (stoppingToken.IsCancellationRequested) return;
             if (options.PrintsOnly && ended == "exit code 0")
             {
-                await Task.Delay(options.Interval, time, stoppingToken);
+                await Task.Delay(options.Interval, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 continue;
             }
 
             if (time.GetElapsedTime(started) >= GoodAfter) delay = RestartDelayMin;
             LogEnded(ended, delay.TotalSeconds);
-            await Task.Delay(delay, time, stoppingToken);
+            await Task.Delay(delay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             delay = delay * 2 < RestartDelayMax ? delay * 2 : RestartDelayMax;
         }
     }

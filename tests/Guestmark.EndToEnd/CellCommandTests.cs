@@ -83,8 +83,11 @@ public sealed class CellCommandTests : IDisposable
         Assert.Equal(1, exitCode);
         Assert.Contains("there is no cell none", error, StringComparison.Ordinal);
         (exitCode, _, error) = await GuestmarkAsync("cell", "add", "a b", "--run", "r", "--socket-base", _folder.File("x"));
-        Assert.Equal(1, exitCode);
-        Assert.Contains("id 'a b'", error, StringComparison.Ordinal);
+        Assert.Equal(2, exitCode);
+        Assert.Contains("ID 'a b'", error, StringComparison.Ordinal);
+        (exitCode, _, error) = await GuestmarkAsync("cell", "add", "a", "--run", "r 1", "--socket-base", _folder.File("x"));
+        Assert.Equal(2, exitCode);
+        Assert.Contains("--run 'r 1'", error, StringComparison.Ordinal);
         (exitCode, _, error) = await GuestmarkAsync("cell", "add", "a", "--run", "r", "--socket-base", _folder.File("x"), "--on-silence", "panic");
         Assert.Equal(2, exitCode);
         Assert.Contains("panic", error, StringComparison.Ordinal);

@@ -283,6 +283,34 @@ public sealed class IdentityTests
         }
     }
 
+    [Theory]
+    [InlineData("""{"guests": [{"name": "a", "sockt": "/x"}]}""", "'sockt' is not known; the file has guests, and a guest uid, name,")]
+    [InlineData("""{"guests": [{"uid": "a"}]}""", "a guest has no name")]
+    [InlineData("{\n}", "there is no list guests")]
+    [InlineData("{\n\"guests\": 5}", "line 2, $.guests: the value is of the wrong kind")]
+    [InlineData("""{"guests": [{"name": "a", "cid": "five"}]}""", "line 1, $.guests[0].cid: the value is of the wrong kind")]
+    [InlineData("""{"guests": [{"name": "a", "name": "b"}]}""", "given twice")]
+    [InlineData("guests: []", "line 1: is not JSON")]
+    public void A_mistake_in_a_registry_file_is_told_in_words_of_the_file(string text, string words)
+    {
+        using var folder = new TemporaryFolder();
+        var file = folder.File("guests.json");
+        File.WriteAllText(file, text);
+        var message = Assert.Throws<InvalidDataException>(() => RegistryFile.Read(file, Options([]))).Message;
+        Assert.StartsWith(file + ": ", message, StringComparison.Ordinal);
+        Assert.Contains(words, message, StringComparison.Ordinal);
+        foreach (var foreign in new[] { ".NET", "System.", "Guestmark.", "BytePosition" }) Assert.DoesNotContain(foreign, message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_guest_that_is_given_twice_is_called_by_its_name_and_a_relative_socket_is_refused()
+    {
+        var guest = new GuestOptions { Name = "web1", Uid = GuestOptions.UidOf("local", "node1", "web1"), SocketBase = "/run/a.sock" };
+        Assert.Contains("guest 'web1' (uid", Assert.Single(Options([guest, guest with { SocketBase = "/run/b.sock" }]).Validate()), StringComparison.Ordinal);
+        Assert.Contains("is given to 'web1' and 'web2'", Assert.Single(Options([guest, guest with { Name = "web2", SocketBase = "/run/b.sock" }]).Validate()), StringComparison.Ordinal);
+        Assert.Contains("'run/a.sock' is a relative path", Assert.Single(Options([guest with { SocketBase = "run/a.sock" }]).Validate()), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_registry_file_that_is_wrong_at_the_start_stops_it()
     {

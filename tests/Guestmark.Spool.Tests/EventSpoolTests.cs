@@ -1,5 +1,6 @@
 using System.Text;
 using Guestmark.TestKit;
+using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Spool.Tests;
 
@@ -398,6 +399,53 @@ public sealed class EventSpoolTests : IDisposable
     }
 
     [Fact]
+    public async Task A_disk_that_refuses_again_and_again_is_told_of_once_in_ten_seconds_with_a_count_and_without_a_stack()
+    {
+        var (time, log) = (new ManualTimeProvider(), new LogList());
+        var folder = _folder.File("spool");
+        await using var spool = EventSpool.Open(Options with { Directory = folder }, log, time: time);
+        Assert.False(spool.IsRefusing);
+        // No segment can be made.
+        Directory.Delete(folder, recursive: true);
+        for (var i = 0; i < 5; i++) await RefusedAsync();
+        Assert.Contains("refused 1 records", Assert.Single(log.Lines), StringComparison.Ordinal);
+        Assert.True(spool.IsRefusing);
+
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.False(spool.IsRefusing);
+        await RefusedAsync();
+        Assert.Equal(2, log.Lines.Count);
+        Assert.Contains("refused 5 records", log.Lines[1], StringComparison.Ordinal);
+        Assert.All(log.Lines, line => Assert.DoesNotContain("   at ", line, StringComparison.Ordinal));
+
+        Directory.CreateDirectory(folder);
+        await AppendAsync(spool, 1, 1);
+
+        async Task RefusedAsync()
+        {
+            Assert.True(spool.TryAppend(new byte[10], out var durable));
+            await Assert.ThrowsAsync<IOException>(() => durable);
+        }
+    }
+
+    [Fact]
+    public async Task A_full_spool_says_for_ten_seconds_that_it_refused()
+    {
+        var time = new ManualTimeProvider();
+        await using var spool = EventSpool.Open(Options, time: time);
+        Task durable;
+        while (spool.TryAppend(new byte[1000], out durable))
+        {
+            Assert.False(spool.IsRefusing);
+            await durable;
+        }
+
+        Assert.True(spool.IsRefusing);
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.False(spool.IsRefusing);
+    }
+
+    [Fact]
     public async Task A_full_spool_that_sheds_drops_its_oldest_counts_them_and_says_which()
     {
         await using var spool = EventSpool.Open(Options with { WhenFull = WhenFull.DropOldest });
@@ -562,5 +610,19 @@ public sealed class EventSpoolTests : IDisposable
         var bytes = new byte[1 + (n * 7 % 90)];
         new Random(n).NextBytes(bytes);
         return bytes;
+    }
+
+    /// <summary>Lines as a console shows them: with the exception.</summary>
+    sealed class LogList : ILogger
+    {
+        public List<string> Lines { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Lines.Add(formatter(state, exception) + exception);
     }
 }

@@ -196,6 +196,9 @@ public sealed class ConfigurationTests : IDisposable
         Assert.Contains("a configuration has at most", Assert.Single(values.Problems).Message, StringComparison.Ordinal);
         values = Layers.Read(file: _folder.File("absent.yaml"));
         Assert.Contains("cannot be read", Assert.Single(values.Problems).Message, StringComparison.Ordinal);
+        // Nobody knows whether it has certs.
+        Assert.Null(NodeSetup.Create(values));
+        Assert.Single(values.Problems);
     }
 
     [Fact]
@@ -221,6 +224,9 @@ public sealed class ConfigurationTests : IDisposable
         Assert.Contains("did you mean 'GUESTMARK_NODE_CLUSTER'?", Assert.Single(values.Problems).Message, StringComparison.Ordinal);
         Assert.Equal("FACT_SCAN_INTERVAL", Assert.Single(values.Warnings).Origin!.Name);
         Assert.False(values.IsGiven(NodeSettings.Certs));
+
+        values = Layers.Read(environment: new Hashtable { ["GUESTMARK_NODE_VSOCK_PORT"] = "1024" });
+        Assert.Contains("did you mean 'FACT_VSOCK_PORT'?", Assert.Single(values.Problems).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -233,6 +239,31 @@ public sealed class ConfigurationTests : IDisposable
             Assert.Empty(again.Problems);
             Assert.Equal(values.All.Select(value => (value.Setting.Key, value.Text)), again.All.Select(value => (value.Setting.Key, value.Text)));
         }
+    }
+
+    [Theory]
+    [MemberData(nameof(Keys))]
+    public void What_config_show_prints_of_one_value_gives_that_value_again_also_of_an_empty_list(string key)
+    {
+        var setting = NodeSettings.All.Single(s => s.Key == key);
+        foreach (var text in setting.IsList ? new[] { setting.Example, "" } : [setting.Example])
+        {
+            var values = Layers.Read(new() { [setting] = text });
+            var again = Layers.ReadFile(_folder, ConfigCommand.Yaml(values));
+            Assert.Empty(again.Problems);
+            Assert.True(again.IsGiven(setting), ConfigCommand.Yaml(values));
+            Assert.Equal(values.All.Select(value => (value.Setting.Key, value.Text)), again.All.Select(value => (value.Setting.Key, value.Text)));
+        }
+    }
+
+    [Fact]
+    public void An_element_of_a_list_that_holds_its_separator_stays_one()
+    {
+        var values = Layers.ReadFile(_folder, "guests:\n  - {name: web1, socket: /run/a;b.sock}\nlisteners: []\n");
+        var again = Layers.ReadFile(_folder, ConfigCommand.Yaml(values));
+        Assert.Equal("/run/a;b.sock", Assert.Single(again.Of(NodeSettings.Guests)).SocketBase);
+        Assert.True(again.IsGiven(NodeSettings.Listeners));
+        Assert.Empty(again.Of(NodeSettings.Listeners));
     }
 
     [Fact]

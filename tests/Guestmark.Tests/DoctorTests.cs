@@ -152,6 +152,50 @@ public sealed class DoctorTests : IDisposable
     }
 
     [Fact]
+    public async Task What_would_stop_the_start_is_found_by_the_doctor_and_by_config_check()
+    {
+        File.WriteAllText(_folder.File("file"), "");
+        Directory.CreateDirectory(_folder.File("data"));
+        File.WriteAllText(_folder.File("data/cells.json"), """{"version": 1, "cells": [null]}""");
+        var environment = new Hashtable
+        {
+            ["GUESTMARK_NODE_SIGNING_KEY_FILE"] = _folder.File("absent.key"),
+            ["GUESTMARK_NODE_REGISTRY_FILE"] = _folder.File("absent.json"),
+            // Also as root no folder can be made in a file.
+            ["GUESTMARK_NODE_GUESTS"] = $"web1={_folder.File("file/run/web1.sock")}",
+        };
+        var findings = await ExamineAsync(_host, environment);
+        Assert.Contains("absent.key", Find(findings, "signing", HealthState.Failed).Message, StringComparison.Ordinal);
+        Assert.Contains("absent.json", Find(findings, "registry", HealthState.Failed).Message, StringComparison.Ordinal);
+        Assert.Contains("entry 1 of cells is null", Find(findings, "cells", HealthState.Failed).Message, StringComparison.Ordinal);
+        Assert.Contains("'web1'", Find(findings, "permissions", HealthState.Failed).Message, StringComparison.Ordinal);
+        environment["FACT_CERTS"] = _folder.File("absent");
+        Assert.Contains(_folder.File("absent"), Find(await ExamineAsync(_host, environment), "certificates", HealthState.Failed).Message, StringComparison.Ordinal);
+
+        var (code, _, error) = await GuestmarkProcess.RunAsync(
+            "guestmark", "config", "check", "--certs", _folder.File("absent"), "--data", _folder.File("data"), "--signing-key-file", _folder.File("absent.key"),
+            "--registry-file", _folder.File("absent.json"), "--guest", $"web1={_folder.File("file/run/web1.sock")}");
+        Assert.Equal(1, code);
+        foreach (var words in new[] { _folder.File("absent"), "absent.key", "absent.json", "entry 1 of cells is null", "'web1'" }) Assert.Contains(words, error, StringComparison.Ordinal);
+        string output;
+        (code, output, error) = await GuestmarkProcess.RunAsync(
+            "guestmark", "config", "check", "--certs", _folder.File("certs/node"), "--data", _folder.File("data2"), "--guest", $"web1={_folder.File("run/web1.sock")}");
+        Assert.True(code == 0, error);
+        Assert.StartsWith("good", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_folder_that_all_share_is_not_to_be_closed()
+    {
+        Directory.CreateDirectory(_folder.File("tmp"));
+        File.SetUnixFileMode(_folder.File("tmp"), (UnixFileMode)0x3ff);
+        var findings = await ExamineAsync(_host, new Hashtable { ["GUESTMARK_NODE_GUESTS"] = $"web1={_folder.File("tmp/web1.sock")}", ["GUESTMARK_NODE_CONTROL_SOCKET"] = _folder.File("tmp/c.sock") });
+        var permissions = findings.Where(f => f is { Check: "permissions", State: HealthState.Failed }).ToList();
+        Assert.Equal(2, permissions.Count);
+        Assert.All(permissions, finding => Assert.DoesNotContain("chmod", finding.Remedy, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task The_real_doctor_ends_with_3_when_something_must_be_mended_and_prints_json()
     {
         var (code, output, _) = await GuestmarkProcess.RunAsync(

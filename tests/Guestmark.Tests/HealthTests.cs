@@ -26,12 +26,13 @@ public sealed class HealthTests : IDisposable
     {
         var meters = _services.GetRequiredService<IMeterFactory>();
         using var collector = new MetricsCollector(meters);
-        var (failed, size) = (0, 10L);
+        var (failed, size, refusing) = (0, 10L, 0);
         var meter = meters.Create("Guestmark.Spool");
         var label = new KeyValuePair<string, object?>("spool", "keep");
         meter.CreateObservableGauge("guestmark.spool.failed", () => new Measurement<int>(failed, label));
         meter.CreateObservableGauge("guestmark.spool.size", () => new Measurement<long>(size, label), "By");
         meter.CreateObservableGauge("guestmark.spool.limit", () => new Measurement<long>(100, label), "By");
+        meter.CreateObservableGauge("guestmark.spool.refusing", () => new Measurement<int>(refusing, label));
         var (works, room) = (RoleChecks.SpoolWorks(collector), RoleChecks.SpoolHasRoom(collector));
         Assert.Equal((HealthState.Ok, HealthState.Ok), (works.Run().State, room.Run().State));
 
@@ -40,6 +41,11 @@ public sealed class HealthTests : IDisposable
         size = 100;
         Assert.Equal(HealthState.Failed, room.Run().State);
         Assert.Contains("100 B of 100 B", room.Run().Message, StringComparison.Ordinal);
+
+        // A disk is full long before a spool is that may grow to more than the disk has.
+        (size, refusing) = (10, 1);
+        Assert.Equal(HealthState.Failed, room.Run().State);
+        Assert.Contains("'keep' refused an event", room.Run().Message, StringComparison.Ordinal);
         failed = 1;
         Assert.Equal(HealthState.Failed, works.Run().State);
         Assert.True(works.Liveness && !room.Liveness);

@@ -143,14 +143,44 @@ public sealed class ReloadTests : IDisposable
         Assert.Contains("the file monitor is not built yet", error, StringComparison.Ordinal);
     }
 
-    (NodeReload Reload, NodeConfiguration Configuration, LogSwitch Log, ListedLog Lines) Start(string text)
+    [Fact]
+    public async Task Commands_beside_the_node_find_it_by_its_own_configuration()
+    {
+        var data = _folder.File("data");
+        Write($"data: {data}\n");
+        var (code, _, error) = await GuestmarkProcess.RunAsync("guestmark", "cell", "list", "--config", _folder.File("node.yaml"));
+        Assert.Equal(1, code);
+        Assert.Contains($"--control {data}/control.sock: there is no such socket", error, StringComparison.Ordinal);
+        (_, _, error) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", "--config", _folder.File("node.yaml"));
+        Assert.Contains($"{data}: there is no such folder", error, StringComparison.Ordinal);
+        Write($"control-socket: {data}/c.sock\n");
+        (_, _, error) = await GuestmarkProcess.RunAsync("guestmark", "cell", "remove", "a", "--config", _folder.File("node.yaml"));
+        Assert.Contains($"--control {data}/c.sock", error, StringComparison.Ordinal);
+        (code, _, error) = await GuestmarkProcess.RunAsync("guestmark", "cell", "list", "--config", _folder.File("absent.yaml"));
+        Assert.Equal(1, code);
+        Assert.Contains("cannot be read", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_start_that_fails_leaves_nothing_in_the_log_of_what_only_had_to_stop()
+    {
+        var time = new TellingTime();
+        var (reload, _, _, _) = Start("", time);
+        await reload.StartAsync(CancellationToken.None);
+        await time.Waits.WaitAsync(TimeSpan.FromSeconds(20));
+        // As the host does when another service cannot start: it stops nothing, and disposes all.
+        reload.Dispose();
+        await reload.ExecuteTask!;
+    }
+
+    (NodeReload Reload, NodeConfiguration Configuration, LogSwitch Log, ListedLog Lines) Start(string text, TimeProvider? time = null)
     {
         Write(text);
         SettingValues Read() => SettingValues.Read(new Dictionary<Setting, IReadOnlyList<string>>(), new Hashtable { ["FACT_CERTS"] = "/certs" }, _folder.File("node.yaml"));
         var values = Read();
         var configuration = new NodeConfiguration(Layers.Setup(values).Options);
         var (log, lines) = (new LogSwitch(LogLevel.Information), new ListedLog());
-        var reload = new NodeReload(Read, values, configuration, log, new ServiceNotifier(null, null, null), _time, lines.For<NodeReload>());
+        var reload = new NodeReload(Read, values, configuration, log, new ServiceNotifier(null, null, null), time ?? _time, lines.For<NodeReload>());
         return (reload, configuration, log, lines);
     }
 
@@ -160,5 +190,19 @@ public sealed class ReloadTests : IDisposable
         var path = _folder.File("node.yaml.new");
         File.WriteAllText(path, text);
         File.Move(path, _folder.File("node.yaml"), overwrite: true);
+    }
+
+    /// <summary>Says when somebody waits.</summary>
+    sealed class TellingTime : TimeProvider
+    {
+        readonly TaskCompletionSource _waits = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Waits => _waits.Task;
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            _waits.TrySetResult();
+            return base.CreateTimer(callback, state, dueTime, period);
+        }
     }
 }

@@ -8,7 +8,8 @@ namespace Guestmark.Events.Signing;
 /// <remarks>
 /// The file is read again when an event is to be signed and it was not looked at for a second, and compared by its digest: that sees every way of
 /// replacing it, also the swapped symbolic link by which Kubernetes replaces the files of a mounted secret. While the new one cannot be used the
-/// last good key signs on, and the log says why. There is no way to unsigned events: without a good key at the start there is no start.
+/// last good key signs on, and the log says why. Under a key id that was configured there can only be one key, whose public half verifiers have: another
+/// one in the file is refused like a damaged one. There is no way to unsigned events: without a good key at the start there is no start.
 /// </remarks>
 public sealed partial class EventSigningKeys : EventSigner
 {
@@ -20,6 +21,9 @@ public sealed partial class EventSigningKeys : EventSigner
     readonly string? _keyId;
     readonly TimeProvider _time;
     readonly ILogger _logger;
+
+    /// <summary>What the key itself is called. Null where the id follows the key, so that each may be used.</summary>
+    readonly string? _ownKeyId;
     volatile EventSigner _current;
     byte[] _seen;
     string? _loggedProblem;
@@ -31,6 +35,7 @@ public sealed partial class EventSigningKeys : EventSigner
         var content = SigningKeyFile.ReadSecret(file);
         _current = SigningKeyFile.Parse(algorithm, file, content, keyId);
         _seen = SHA256.HashData(content);
+        _ownKeyId = keyId is null ? null : OwnKeyId(content);
         _checkedAt = time.GetTimestamp();
     }
 
@@ -67,6 +72,13 @@ public sealed partial class EventSigningKeys : EventSigner
                 var digest = SHA256.HashData(content);
                 if (!digest.AsSpan().SequenceEqual(_seen))
                 {
+                    if (_ownKeyId is not null && OwnKeyId(content) != _ownKeyId)
+                    {
+                        throw new SigningKeyException(
+                            _file, $"holds another key, and signing.key-id gives both the id '{_keyId}', under which verifiers have the former one. "
+                            + "Give the new key an id of its own, or none, give verifiers its public key, and start the node again");
+                    }
+
                     // The key before is not disposed: another thread may be signing with it. It is collected after that.
                     _current = SigningKeyFile.Parse(_algorithm, _file, content, _keyId);
                     _seen = digest;
@@ -83,6 +95,12 @@ public sealed partial class EventSigningKeys : EventSigner
 
             return _current;
         }
+    }
+
+    string OwnKeyId(byte[] content)
+    {
+        using var signer = SigningKeyFile.Parse(_algorithm, _file, content, keyId: null);
+        return signer.KeyId;
     }
 
     [LoggerMessage(2201, LogLevel.Information, "{File} was replaced: events are signed with key {KeyId} from now on", EventName = "SigningKeyRotated")]

@@ -28,6 +28,7 @@ public sealed class EventExportReader(Stream input)
     bool _isProtobuf;
     bool _inArray;
     bool _afterValue;
+    bool _begun;
 
     /// <summary>Events that were read, those with a problem included.</summary>
     public long Count { get; private set; }
@@ -44,6 +45,7 @@ public sealed class EventExportReader(Stream input)
     {
         (stamped, problem) = (null, null);
         if (_ended) return false;
+        if (!_begun) SkipByteOrderMark();
         if (Count == 0 && !_inArray && Peek() is { } first && first >= 0x80) _isProtobuf = true;
         return _isProtobuf ? TryReadProtobuf(out stamped, out problem) : TryReadJson(out stamped, out problem);
     }
@@ -152,6 +154,20 @@ public sealed class EventExportReader(Stream input)
             _start = _end;
             if (!Fill()) return null;
         }
+    }
+
+    /// <summary>
+    /// Programs of Windows begin a text with EF BB BF. So may the length of an event in protobuf, whose fourth byte is then 8 or less: with a 9, a
+    /// tabulator, it would be 19 MB, over <see cref="EventBytesMax"/>.
+    /// </summary>
+    void SkipByteOrderMark()
+    {
+        _begun = true;
+        while (_end < 4 && Fill())
+        {
+        }
+
+        if (_end >= 3 && _buffer.AsSpan(0, 3).SequenceEqual((ReadOnlySpan<byte>)[0xef, 0xbb, 0xbf]) && (_end == 3 || _buffer[3] is >= (byte)'\t' and < 0x80)) _start = 3;
     }
 
     /// <summary>Reads more behind what is there. False at the end of the input.</summary>

@@ -13,6 +13,7 @@ public enum SilencePolicy
 
     /// <summary>
     /// The channel is closed for good as well, as CellOS's <c>fail-cell</c> demands: what comes back after a silence may be another than what fell silent.
+    /// It takes a first connection to fall silent.
     /// </summary>
     Fail,
 }
@@ -70,6 +71,8 @@ public sealed record CellDefinition
     {
         if (Id.Length is < 1 or > 128 || !Id.All(c => NodeOptions.IsNameCharacter(c) || c == ':'))
             return $"id '{Excerpt(Id)}': use 1 to 128 letters, digits, '-', '_', '.' or ':'";
+        // In the path of DELETE /v1/cells/{id} they are steps (RFC 3986, 5.2.4), which clients take before they ask.
+        if (Id is "." or "..") return $"id '{Id}': it means a folder in paths; use a letter or a digit as well";
         if (RunId.Length is < 1 or > 128 || !RunId.All(c => c is > ' ' and <= '~')) return $"runId '{Excerpt(RunId)}': use 1 to 128 printable ASCII characters without spaces";
         if (SpecSignatureHash is { } hash && !IsHash(hash)) return $"specSignatureHash '{Excerpt(hash)}': write 1 to 128 lower-case hexadecimal digits, or sha256: and such digits";
         if (!Path.IsPathFullyQualified(SocketBase) || SocketBase.EndsWith('/') || SocketBase.Any(char.IsControl))

@@ -74,9 +74,9 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
             if (_cells.TryGetValue(definition.Id, out var there))
             {
                 if (there.Definition.FailedBy != SilenceReason.Unspecified)
-                    return (CellOutcome.Conflict, $"cell {definition.Id} has failed and is closed; remove it first: guestmark cell remove {definition.Id}");
+                    return (CellOutcome.Conflict, $"cell {definition.Id} has failed and is closed; remove it first: {RemoveCommand(definition.Id)}");
                 if (there.Definition != definition)
-                    return (CellOutcome.Conflict, $"there is a cell {definition.Id} of run {there.Definition.RunId} with other values; remove it first: guestmark cell remove {definition.Id}");
+                    return (CellOutcome.Conflict, $"there is a cell {definition.Id} of run {there.Definition.RunId} with other values; remove it first: {RemoveCommand(definition.Id)}");
                 if (there.Problem is null) return (CellOutcome.AlreadyThere, null);
                 return await BindAgainAsync(there);
             }
@@ -117,7 +117,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
         await _change.WaitAsync();
         try
         {
-            if (!_cells.TryRemove(id, out var cell)) return (CellOutcome.NotFound, $"there is no cell {id}; guestmark cell list shows those that are");
+            if (!_cells.TryRemove(id, out var cell)) return (CellOutcome.NotFound, $"there is no cell {id}; guestmark cell list --control {_options.ControlSocket} shows those that are");
             if (Save() is { } notSaved)
             {
                 _cells[id] = cell;
@@ -191,10 +191,10 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
         var channel = new CellChannel(identity, _options.Cells, _stamper, _refusals, _metrics, _logger, _time, Silenced, _admission.Order, _admission.NewShare());
         return Cell.Create(definition, channel, _options.Cells.Port, _logger, _admission.Connections);
 
-        // A stall is the host's own fault.
+        // A stall is the host's own fault, and a machine that has not come up yet has not fallen silent.
         void Silenced(SilenceReason reason)
         {
-            if (definition.OnSilence == SilencePolicy.Fail && reason != SilenceReason.Stalled) _ = FailAsync(definition.Id, reason);
+            if (definition.OnSilence == SilencePolicy.Fail && reason is not (SilenceReason.Stalled or SilenceReason.NeverConnected)) _ = FailAsync(definition.Id, reason);
         }
     }
 
@@ -214,6 +214,8 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
             _change.Release();
         }
     }
+
+    string RemoveCommand(string id) => $"guestmark cell remove {id} --control {_options.ControlSocket}";
 
     string? Save()
     {

@@ -37,9 +37,15 @@ sealed class CellStateFile(string directory)
 
         try
         {
-            var content = JsonSerializer.Deserialize<Content>(text, Json)!;
+            var content = JsonSerializer.Deserialize<Content>(text, Json)
+                ?? throw new IOException($"{Path} holds null. Move it away and add the cells again.");
             if (content.Version != VersionToday) throw new IOException($"{Path} is of version {content.Version}, this program knows {VersionToday}; use the program that wrote it");
-            return content.Cells;
+            for (var i = 0; i < content.Cells.Count; i++)
+            {
+                if (content.Cells[i] is null) throw new IOException($"{Path}: entry {i + 1} of cells is null. Remove it, or move the file away and add the cells again.");
+            }
+
+            return content.Cells!;
         }
         catch (JsonException e)
         {
@@ -62,5 +68,5 @@ sealed class CellStateFile(string directory)
         LibC.FlushDirectory(directory);
     }
 
-    sealed record Content(int Version, IReadOnlyList<CellDefinition> Cells);
+    sealed record Content(int Version, IReadOnlyList<CellDefinition?> Cells);
 }

@@ -55,8 +55,26 @@ sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, T
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{path}: {e.Message}", e);
+            throw new InvalidDataException($"{path}: {Words(e)}", e);
         }
+    }
+
+    /// <summary>What is wrong, in the words of the file: those of the serializer are about types that its writer does not know.</summary>
+    static string Words(JsonException e)
+    {
+        const string members = "uid, name, socketBase, cid, networkNamespace, bootEpoch and weight";
+        var message = e.Message;
+        var quoted = message.Split('\'') is { Length: > 2 } parts ? parts[1] : "";
+        var problem = message switch
+        {
+            _ when message.Contains("could not be mapped", StringComparison.Ordinal) => $"'{quoted}' is not known; the file has guests, and a guest {members}",
+            _ when message.Contains("missing required", StringComparison.Ordinal) => e.Path is null or "$" ? "there is no list guests" : "a guest has no name",
+            _ when message.Contains("Duplicate", StringComparison.OrdinalIgnoreCase) => $"'{quoted}' is given twice",
+            _ when message.Contains("type '", StringComparison.Ordinal) || message.Contains("System.", StringComparison.Ordinal) || message.Contains("Guestmark.", StringComparison.Ordinal)
+                => "the value is of the wrong kind: cid, networkNamespace and weight are numbers, guests is a list, everything else of a guest is a text",
+            _ => $"is not JSON: {message.Split(" Path:")[0].Split(" LineNumber:")[0]}",
+        };
+        return $"line {e.LineNumber + 1 ?? 1}{(e.Path is null or "$" ? "" : $", {e.Path}")}: {problem}";
     }
 
     static (DateTime Written, long Bytes) Stamp(string path)

@@ -12,9 +12,10 @@ static partial class UnixSocketFile
     const int ReadOnlyNonBlockCloseOnExec = 0x8_0800;
 
     /// <summary>Makes the folder and removes a socket that nobody listens on.</summary>
+    /// <param name="remedy">What to do when somebody listens on it.</param>
     /// <exception cref="AddressInUseException">Somebody listens on it.</exception>
     /// <exception cref="IOException">Something that is not a socket is in the way.</exception>
-    public static void Prepare(string path)
+    public static void Prepare(string path, string remedy = "stop it or give this guest another socket")
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
         if (!File.Exists(path)) return;
@@ -37,7 +38,7 @@ static partial class UnixSocketFile
             // Somebody listens and does not accept.
         }
 
-        throw new AddressInUseException($"another process listens on {path}; stop it or give this guest another socket");
+        throw new AddressInUseException($"another process listens on {path}; {remedy}");
     }
 
     /// <summary>open(2) of a socket fails with ENXIO. Of a FIFO without O_NONBLOCK it would wait for a writer.</summary>

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text;
 using System.Text.Json;
 using Guestmark.CommandLine;
+using Guestmark.Diagnosis;
 using Spectre.Console;
 
 namespace Guestmark.Configuration;
@@ -49,7 +50,7 @@ static class ConfigCommand
     static Command CreateCheck()
     {
         var flags = new NodeFlags();
-        var check = new Command("check", "Says what is wrong with a configuration, all of it. Takes the flags of 'guestmark node'").WithExamples(
+        var check = new Command("check", "Says what is wrong with a configuration, all of it, and which files that it names would stop a start. Takes the flags of 'guestmark node'").WithExamples(
             """
             guestmark config check --config /etc/guestmark/node.yaml
             """);
@@ -57,7 +58,8 @@ static class ConfigCommand
         check.SetAction(parsed =>
         {
             var values = flags.Read(parsed);
-            _ = NodeFlags.Require(values);
+            var stopping = StartCheck.Examine(NodeFlags.Require(values), TimeProvider.System).ToList();
+            if (stopping.Count > 0) throw new CommandException(string.Join("\n       ", stopping.Select(finding => $"{finding.Message}; {finding.Remedy}")));
             Console.WriteLine(values.File is null ? "good; no configuration file was read" : $"good: {values.File}");
             return ExitCode.Done;
         });
@@ -126,8 +128,10 @@ static class ConfigCommand
             var comment = isGiven ? "" : "# ";
             if (value.Setting.IsList && isGiven)
             {
-                yaml.Append(indent).Append(parts[^1]).Append(":  # ").Append(Line(value.Origin)).Append('\n');
-                foreach (var item in value.Text.Split(value.Setting.ListSeparator, StringSplitOptions.RemoveEmptyEntries))
+                // A key without a value would mean the default.
+                var items = value.Setting.WriteItems(value.Value).ToList();
+                yaml.Append(indent).Append(parts[^1]).Append(items.Count == 0 ? ": []  # " : ":  # ").Append(Line(value.Origin)).Append('\n');
+                foreach (var item in items)
                     yaml.Append(indent).Append("  - ").Append(Quote(item)).Append('\n');
                 continue;
             }

@@ -76,23 +76,30 @@ sealed partial class NodeReload : BackgroundService
         var seen = Stamp(_inForce.File);
         lock (_lock) _readStamp = seen;
         var isHot = _started?.HotReload ?? false;
-        while (isHot && _inForce.File is not null)
+        try
         {
-            await Task.Delay(LookInterval, _time, stoppingToken);
-            var now = Stamp(_inForce.File);
-            bool isNew;
-            lock (_lock)
+            while (isHot && _inForce.File is not null)
             {
-                isNew = now != _readStamp;
-                // The registry file, or the sensor, may no longer say what these guests contradict.
-                if (_contradicts && !isNew) Apply(_read());
+                await Task.Delay(LookInterval, _time, stoppingToken);
+                var now = Stamp(_inForce.File);
+                bool isNew;
+                lock (_lock)
+                {
+                    isNew = now != _readStamp;
+                    // The registry file, or the sensor, may no longer say what these guests contradict.
+                    if (_contradicts && !isNew) Apply(_read());
+                }
+
+                if (isNew && now == seen) Reload();
+                seen = now;
             }
 
-            if (isNew && now == seen) Reload();
-            seen = now;
+            await Task.Delay(Timeout.InfiniteTimeSpan, _time, stoppingToken);
         }
-
-        await Task.Delay(Timeout.InfiniteTimeSpan, _time, stoppingToken);
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // The host would take it for a failure, and log it with its stack, where the start fails and it is not the host that stops.
+        }
     }
 
     bool Apply(SettingValues values)

@@ -103,7 +103,7 @@ sealed record NodeSetup
         var stackRox = StackRox(values, certificates, delivers);
         var endpoint = values.IsGiven(NodeSettings.SensorEndpoint) ? values.Of(NodeSettings.SensorEndpoint)
             : values.Of(NodeSettings.Url) ?? (stackRox is null ? values.Of(NodeSettings.SensorEndpoint) : null);
-        if (delivers && endpoint is not null && certificates is null)
+        if (delivers && endpoint is not null && certificates is null && values.IsFileRead)
         {
             values.Problems.Add(new(null, $"certs: give --certs, {NodeSettings.Certs.Variable} or 'certs:' a folder with ca.pem, cert.pem and key.pem; "
                 + $"the connection to {SettingForms.WriteEndpoint(endpoint)} is mutual TLS ('guestmark certs create' makes some to try)"));
@@ -198,7 +198,7 @@ sealed record NodeSetup
     {
         if (values.Of(NodeSettings.StackRoxEndpoint) is not { } endpoint) return null;
         var folder = values.Of(NodeSettings.StackRoxCerts) ?? certificates;
-        if (folder is null && delivers)
+        if (folder is null && delivers && values.IsFileRead)
         {
             values.Problems.Add(new(values.OriginOf(NodeSettings.StackRoxEndpoint),
                 "stackrox-sensor.certs: give the folder with ca.pem, cert.pem and key.pem of a collector, or certs"));

@@ -56,6 +56,9 @@ abstract class Setting
     /// <summary>As one would write it again.</summary>
     public abstract string Write(object? value);
 
+    /// <summary>The same for each element of a list.</summary>
+    public virtual IEnumerable<string> WriteItems(object? value) => [Write(value)];
+
     /// <summary>The value of a setting that has neither a value nor a default.</summary>
     protected abstract object? Nothing { get; }
 }
@@ -110,6 +113,8 @@ sealed class ListSetting<T>(Func<ConfigurationNode, ICollection<ConfigurationPro
 
         return values.ToArray();
     }
+
+    public override IEnumerable<string> WriteItems(object? value) => value is T[] values ? values.Select(write) : [];
 
     public override string Write(object? value) => value is T[] values ? string.Join(ListSeparator, values.Select(write)) : "";
 }

@@ -18,6 +18,9 @@ sealed class SettingValues
     /// <summary>The file that was read, or null.</summary>
     public string? File { get; }
 
+    /// <summary>False when there is a file and it could not be read: then nobody knows what it gives.</summary>
+    public bool IsFileRead { get; private set; }
+
     public List<ConfigurationProblem> Problems { get; } = [];
 
     /// <summary>What is not wrong and yet not what somebody meant.</summary>
@@ -43,6 +46,7 @@ sealed class SettingValues
     {
         var values = new SettingValues(file);
         var inFile = file is null ? null : ConfigurationFile.Read(file, values.Problems);
+        values.IsFileRead = file is null || inFile is not null;
         var fileValues = inFile is null ? [] : values.Flatten(inFile);
         foreach (var setting in NodeSettings.All) values._values[setting] = values.Choose(setting, flags, environment, fileValues);
         values.FindUnknown(environment);
@@ -117,6 +121,8 @@ sealed class SettingValues
         }
     }
 
+    static string Words(string key) => key.ToUpperInvariant().Replace('.', '_').Replace('-', '_');
+
     void FindUnknown(IDictionary environment)
     {
         foreach (string name in environment.Keys)
@@ -124,7 +130,9 @@ sealed class SettingValues
             var isOurs = name.StartsWith("GUESTMARK_NODE_", StringComparison.Ordinal) && name != ConfigFlag.Variable;
             if (!isOurs && !name.StartsWith("FACT_", StringComparison.Ordinal)) continue;
             if (NodeSettings.All.Any(setting => setting.Variable == name)) continue;
-            var hint = NearestWord.Hint(name, NodeSettings.All.Select(setting => setting.Variable));
+            // Where document 0 has a name for a setting, the name that it would have here is the likeliest mistake, and far from the right one.
+            var meant = NodeSettings.All.FirstOrDefault(setting => name == "GUESTMARK_NODE_" + Words(setting.Key));
+            var hint = meant is not null ? $"; did you mean '{meant.Variable}'?" : NearestWord.Hint(name, NodeSettings.All.Select(setting => setting.Variable));
             var origin = new Origin(Source.Environment, CommandLine.TerminalText.Printable(name));
             if (isOurs) Problems.Add(new(origin, $"this variable is not known{hint}"));
             // Fact's other variables belong to its file monitor; a manifest of it may set them.

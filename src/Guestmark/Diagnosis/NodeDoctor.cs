@@ -30,6 +30,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
                 findings.AddRange(Certificates("stackrox-certificates", stackRox.Certificates));
         }
 
+        if (setup.Delivers) findings.AddRange(StartCheck.Files(_options).Concat(StartCheck.GuestFolders(_options)));
         findings.Add(Clock());
         findings.AddRange(Spool());
         findings.AddRange(Permissions());
@@ -208,7 +209,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
         {
             if (!Directory.Exists(folder)) continue;
             if ((File.GetUnixFileMode(folder) & UnixFileMode.OtherWrite) != UnixFileMode.None)
-                yield return HealthFinding.Fail("permissions", $"everybody may write into {folder}, where guests' sockets are: who replaces a socket speaks as its guest", $"chmod o-w {folder}");
+                yield return HealthFinding.Fail("permissions", $"everybody may write into {folder}, where guests' sockets are: who replaces a socket speaks as its guest", Close(folder, "o-w", "guests' sockets"));
             else if (LibC.access(folder, LibC.MayWrite | LibC.MayEnter) != 0)
                 yield return HealthFinding.Fail("permissions", $"sockets cannot be made in {folder}", "give the node's user write and search permission there");
         }
@@ -217,9 +218,14 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
         if (Directory.Exists(control) && control != _options.DataDirectory
             && (File.GetUnixFileMode(control) & ~(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute)) != UnixFileMode.None)
         {
-            yield return HealthFinding.Fail("permissions", $"others may enter {control}, where the control socket is: they could command the node", $"chmod 0700 {control}");
+            yield return HealthFinding.Fail("permissions", $"others may enter {control}, where the control socket is: they could command the node", Close(control, "0700", "the control socket"));
         }
     }
+
+    /// <summary>A sticky folder is one that everybody shares, as /tmp: closing it would break the host.</summary>
+    static string Close(string folder, string mode, string what) => (File.GetUnixFileMode(folder) & UnixFileMode.StickyBit) != UnixFileMode.None
+        ? $"put {what} into a folder of their own: {folder} is shared by all of this host"
+        : $"chmod {mode} {folder}";
 
     /// <summary>CapEff of /proc/self/status: a mask in hexadecimal.</summary>
     bool HasCapability(int number)

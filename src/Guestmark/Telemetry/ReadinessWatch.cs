@@ -49,10 +49,11 @@ sealed partial class ReadinessWatch(Health health, ServiceNotifier notifier, Rpc
     {
         // Half of what the manager waits, as sd_watchdog_enabled(3) advises.
         var interval = notifier.WatchdogInterval is { } watchdog && watchdog / 2 < LookInterval ? watchdog / 2 : LookInterval;
-        while (true)
+        while (!stoppingToken.IsCancellationRequested)
         {
             Look();
-            await Task.Delay(interval, time, stoppingToken);
+            // Quiet: an exception here is logged as a failure, with its stack, where the start of another service fails.
+            await Task.Delay(interval, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

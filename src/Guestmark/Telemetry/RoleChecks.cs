@@ -34,6 +34,15 @@ static class RoleChecks
     {
         var families = metrics.Collect();
         var limits = Values(families, "guestmark_spool_limit_bytes").ToDictionary(value => value.Labels, value => value.Value);
+        foreach (var (spool, refusing) in Values(families, "guestmark_spool_refusing"))
+        {
+            // The class that sheds never is full; the disk refuses both.
+            if (refusing <= 0) continue;
+            return HealthFinding.Fail(
+                "spool-room", $"the spool '{spool}' refused an event within the last 10 seconds: guests are told to try again",
+                "free space on its disk (the log says what the disk answered, 3004); where the spool itself is full see that the next hop can be reached");
+        }
+
         var worst = HealthFinding.Ok("spool-room", "there is room");
         foreach (var (spool, size) in Values(families, "guestmark_spool_size_bytes"))
         {

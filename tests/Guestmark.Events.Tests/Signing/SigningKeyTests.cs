@@ -166,6 +166,36 @@ public sealed class SigningKeyTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("ecdsa-p256")]
+    [InlineData("ed25519")]
+    [InlineData("hmac-sha256")]
+    public void Under_an_id_that_is_configured_another_key_is_refused_so_that_all_events_can_be_verified(string algorithm)
+    {
+        var kind = SigningAlgorithms.Find(algorithm)!.Value;
+        var (first, second) = (SigningKeyFile.Create(kind, _folder.File("keys"), "node1"), SigningKeyFile.Create(kind, _folder.File("next")));
+        var file = _folder.File("signing");
+        File.Copy(first.SecretFile, file);
+        using var signer = EventSigningKeys.Open(algorithm, file, "node1", _time, _log);
+        var verifier = new EventVerifier(VerificationKeys.Load(_folder.File("keys")));
+
+        File.Copy(second.SecretFile, file, overwrite: true);
+        for (var i = 0; i < 3; i++) Stamp();
+        Assert.Equal([2202], _log.Ids);
+        Assert.Contains("signing.key-id gives both the id 'node1'", _log.Messages[0], StringComparison.Ordinal);
+
+        // The same key with other bytes around it is the same key.
+        File.WriteAllText(file, File.ReadAllText(first.SecretFile) + "\n\n");
+        Stamp();
+        Assert.Equal([2202, 2201], _log.Ids);
+
+        void Stamp()
+        {
+            _time.Advance(TimeSpan.FromSeconds(2));
+            Assert.Equal(SignatureStatus.Verified, verifier.Verify(Sample.Stamp(1, signer)));
+        }
+    }
+
     string Refusal(string algorithm, string file)
     {
         var e = Assert.Throws<SigningKeyException>(() => EventSigningKeys.Open(algorithm, file));

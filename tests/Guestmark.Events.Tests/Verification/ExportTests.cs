@@ -30,7 +30,7 @@ public sealed class ExportTests : IDisposable
         var pretty = JsonNode.Parse(batch)!.ToJsonString(new JsonSerializerOptions { WriteIndented = true });
         using var delimited = new MemoryStream();
         foreach (var stamped in events) CloudEvent.Parser.ParseFrom(stamped.Encoded.Span).WriteDelimitedTo(delimited);
-        byte[][] exports = [Encoding.UTF8.GetBytes(lines), Encoding.UTF8.GetBytes(batch), Encoding.UTF8.GetBytes(pretty), Encoding.UTF8.GetBytes("\r\n " + batch + lines), delimited.ToArray()];
+        byte[][] exports = [Encoding.UTF8.GetBytes(lines), Encoding.UTF8.GetBytes(batch), Encoding.UTF8.GetBytes(pretty), Encoding.UTF8.GetBytes("\r\n " + batch + lines), Encoding.UTF8.GetBytes("\ufeff" + lines), Encoding.UTF8.GetBytes("\ufeff\n" + batch), delimited.ToArray()];
         foreach (var (export, portion) in exports.SelectMany(export => ((int[])[1, 7, 100_000]).Select(portion => (export, portion))))
         {
             var read = ReadAll(new PortionedStream(export, portion));

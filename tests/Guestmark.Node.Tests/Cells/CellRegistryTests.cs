@@ -144,14 +144,19 @@ public sealed class CellRegistryTests
         Assert.Equal("waiting", (await node.StatusAsync("cell-A")).GetProperty("state").GetString());
     }
 
-    [Fact]
-    public async Task A_damaged_file_of_cells_stops_the_start_and_is_named()
+    [Theory]
+    [InlineData("""{"version": 1, "cells": [{"id": "x"}]}""", "cannot be read")]
+    [InlineData("""{"version": 1, "cells": [null]}""", "entry 1 of cells is null")]
+    [InlineData("""{"version": 1, "cells": null}""", "cannot be read")]
+    [InlineData("null", "holds null")]
+    public async Task A_damaged_file_of_cells_stops_the_start_and_is_named(string text, string problem)
     {
         await using var node = await CellNode.StartAsync();
         var file = Path.Combine(node.Folder, "data", "cells.json");
-        await File.WriteAllTextAsync(file, """{"version": 1, "cells": [{"id": "x"}]}""");
+        await File.WriteAllTextAsync(file, text);
         var failure = await Assert.ThrowsAsync<IOException>(node.RestartAsync);
         Assert.Contains(file, failure.Message, StringComparison.Ordinal);
+        Assert.Contains(problem, failure.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -163,7 +168,7 @@ public sealed class CellRegistryTests
         Assert.Equal(HttpStatusCode.OK, (await PostAsync(node, cell)).Status);
         var (status, problem) = await PostAsync(node, cell with { RunId = "run-2" });
         Assert.Equal(HttpStatusCode.Conflict, status);
-        Assert.Contains("guestmark cell remove cell-A", problem, StringComparison.Ordinal);
+        Assert.Contains($"guestmark cell remove cell-A --control {node.ControlSocket}", problem, StringComparison.Ordinal);
         (status, problem) = await PostAsync(node, cell with { Id = "cell-B" });
         Assert.Equal(HttpStatusCode.Conflict, status);
         Assert.Contains("cell-A", problem, StringComparison.Ordinal);
@@ -186,6 +191,8 @@ public sealed class CellRegistryTests
         var cell = node.Definition("cell-A");
         await Refused(cell with { Id = "a/b" }, "id 'a/b'");
         await Refused(cell with { Id = "" }, "id ''");
+        await Refused(cell with { Id = "." }, "id '.'");
+        await Refused(cell with { Id = ".." }, "id '..'");
         await Refused(cell with { RunId = "run 1" }, "runId 'run 1'");
         await Refused(cell with { RunId = new string('x', 129) }, "runId");
         await Refused(cell with { SpecSignatureHash = "sha256:XYZ" }, "specSignatureHash");
@@ -255,6 +262,23 @@ public sealed class CellRegistryTests
         var cell = await node.StatusAsync("cell-A");
         Assert.Equal(("failed", "closed"), (cell.GetProperty("state").GetString(), cell.GetProperty("reason").GetString()));
         Assert.False(File.Exists(Path.Combine(node.Folder, "cell-A.sock_9001")));
+    }
+
+    [Fact]
+    public async Task A_cell_whose_machine_is_slow_to_start_is_told_of_and_does_not_fail()
+    {
+        await using var node = await CellNode.StartAsync(window: 300);
+        await node.AddAsync("cell-A", SilencePolicy.Fail);
+        await node.SilencedAsync(SilenceReason.NeverConnected);
+        // It comes after all, and only then its silence counts.
+        using (var socket = await node.ConnectAsync("cell-A"))
+        {
+            await socket.SendAsync(CellNode.Frame("process.spawned", 1, "p", 1));
+            await node.EventsUntilAsync(e => e.Type == EventTypes.GuestDeclaration);
+        }
+
+        await CellNode.UntilAsync(() => !File.Exists(Path.Combine(node.Folder, "cell-A.sock_9001")), "the socket is closed");
+        Assert.Equal("failed", (await node.StatusAsync("cell-A")).GetProperty("state").GetString());
     }
 
     [Fact]
