@@ -52,7 +52,10 @@ static class EventSigning
     {
         var channel = new ChannelIdentity("//local/node1/web1", "8a0f7c1e-2f5a-4000-8000-0000000000ab")
         {
-            GuestCid = 1234567, GuestPort = 818, NetworkNamespace = 4026531840, BootEpoch = "3",
+            GuestCid = 1234567,
+            GuestPort = 818,
+            NetworkNamespace = 4026531840,
+            BootEpoch = "3",
         };
         var data = RandomNumberGenerator.GetBytes(DataBytes);
         var stream = $"{Guid.CreateVersion7()}-keep";
