@@ -22,9 +22,12 @@ sealed class SpoolingNode : IAsyncDisposable
         builder.Services.AddMetrics();
         builder.Services.AddNode(options);
         _host = builder.Build();
+
+        // Asked for once: instruments of other nodes are published here too, also when this one is gone.
+        var meters = _host.Services.GetRequiredService<IMeterFactory>();
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (instrument.Meter.Scope == _host.Services.GetRequiredService<IMeterFactory>()) listener.EnableMeasurementEvents(instrument);
+            if (instrument.Meter.Scope == meters) listener.EnableMeasurementEvents(instrument);
         };
         _listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) =>
         {
