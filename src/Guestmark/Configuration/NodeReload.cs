@@ -40,6 +40,8 @@ sealed partial class NodeReload : BackgroundService
     {
         (_read, _inForce, _configuration, _log, _notifier, _time, _logger) = (read, inForce, configuration, log, notifier, time, logger);
         _started = NodeSetup.Create(inForce);
+        // Here and not when the loop begins: a file that changes while the node starts is seen at the first look.
+        _readStamp = Stamp(inForce.File);
     }
 
     /// <summary>What is wrong with the newest configuration; null while it is in force.</summary>
@@ -73,8 +75,8 @@ sealed partial class NodeReload : BackgroundService
             context.Cancel = true;
             Reload();
         });
-        var seen = Stamp(_inForce.File);
-        lock (_lock) _readStamp = seen;
+        (DateTime, long, string?) seen;
+        lock (_lock) seen = _readStamp;
         var isHot = _started?.HotReload ?? false;
         try
         {
