@@ -58,6 +58,9 @@ sealed class UpHosts : IAsyncDisposable
             SensorEndpoint = LoopbackEndpoint(sensor),
             SensorName = "sensor",
             Certificates = Path.Combine(setup.Certificates, "node"),
+            // A laptop's few guests: what a host may have would ask for more open files than a shell allows.
+            Limits = new GuestLimits { ConnectionsMax = 256 },
+            Cells = new CellOptions { CellsMax = 64 },
         };
         _hosts.Push(await RoleHosts.StartAsync("node", () => RoleHosts.Node(nodeOptions, HostSettings.Part(LogLevel.Warning)), cancellationToken));
         return central;
