@@ -26,7 +26,7 @@ sealed class SocketInput(Socket socket) : PipeReader
     const int ReadBytesMax = 256 * 1024;
 
     /// <summary>Reads that may follow each other without a wait before other connections of the thread get their turn.</summary>
-    const int ReadsPerTurn = 32;
+    const int ReadsPerTurn = 4;
 
     readonly SocketReadiness _readiness = new(socket);
     byte[]? _buffer;
@@ -45,6 +45,22 @@ sealed class SocketInput(Socket socket) : PipeReader
 
     /// <summary>Bytes that have arrived and were not consumed.</summary>
     public int Unread => _end - _start;
+
+    /// <summary>Whether the other side has closed and nothing that it sent waits in the socket. May be asked from any thread.</summary>
+    public bool HasEnded
+    {
+        get
+        {
+            try
+            {
+                return socket.Poll(0, SelectMode.SelectRead) && socket.Available == 0;
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return true;
+            }
+        }
+    }
 
     public override bool TryRead(out ReadResult result)
     {
