@@ -106,7 +106,11 @@ public sealed class EventStamper
         /// <remarks>The streams of earlier starts go on with such events alone.</remarks>
         public async Task<StampOutcome> StampLossAsync(ChannelIdentity self, StreamLoss loss)
         {
-            var data = new EventLoss { First = loss.First, Last = loss.Last, Reason = loss.Reason };
+            var data = new EventLoss
+            {
+                First = loss.First, Last = loss.Last, Reason = loss.Reason, FirstRecord = loss.Records.First, LastRecord = loss.Records.Last,
+            };
+            var stream = loss.Stream ?? NewStream(name, time);
             Task durable;
             ulong index;
             try
@@ -117,13 +121,13 @@ public sealed class EventStamper
                     do
                     {
                         if (spool.Breaks != _breaks) BeginStream();
-                        var position = loss.Stream == _stream
+                        var position = stream == _stream
                             ? new EventPosition(_stream, _sequence + 1)
-                            : new EventPosition(loss.Stream, ledger.Next(loss.Stream, loss.Next));
+                            : new EventPosition(stream, ledger.Next(stream, loss.Next));
                         var encoded = StampedEvent.Encode(self, EventTypes.Loss, "guestmark.v1.EventLoss", data.ToByteArray(), position, time.GetUtcNow(), signer);
                         outcome = spool.Append(encoded, _breaks, out durable, out index);
                         if (outcome != AppendOutcome.Queued) continue;
-                        if (loss.Stream == _stream) _sequence++;
+                        if (stream == _stream) _sequence++;
                         ledger.Add(index, position);
                     }
                     while (outcome == AppendOutcome.Broken);
@@ -137,7 +141,7 @@ public sealed class EventStamper
             }
 
             var stored = await AwaitAsync(durable);
-            if (stored == StampOutcome.Stored) ledger.Tell(index, loss.Stream, data);
+            if (stored == StampOutcome.Stored) ledger.Tell(index, stream, data);
             return stored;
         }
 

@@ -21,7 +21,8 @@ public sealed class NodeSpools : IAsyncDisposable
         // With one output the spool has one reader, without a name.
         string[] readers = options is { SensorEndpoint: not null, StackRoxSensor: not null } ? [Sensor, StackRox] : [];
         Keep = EventSpool.Open(
-            new SpoolOptions { Directory = Path.Combine(folder, "keep"), BytesMax = options.SpoolBytesMax, Readers = readers }, logger, KeepLedger.Visit);
+            new SpoolOptions { Directory = Path.Combine(folder, "keep"), BytesMax = options.SpoolBytesMax, Readers = readers }, logger,
+            (index, data) => Visit(KeepLedger, index, data));
         try
         {
             // Segments of a sixteenth, so that making room costs no more than that; a record is a batch of activity, not a report.
@@ -35,7 +36,7 @@ public sealed class NodeSpools : IAsyncDisposable
                     WhenFull = WhenFull.DropOldest,
                 },
                 logger,
-                ShedLedger.Visit);
+                (index, data) => Visit(ShedLedger, index, data));
         }
         catch
         {
@@ -68,6 +69,11 @@ public sealed class NodeSpools : IAsyncDisposable
     {
         await Shed.DisposeAsync();
         await Keep.DisposeAsync();
+    }
+
+    static void Visit(StreamLedger ledger, ulong index, ReadOnlyMemory<byte> encoded)
+    {
+        if (StampedEvent.TryRead(encoded, out var stamped) is null) ledger.Visit(index, stamped!);
     }
 
     /// <summary>A node of version 0.1 had one spool, of what is kept, in the folder itself.</summary>
