@@ -15,7 +15,8 @@ namespace Guestmark.Spool;
 /// (group commit: while one flush runs, the next group gathers).</item>
 /// <item>The appends of the group return; readers see the records.</item>
 /// <item>A cursor reads it, its checksum is compared again, the receiver acknowledges it.</item>
-/// <item>When all readers have acknowledged all records of a segment that is no longer written, the file is deleted.</item>
+/// <item>When all readers have acknowledged all records of a segment that is no longer written, the file is deleted; where the disk is full, also of the
+/// one that is.</item>
 /// </list>
 /// What failed to be flushed is never acknowledged, nor is anything after it: Linux marks pages clean whose writing failed
 /// (https://wiki.postgresql.org/wiki/Fsync_Errors), so a second flush of the same file proves nothing. A spool that is opened
@@ -76,6 +77,9 @@ public sealed partial class EventSpool : IAsyncDisposable
     Exception? _failure;
     bool _writing;
     bool _closed;
+
+    /// <summary>The disk has refused the last group.</summary>
+    bool _starved;
     long? _refusedAt;
 
     // Of the thread that writes.
@@ -139,10 +143,7 @@ public sealed partial class EventSpool : IAsyncDisposable
     }
 
     /// <summary>Bytes of the records on disk and on their way to it.</summary>
-    public long Bytes
-    {
-        get { lock (_lock) return _bytes; }
-    }
+    public long Bytes => Volatile.Read(ref _bytes);
 
     public long BytesMax => _options.BytesMax;
 
@@ -313,9 +314,26 @@ public sealed partial class EventSpool : IAsyncDisposable
                 done.Add(_segments[0]);
                 _segments.RemoveAt(0);
             }
+
+            // The writer does nothing now and has nothing to do, so the newest segment is nobody's.
+            if (_starved && !_writing) TakeSpent(done);
         }
 
         if (done.Count > 0) Delete(done);
+    }
+
+    /// <summary>
+    /// Under the lock. Takes all segments out of the list when everything in them is done with, also the newest: on a disk that is full of it there
+    /// would never be room for the next one. The next record begins a segment.
+    /// </summary>
+    void TakeSpent(List<Segment> done)
+    {
+        if (_failure is not null || _queue.Count > 0 || _acknowledgedIndex + 1 < _durableEnd || !_segments.Exists(segment => segment.NextIndex > segment.FirstIndex)) return;
+        foreach (var segment in _segments) _bytes -= segment.Length;
+        done.AddRange(_segments);
+        _segments.Clear();
+        _hasOwnSegment = false;
+        _nextOffset = NoSegment;
     }
 
     /// <summary>Waits until records were lost. Each loss is told once while the spool is open, and again after it was opened again until it is acknowledged.</summary>
@@ -720,6 +738,7 @@ public sealed partial class EventSpool : IAsyncDisposable
                 }
 
                 _commits++;
+                _starved = false;
                 _segments[^1].Length += size;
                 _segments[^1].NextIndex = _durableEnd;
                 _queuedBytes -= size;
@@ -833,6 +852,8 @@ public sealed partial class EventSpool : IAsyncDisposable
 
             _nextIndex = _durableEnd;
             _nextOffset = _hasOwnSegment ? _segments[^1].Length : NoSegment;
+            _starved = true;
+            TakeSpent(_dropped);
             return refused;
         }
     }
