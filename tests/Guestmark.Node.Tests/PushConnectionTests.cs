@@ -165,7 +165,7 @@ public sealed class PushConnectionTests
     [Fact]
     public async Task A_full_spool_answers_unavailable_and_promises_nothing()
     {
-        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 136L << 20, Limits = RunningNode.Unlimited });
+        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 136L << 20, Limits = RunningNode.Unlimited with { SpoolShare = 100 } });
         var large = RunningNode.Frame(new VMReport { IndexReport = new IndexReport { IndexV4 = new() { Err = new string('x', 15_000_000) } } }.ToByteArray());
         var statuses = new List<PushStatus?>();
         for (var i = 0; i < 11; i++) statuses.Add(await node.SendAsync("web1", large));

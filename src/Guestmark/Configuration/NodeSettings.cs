@@ -166,6 +166,9 @@ static class NodeSettings
 
     public static readonly Setting<int> ReactiveBurst = Count("limits.reactive-burst", Limits.ReactiveBurst, 1, 1_000_000, "Such reports at once");
 
+    public static readonly Setting<int> SpoolShare = Count("limits.spool-share", Limits.SpoolShare, 1, 100,
+        "Percent of what the others leave of the spool that one guest may fill; beyond, it is told to try again; 100: no limit");
+
     public static readonly Setting<uint> CellsPort = Add(new Setting<uint>(SettingForms.Port, Number)
     {
         Key = "cells.port",
