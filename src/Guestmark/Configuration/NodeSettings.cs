@@ -83,7 +83,7 @@ static class NodeSettings
         Form = "NAME=SOCKET",
         Example = "web1=/run/vm/web1.sock,uid=6f1c,weight=2",
         Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=, "
-            + "with a socket cid= (which its reports must claim). Repeatable",
+            + "with a socket cid= (which its reports must claim) and pull=PORT (its agent is asked there). Repeatable",
     });
 
     public static readonly Setting<string> RegistryFile = FilePath("registry-file", "/run/guestmark/guests.json", "More guests, in a JSON file that is read again when it changes");
@@ -142,6 +142,8 @@ static class NodeSettings
     public static readonly Setting<TimeSpan> MessageTimeout = Time("message-timeout", Preset.MessageTimeout, 1, 3600, "10s", "Time from the first byte of a message to its last");
 
     public static readonly Setting<TimeSpan> IdleTimeout = Time("idle-timeout", Preset.IdleTimeout, 1, 86400, "5m", "Time a connection may stay silent between messages");
+
+    public static readonly Setting<TimeSpan> PullInterval = Time("pull-interval", Preset.PullInterval, 1, 86400, "10m", "Time between two questions to a guest with pull=PORT; unchanged reports are not sent again");
 
     public static readonly Setting<int> ConnectionsMax = Count("limits.connections-max", Limits.ConnectionsMax, 1, 1_000_000, "Connections of all guests together");
 

@@ -133,6 +133,7 @@ sealed record NodeSetup
             MessageTimeout = values.Of(NodeSettings.MessageTimeout),
             IdleTimeout = values.Of(NodeSettings.IdleTimeout),
             SpoolBytesMax = values.Of(NodeSettings.SpoolBytesMax),
+            PullInterval = values.Of(NodeSettings.PullInterval),
             ShedSpoolBytesMax = values.Of(NodeSettings.ShedSpoolBytesMax),
             ControlSocket = values.Of(NodeSettings.ControlSocket) ?? Path.Combine(data, "control.sock"),
             Mode = mode,
