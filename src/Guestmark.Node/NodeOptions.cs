@@ -121,6 +121,8 @@ public sealed record NodeOptions
             errors.Add($"vsock listener {twice.Key} is given {twice.Count()} times");
         Cells.Validate(errors);
         GuestOptions.Validate(Guests, PushPort, errors);
+        if (string.IsNullOrEmpty(Certificates) && Guests.FirstOrDefault(guest => guest.PullPort is not null) is { } asked)
+            errors.Add($"guest '{asked.Name}': its agent wants to see a certificate when it is asked; give the node one (certs)");
         return errors;
     }
 

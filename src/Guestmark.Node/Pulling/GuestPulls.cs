@@ -90,7 +90,11 @@ sealed partial class GuestPulls : IHostedService, IDisposable
         _pulls = meters.Create(NodeMetrics.MeterName).CreateCounter<long>("guestmark.node.pulls", "{pull}", "Reports that guests were asked for, by how that ended.");
         foreach (var outcome in Enum.GetValues<PullOutcome>()) _pulls.Add(0, Label(outcome));
         // One that cannot be read now is tried again with the next question.
-        _certificates = new(() => CertificateDirectory.Open(configuration.Current.Certificates, time, certificatesLogger), LazyThreadSafetyMode.PublicationOnly);
+        _certificates = new(
+            () => string.IsNullOrEmpty(configuration.Current.Certificates)
+                ? throw new CertificateException("certs", "give the node a certificate (certs), which agents that are asked want to see")
+                : CertificateDirectory.Open(configuration.Current.Certificates, time, certificatesLogger),
+            LazyThreadSafetyMode.PublicationOnly);
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
