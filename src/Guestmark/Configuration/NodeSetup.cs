@@ -129,7 +129,7 @@ sealed record NodeSetup
             SensorEndpoint = endpoint,
             SensorName = values.Of(NodeSettings.SensorName),
             Certificates = certificates!,
-            MessageBytesMax = values.Of(NodeSettings.MessageBytesMax),
+            MessageBytesMax = (int)values.Of(NodeSettings.MessageBytesMax),
             MessageTimeout = values.Of(NodeSettings.MessageTimeout),
             IdleTimeout = values.Of(NodeSettings.IdleTimeout),
             SpoolBytesMax = values.Of(NodeSettings.SpoolBytesMax),
