@@ -18,6 +18,7 @@ public sealed class GuestChannel
     readonly ConcurrentDictionary<ConnectionContext, byte> _connections = new();
     readonly ConcurrentDictionary<uint, ChannelIdentity> _vsock = new();
     readonly ChannelIdentity _socket;
+    readonly ChannelIdentity _pull;
     readonly ulong _networkNamespace;
     volatile bool _closed;
 
@@ -31,6 +32,7 @@ public sealed class GuestChannel
         _source = $"{source}/{guest.Name}";
         _networkNamespace = networkNamespace;
         _socket = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = socketPort, BootEpoch = guest.BootEpoch };
+        _pull = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = guest.PullPort, BootEpoch = guest.BootEpoch };
     }
 
     public GuestOptions Guest { get; }
@@ -48,6 +50,9 @@ public sealed class GuestChannel
 
     /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is. Its context id is the registry's.</summary>
     public ChannelIdentity OnSocket => _socket;
+
+    /// <summary>The attribution of what it answers when it is asked, through the hypervisor's end of the same socket.</summary>
+    public ChannelIdentity OnPull => _pull;
 
     /// <summary>The attribution of what comes from its context id to <paramref name="port"/>.</summary>
     public ChannelIdentity OnVsock(uint port) =>
