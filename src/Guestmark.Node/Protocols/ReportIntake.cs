@@ -65,9 +65,14 @@ sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper,
             order.Return(bytes);
         }
 
+        if (outcome == StampOutcome.Stored)
+        {
+            channel.Share.Answered(PushStatus.Stored);
+            return PushStatus.Stored;
+        }
+
         return outcome switch
         {
-            StampOutcome.Stored => PushStatus.Stored,
             StampOutcome.Full => Refuse(channel, PushStatus.Unavailable, "the spool is full"),
             _ => Refuse(channel, PushStatus.Unavailable, "the spool's disk failed"),
         };
@@ -75,6 +80,7 @@ sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper,
 
     public PushStatus Refuse(GuestChannel channel, PushStatus status, string reason)
     {
+        channel.Share.Answered(status);
         refusals.Log(channel.Share.Log, channel.Guest.Name, status.ToString(), reason);
         return status;
     }
