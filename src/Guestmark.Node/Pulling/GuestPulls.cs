@@ -100,7 +100,8 @@ sealed partial class GuestPulls : IHostedService, IDisposable
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _registry.OnChange(change => Follow(change.Gone, change.Come));
-        Follow([], _registry.All);
+        // In the lock, so that a guest that leaves meanwhile is either not among them or found when it is given up.
+        lock (_lock) Follow([], _registry.All);
         return Task.CompletedTask;
     }
 
