@@ -218,8 +218,15 @@ public sealed record GuestLimits
     /// <summary>Bytes of messages of all guests between their last byte and the disk; beyond it guests take turns by weight. Default 32 MiB.</summary>
     public long OutstandingBytesMax { get; init; } = 32L << 20;
 
+    /// <summary>
+    /// The part of the spool, in percent, that one guest may fill of what all others leave, 1 to 100. Default 50: alone it may fill half of the spool, and beside n
+    /// others that do the same a part of 1/(n+2), as much as stays free. 100: no limit but the spool's.
+    /// </summary>
+    public int SpoolShare { get; init; } = 50;
+
     internal void Validate(int messageBytesMax, List<string> errors)
     {
+        if (SpoolShare is < 1 or > 100) errors.Add($"share of the spool {SpoolShare}: must be 1 to 100 percent");
         if (ConnectionsMax < 1) errors.Add($"connections {ConnectionsMax}: must be at least 1");
         if (ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {ConnectionsPerGuestMax}: must be at least 1");
         if (!(MessagesPerSecond >= 0)) errors.Add($"messages per second {MessagesPerSecond}: must be 0 (no limit) or more");

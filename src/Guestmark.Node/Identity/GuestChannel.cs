@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Guestmark.Events;
 using Guestmark.Node.Admission;
+using Guestmark.Node.Listening;
 using Microsoft.AspNetCore.Connections;
 
 namespace Guestmark.Node.Identity;
@@ -43,6 +44,9 @@ public sealed class GuestChannel
 
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
+
+    /// <summary>Of these, how many the guest has closed already.</summary>
+    internal int Ended() => _connections.Count(entry => entry.Key is GuestConnection { Input.HasEnded: true });
 
     /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is. Its context id is the registry's.</summary>
     public ChannelIdentity OnSocket => _socket;

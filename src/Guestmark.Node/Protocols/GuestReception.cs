@@ -83,7 +83,8 @@ sealed class GuestReception(
     async Task ServeAsync(GuestChannel channel, ChannelIdentity identity, GuestProtocol protocol, ConnectionContext connection)
     {
         var slots = channel.Share.Connections;
-        if (!slots.TryTake())
+        // Who closed a connection may open another at once, even if its end has not been read yet.
+        if (!slots.TryTake() && !slots.TryTake(channel.Ended()))
         {
             _intake.Refuse(
                 channel, PushStatus.TooManyConnections,
@@ -105,8 +106,8 @@ sealed class GuestReception(
         }
         finally
         {
-            channel.Remove(connection);
             slots.Return();
+            channel.Remove(connection);
             metrics.ConnectionClosed();
         }
     }

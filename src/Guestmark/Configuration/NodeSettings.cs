@@ -119,6 +119,9 @@ static class NodeSettings
 
     public static readonly Setting<int> ReactiveBurst = Count("limits.reactive-burst", Limits.ReactiveBurst, 1, 1_000_000, "Such reports at once");
 
+    public static readonly Setting<int> SpoolShare = Count("limits.spool-share", Limits.SpoolShare, 1, 100,
+        "Percent of what the others leave of the spool that one guest may fill; beyond, it is told to try again; 100: no limit");
+
     public static readonly Setting<uint> CellsPort = Port("cells.port", Cells.Port, "9002", "The port of declarations of CellOS's cells");
 
     public static readonly Setting<TimeSpan> CellsKeepAlive = Time("cells.keep-alive-window", Cells.KeepAliveWindow, 1, 3600, "20s", "Silence after which a cell's agent counts as silenced");

@@ -152,6 +152,7 @@ sealed record NodeSetup
                 OutstandingBytesMax = values.Of(NodeSettings.OutstandingBytesMax),
                 ReactivePerMinute = values.Of(NodeSettings.ReactivePerMinute),
                 ReactiveBurst = values.Of(NodeSettings.ReactiveBurst),
+                SpoolShare = values.Of(NodeSettings.SpoolShare),
             },
             Cells = new CellOptions
             {
