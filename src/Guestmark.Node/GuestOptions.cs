@@ -69,7 +69,7 @@ public sealed record GuestOptions
     {
         foreach (var guest in guests) guest.Validate(port, errors);
         foreach (var twice in guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add(Twice(twice));
-        foreach (var twice in guests.Where(g => g.SocketBase is not null).GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
+        foreach (var twice in guests.Where(g => g.SocketBase is not null).GroupBy(g => Path.GetFullPath(g.SocketBase!)).Where(g => g.Count() > 1))
             errors.Add($"guest socket '{twice.Key}' is given {twice.Count()} times");
         foreach (var twice in guests.Where(g => g.Cid is not null).GroupBy(g => (g.Cid, g.NetworkNamespace)).Where(g => g.Count() > 1))
             errors.Add($"guest cid {twice.Key.Cid} is given to {string.Join(" and ", twice.Select(g => $"'{g.Name}'"))}");

@@ -16,7 +16,7 @@ namespace Guestmark.Node.Listening;
 /// <remarks>
 /// A port, or the socket of a configured guest, that cannot be listened on stops the start. What others say of guests, the registry file or the sensor, does
 /// not: it is logged and tried again, as for every guest that comes later. The hypervisor of the guest before it may not be gone yet, or its folder is, and one
-/// machine must not keep the node from all others. A socket whose file somebody removed is bound again.
+/// machine must not keep the node from all others. A socket whose file somebody removed or replaced is bound again.
 /// </remarks>
 sealed partial class GuestListeners(
     NodeConfiguration configuration, GuestRegistry registry, GuestReception reception, TimeProvider time, ILogger<GuestListener> logger) : IHostedService
@@ -92,6 +92,7 @@ sealed partial class GuestListeners(
             {
                 // Before the next guest's is bound: it may have the same path. A message that is under way has its time, and nobody waits for it here.
                 _sockets.Remove(channel);
+                channel.Listener = null;
                 Close(listener);
             }
 
@@ -151,7 +152,8 @@ sealed partial class GuestListeners(
     {
         if (channel.Guest.SocketBase is null || _sockets.ContainsKey(channel)) return;
         var address = new UnixDomainSocketEndPoint(channel.Guest.SocketPath(configuration.Current.PushPort));
-        _sockets.Add(channel, Listen(address, connection => reception.ServeSocketAsync(channel, connection)));
+        channel.Listener = Listen(address, connection => reception.ServeSocketAsync(channel, connection));
+        _sockets.Add(channel, channel.Listener);
     }
 
     GuestListener Listen(EndPoint address, Func<ConnectionContext, Task> serve)
