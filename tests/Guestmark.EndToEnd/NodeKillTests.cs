@@ -33,7 +33,7 @@ public sealed class NodeKillTests : IDisposable
     public async Task No_acknowledged_report_is_lost_or_comes_twice_though_the_node_is_killed_every_moment_and_the_accounts_add_up()
     {
         // tests/faults asks for 200.
-        var kills = int.Parse(Environment.GetEnvironmentVariable("GUESTMARK_KILLS") ?? "8", CultureInfo.InvariantCulture);
+        var kills = int.Parse(Environment.GetEnvironmentVariable("GUESTMARK_KILLS") ?? "6", CultureInfo.InvariantCulture);
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "certs", "create", "--directory", _folder.File("certs"), "--name", "node", "--name", "sensor");
         Assert.True(exitCode == 0, error);
 
