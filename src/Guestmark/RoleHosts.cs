@@ -60,10 +60,11 @@ static class RoleHosts
         AddHealth(builder.Services, host, provider =>
         [
             RoleChecks.SpoolWorks(provider.GetRequiredService<MetricsCollector>()),
-            RoleChecks.SocketsAreBound(() => NodeSockets(provider.GetRequiredService<GuestRegistry>(), options.PushPort)),
+            RoleChecks.SocketsAreBound(() => NodeSockets(provider.GetRequiredService<GuestRegistry>(), options)),
             RoleChecks.FolderIsWritable(options.DataDirectory),
             RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
             RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
+            .. options.RegistryFromSensor ? [RoleChecks.RegistryIsFollowed(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace)] : (HealthCheck[])[],
             .. options.Certificates is { } folder ? [RoleChecks.CertificatesAreValid(folder, provider.GetRequiredService<TimeProvider>())] : (HealthCheck[])[],
         ]);
         add?.Invoke(builder.Services);
@@ -100,6 +101,7 @@ static class RoleHosts
             RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
             RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
             RoleChecks.CertificatesAreValid(options.Certificates, provider.GetRequiredService<TimeProvider>()),
+            .. options.GuestsFile is { } guests ? [RoleChecks.GuestsAreTaken(guests, () => provider.GetRequiredService<SensorGuests>().Problem)] : (HealthCheck[])[],
         ]);
         builder.WebHost.ConfigureKestrel(kestrel => ListenForRpc(kestrel, rpc));
         var app = Build(builder, host);
@@ -202,8 +204,11 @@ static class RoleHosts
     }
 
     /// <summary>The Unix sockets of guests that a node must have.</summary>
-    static List<string> NodeSockets(GuestRegistry guests, uint port) =>
-        [.. guests.All.Where(channel => channel.Guest.SocketBase is not null).Select(channel => channel.Guest.SocketPath(port))];
+    static List<string> NodeSockets(GuestRegistry guests, NodeOptions options) =>
+    [
+        .. guests.All.Where(channel => channel.Guest.SocketBase is not null)
+            .SelectMany(channel => options.SocketListeners().Select(listener => channel.Guest.SocketPath(listener.Port))),
+    ];
 
     /// <summary>The collector of metrics, the checks, and who looks at them.</summary>
     static void AddHealth(IServiceCollection services, HostSettings host, Func<IServiceProvider, HealthCheck[]> checks)

@@ -16,20 +16,19 @@ public sealed class GuestChannel
     readonly string _source;
     readonly ConcurrentDictionary<ConnectionContext, byte> _connections = new();
     readonly ConcurrentDictionary<uint, ChannelIdentity> _vsock = new();
-    readonly ChannelIdentity _socket;
+    readonly ConcurrentDictionary<uint, ChannelIdentity> _socket = new();
     readonly ulong _networkNamespace;
     volatile bool _closed;
 
     /// <param name="source">First part of its events' source: <c>//cluster/node</c>.</param>
     /// <param name="networkNamespace">Inode of the namespace in which its context id holds.</param>
-    internal GuestChannel(GuestOptions guest, string source, uint socketPort, ulong networkNamespace, GuestShare share, bool isKnown = true)
+    internal GuestChannel(GuestOptions guest, string source, ulong networkNamespace, GuestShare share, bool isKnown = true)
     {
         Guest = guest;
         Share = share;
         IsKnown = isKnown;
         _source = $"{source}/{guest.Name}";
         _networkNamespace = networkNamespace;
-        _socket = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = socketPort, BootEpoch = guest.BootEpoch };
     }
 
     public GuestOptions Guest { get; }
@@ -42,8 +41,19 @@ public sealed class GuestChannel
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
 
-    /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is. Its context id is the registry's.</summary>
-    public ChannelIdentity OnSocket => _socket;
+    /// <summary>
+    /// The attribution of what comes to <paramref name="port"/> of its Unix socket: the path alone says whose it is. Its context id is the registry's.
+    /// </summary>
+    public ChannelIdentity OnSocket(uint port) =>
+        _socket.GetOrAdd(
+            port,
+            static (port, channel) => new ChannelIdentity(channel._source, channel.Guest.Uid)
+            {
+                GuestCid = channel.Guest.Cid,
+                GuestPort = port,
+                BootEpoch = channel.Guest.BootEpoch,
+            },
+            this);
 
     /// <summary>The attribution of what comes from its context id to <paramref name="port"/>.</summary>
     public ChannelIdentity OnVsock(uint port) =>

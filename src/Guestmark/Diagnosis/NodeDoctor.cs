@@ -46,7 +46,10 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
         var dials = setup.Agent is { Socket: null, PrintsOnly: false };
         if (!listens && !dials)
         {
-            yield return HealthFinding.Ok("vsock", "not needed: every guest has a Unix socket");
+            const string onDemand = "needed when the sensor names a guest without a Unix socket";
+            yield return _options.VsockOnDemand is null ? HealthFinding.Ok("vsock", "not needed: every guest has a Unix socket")
+                : host.Exists("/dev/vsock") ? HealthFinding.Ok("vsock", $"{onDemand}: /dev/vsock is there")
+                : HealthFinding.Warn("vsock", $"{onDemand}, and there is no /dev/vsock", "modprobe vsock; in a container mount the device; or give every guest a Unix socket");
             yield break;
         }
 
@@ -193,7 +196,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
 
     IEnumerable<HealthFinding> Permissions()
     {
-        var reserved = _options.VsockListeners.Select(listener => listener.Port).Where(port => port <= ReservedPortLast).Select(port => $"vsock port {port}").ToList();
+        var reserved = _options.VsockListeners.Select(listener => listener.Port).Concat(_options.VsockOnDemand is { } onDemand ? [onDemand] : []).Where(port => port <= ReservedPortLast).Select(port => $"vsock port {port}").ToList();
         var firstFree = int.TryParse(host.Read("/proc/sys/net/ipv4/ip_unprivileged_port_start"), NumberStyles.None, CultureInfo.InvariantCulture, out var start) ? start : ReservedPortLast + 1;
         if (_options.Endpoint is { } endpoint && endpoint.Port < firstFree && endpoint.Port > 0) reserved.Add($"TCP port {endpoint.Port}");
         if (reserved.Count > 0)
