@@ -29,6 +29,7 @@ public sealed class GuestChannel
         IsKnown = isKnown;
         _source = $"{source}/{guest.Name}";
         _networkNamespace = networkNamespace;
+        KubernetesUid = Guid.TryParseExact(guest.Uid, "D", out var uid) && uid.Version == 4 ? guest.Uid : null;
     }
 
     public GuestOptions Guest { get; }
@@ -37,6 +38,12 @@ public sealed class GuestChannel
     public bool IsKnown { get; }
 
     public GuestShare Share { get; }
+
+    /// <summary>
+    /// What its reports must claim as its uid in Kubernetes, if they claim one. Null where the registry has another kind of uid: Kubernetes' are UUIDs of version
+    /// 4, those that a node makes of names are of version 5, and anything else is no word that a guest could know.
+    /// </summary>
+    public string? KubernetesUid { get; }
 
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
