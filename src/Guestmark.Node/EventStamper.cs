@@ -17,6 +17,9 @@ public enum StampOutcome
 
     /// <summary>The disk refused the event.</summary>
     Failed,
+
+    /// <summary>The guest holds its share of the spool. Nothing was taken; the others' events are.</summary>
+    OverShare,
 }
 
 /// <summary>
@@ -37,7 +40,9 @@ public sealed class EventStamper
 
     public EventStamper(NodeSpools spools, NodeOptions options, EventSigner? signer, TimeProvider time)
         : this(
-            new StampStream(spools.Keep, spools.KeepLedger, "keep", signer, time), new StampStream(spools.Shed, spools.ShedLedger, "shed", signer, time), options)
+            new StampStream(spools.Keep, spools.KeepLedger, "keep", signer, time, spools.KeepShares),
+            new StampStream(spools.Shed, spools.ShedLedger, "shed", signer, time),
+            options)
     {
     }
 
@@ -65,8 +70,16 @@ public sealed class EventStamper
 
     StampStream Of(EventClass eventClass) => eventClass == EventClass.Shed ? _shed : _keep;
 
-    sealed class StampStream(EventSpool spool, StreamLedger ledger, string name, EventSigner? signer, TimeProvider time)
+    /// <summary>A guest decides how many of these there are. What the host says of a guest is always worth its place.</summary>
+    static bool IsOfGuest(string type) => type is EventTypes.InventoryReport or EventTypes.GuestDeclaration;
+
+    sealed class StampStream(EventSpool spool, StreamLedger ledger, string name, EventSigner? signer, TimeProvider time, SpoolShares? shares = null)
     {
+        /// <summary>What the receiver has is taken out of the guests' accounts once in so many events.</summary>
+        const ulong ReleaseInterval = 256;
+
+        static readonly Task<StampOutcome> OverShare = Task.FromResult(StampOutcome.OverShare);
+
         readonly Lock _lock = new();
         readonly Func<byte[], Task>? _sink;
         string _stream = NewStream(name, time);
@@ -89,9 +102,17 @@ public sealed class EventStamper
                         return AwaitAsync(durable);
                     }
 
-                    if (Append(channel, type, dataType, data, out durable, out var index) == AppendOutcome.Full) return Task.FromResult(StampOutcome.Full);
+                    if (shares is not null && IsOfGuest(type) && !IsWithinShare(channel.Subject, data.Length))
+                    {
+                        shares.CountRefused();
+                        return OverShare;
+                    }
+
+                    if (Append(channel, type, dataType, data, out durable, out var index, out var bytes) == AppendOutcome.Full) return Task.FromResult(StampOutcome.Full);
                     _sequence++;
                     ledger.Add(index, new EventPosition(_stream, _sequence));
+                    shares?.Add(index, channel.Subject, bytes);
+                    if (_sequence % ReleaseInterval == 0) shares?.Release(spool.AcknowledgedIndex);
                 }
             }
             catch (IOException)
@@ -106,7 +127,11 @@ public sealed class EventStamper
         /// <remarks>The streams of earlier starts go on with such events alone.</remarks>
         public async Task<StampOutcome> StampLossAsync(ChannelIdentity self, StreamLoss loss)
         {
-            var data = new EventLoss { First = loss.First, Last = loss.Last, Reason = loss.Reason };
+            var data = new EventLoss
+            {
+                First = loss.First, Last = loss.Last, Reason = loss.Reason, FirstRecord = loss.Records.First, LastRecord = loss.Records.Last,
+            };
+            var stream = loss.Stream ?? NewStream(name, time);
             Task durable;
             ulong index;
             try
@@ -117,14 +142,15 @@ public sealed class EventStamper
                     do
                     {
                         if (spool.Breaks != _breaks) BeginStream();
-                        var position = loss.Stream == _stream
+                        var position = stream == _stream
                             ? new EventPosition(_stream, _sequence + 1)
-                            : new EventPosition(loss.Stream, ledger.Next(loss.Stream, loss.Next));
+                            : new EventPosition(stream, ledger.Next(stream, loss.Next));
                         var encoded = StampedEvent.Encode(self, EventTypes.Loss, "guestmark.v1.EventLoss", data.ToByteArray(), position, time.GetUtcNow(), signer);
                         outcome = spool.Append(encoded, _breaks, out durable, out index);
                         if (outcome != AppendOutcome.Queued) continue;
-                        if (loss.Stream == _stream) _sequence++;
+                        if (stream == _stream) _sequence++;
                         ledger.Add(index, position);
+                        shares?.Add(index, self.Subject, encoded.Length);
                     }
                     while (outcome == AppendOutcome.Broken);
 
@@ -137,15 +163,27 @@ public sealed class EventStamper
             }
 
             var stored = await AwaitAsync(durable);
-            if (stored == StampOutcome.Stored) ledger.Tell(index, loss.Stream, data);
+            if (stored == StampOutcome.Stored) ledger.Tell(index, stream, data);
             return stored;
         }
 
-        AppendOutcome Append(ChannelIdentity channel, string type, string dataType, ReadOnlySpan<byte> data, out Task durable, out ulong index)
+        bool IsWithinShare(string subject, int bytes)
+        {
+            if (shares!.MayStore(spool, subject, bytes)) return true;
+            if (spool.Breaks == _breaks) return false;
+
+            // What the disk refused since is still in the account.
+            BeginStream();
+            return shares.MayStore(spool, subject, bytes);
+        }
+
+        AppendOutcome Append(
+            ChannelIdentity channel, string type, string dataType, ReadOnlySpan<byte> data, out Task durable, out ulong index, out int bytes)
         {
             while (true)
             {
                 var encoded = StampedEvent.Encode(channel, type, dataType, data, new EventPosition(_stream, _sequence + 1), time.GetUtcNow(), signer);
+                bytes = encoded.Length;
                 var outcome = spool.Append(encoded, _breaks, out durable, out index);
                 if (outcome != AppendOutcome.Broken) return outcome;
                 BeginStream();
@@ -159,6 +197,7 @@ public sealed class EventStamper
             _stream = NewStream(name, time);
             _sequence = 0;
             ledger.CutAfter(spool.LastIndex);
+            shares?.CutAfter(spool.LastIndex);
         }
 
         static async Task<StampOutcome> AwaitAsync(Task durable)

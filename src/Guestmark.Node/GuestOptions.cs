@@ -37,6 +37,12 @@ public sealed record GuestOptions
     /// <summary>Share of the spool under load relative to other guests, 1 to 100. Default 1.</summary>
     public int Weight { get; init; } = 1;
 
+    /// <summary>
+    /// The port on which the guest's agent answers when it is asked for its report (<c>guestmark-agent serve</c>), dialled through <see cref="SocketBase"/>. Null:
+    /// it is not asked.
+    /// </summary>
+    public uint? PullPort { get; init; }
+
     /// <summary>The socket that the node listens on: <c>&lt;SocketBase&gt;_&lt;port&gt;</c>.</summary>
     public string SocketPath(uint port) => $"{SocketBase}_{port}";
 
@@ -67,6 +73,7 @@ public sealed record GuestOptions
         NetworkNamespace = entry.NetworkNamespace,
         BootEpoch = entry.BootEpoch,
         Weight = entry.Weight ?? 1,
+        PullPort = entry.PullPort,
     };
 
     GuestEntry ToEntry() => new()
@@ -78,5 +85,6 @@ public sealed record GuestOptions
         NetworkNamespace = NetworkNamespace,
         BootEpoch = BootEpoch,
         Weight = Weight,
+        PullPort = PullPort,
     };
 }

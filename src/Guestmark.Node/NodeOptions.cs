@@ -63,6 +63,9 @@ public sealed record NodeOptions
     /// <summary>Bytes of the spool. Default 1 GiB.</summary>
     public long SpoolBytesMax { get; init; } = 1L << 30;
 
+    /// <summary>How often guests with a <see cref="GuestOptions.PullPort"/> are asked for their report. 5 minutes: an unchanged one costs a handshake.</summary>
+    public TimeSpan PullInterval { get; init; } = TimeSpan.FromMinutes(5);
+
     /// <summary>The Unix socket of <c>guestmark cell</c> and other commands. Default: <c>control.sock</c> in the data folder.</summary>
     public string ControlSocket
     {
@@ -125,6 +128,7 @@ public sealed record NodeOptions
         if (MessageBytesMax is < 1024 or > PushFrame.BodyBytesMaxDefault)
             errors.Add($"message bytes {MessageBytesMax}: must be 1024 to {PushFrame.BodyBytesMaxDefault}");
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");
+        if (PullInterval < TimeSpan.FromSeconds(1)) errors.Add($"pull interval {PullInterval}: must be at least 1 s");
         Limits.Validate(MessageBytesMax, errors);
         if (RegistryFromSensor && SensorEndpoint is null) errors.Add("guests from the sensor's registry: give the sensor's endpoint; a StackRox Sensor has none");
         if (PushProtocol == GuestProtocol.Cells) errors.Add("push protocol 'cells': cells have sockets of their own, see 'guestmark cell'");
@@ -139,6 +143,8 @@ public sealed record NodeOptions
             errors.Add($"vsock listener {twice.Key} is given {twice.Count()} times");
         Cells.Validate(errors);
         GuestOptions.Validate(Guests, this, errors);
+        if (string.IsNullOrEmpty(Certificates) && Guests.FirstOrDefault(guest => guest.PullPort is not null) is { } asked)
+            errors.Add($"guest '{asked.Name}': its agent wants to see a certificate when it is asked; give the node one (certs)");
         return errors;
     }
 
@@ -242,8 +248,15 @@ public sealed record GuestLimits
     /// <summary>Bytes of messages of all guests between their last byte and the disk; beyond it guests take turns by weight. Default 32 MiB.</summary>
     public long OutstandingBytesMax { get; init; } = 32L << 20;
 
+    /// <summary>
+    /// The part of the spool, in percent, that one guest may fill of what all others leave, 1 to 100. Default 50: alone it may fill half of the spool, and beside n
+    /// others that do the same a part of 1/(n+2), as much as stays free. 100: no limit but the spool's.
+    /// </summary>
+    public int SpoolShare { get; init; } = 50;
+
     internal void Validate(int messageBytesMax, List<string> errors)
     {
+        if (SpoolShare is < 1 or > 100) errors.Add($"share of the spool {SpoolShare}: must be 1 to 100 percent");
         if (ConnectionsMax < 1) errors.Add($"connections {ConnectionsMax}: must be at least 1");
         if (ConnectionsPerGuestMax < 1) errors.Add($"connections per guest {ConnectionsPerGuestMax}: must be at least 1");
         if (!(MessagesPerSecond >= 0)) errors.Add($"messages per second {MessagesPerSecond}: must be 0 (no limit) or more");

@@ -4,6 +4,7 @@ using Guestmark.Node.Cells;
 using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
 using Guestmark.Node.Protocols;
+using Guestmark.Node.Pulling;
 using Guestmark.Node.Relay;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -40,6 +41,7 @@ public static class NodeServices
         if (options.RegistryFromSensor) services.AddHostedService<SensorRegistry>();
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
+        services.AddHostedService<GuestPulls>();
         services.AddSingleton<CellMetrics>();
         services.AddSingleton(provider => new CellAdmission(
             provider.GetRequiredService<GuestReception>().Order, provider.GetRequiredService<GuestReception>().Connections,

@@ -15,7 +15,8 @@ namespace Guestmark.Spool;
 /// (group commit: while one flush runs, the next group gathers).</item>
 /// <item>The appends of the group return; readers see the records.</item>
 /// <item>A cursor reads it, its checksum is compared again, the receiver acknowledges it.</item>
-/// <item>When all readers have acknowledged all records of a segment that is no longer written, the file is deleted.</item>
+/// <item>When all readers have acknowledged all records of a segment that is no longer written, the file is deleted; where the disk is full, also of the
+/// one that is.</item>
 /// </list>
 /// What failed to be flushed is never acknowledged, nor is anything after it: Linux marks pages clean whose writing failed
 /// (https://wiki.postgresql.org/wiki/Fsync_Errors), so a second flush of the same file proves nothing. A spool that is opened
@@ -24,6 +25,9 @@ namespace Guestmark.Spool;
 public sealed partial class EventSpool : IAsyncDisposable
 {
     const string LockFile = "lock";
+
+    /// <summary>The file of the newest index that is on disk: what says that records are missing when no record behind them is there.</summary>
+    internal const string StoredFile = "stored";
 
     /// <summary>A record that is longer has a chunk of its own.</summary>
     const int ChunkBytes = 256 * 1024;
@@ -43,6 +47,7 @@ public sealed partial class EventSpool : IAsyncDisposable
     readonly TimeProvider _time;
     readonly FileStream _lockHandle;
     readonly ulong _secret;
+    readonly PositionFile _stored;
     readonly List<SpoolReader> _readers = [];
     readonly List<Segment> _segments = [];
     readonly AutoResetEvent _wake = new(false);
@@ -72,6 +77,9 @@ public sealed partial class EventSpool : IAsyncDisposable
     Exception? _failure;
     bool _writing;
     bool _closed;
+
+    /// <summary>The disk has refused the last group.</summary>
+    bool _starved;
     long? _refusedAt;
 
     // Of the thread that writes.
@@ -97,6 +105,7 @@ public sealed partial class EventSpool : IAsyncDisposable
         try
         {
             _secret = SpoolSecret.ReadOrMake(options.Directory);
+            _stored = PositionFile.Open(Path.Combine(options.Directory, StoredFile));
             _readers.Add(SpoolReader.Open(options.Directory, null));
             foreach (var name in options.Readers) _readers.Add(SpoolReader.Open(options.Directory, name));
             Recover(visit);
@@ -105,6 +114,7 @@ public sealed partial class EventSpool : IAsyncDisposable
         {
             _readers.ForEach(reader => reader.Dispose());
             _segments.ForEach(segment => segment.Dispose());
+            _stored?.Dispose();
             _lockHandle.Dispose();
             throw;
         }
@@ -133,10 +143,7 @@ public sealed partial class EventSpool : IAsyncDisposable
     }
 
     /// <summary>Bytes of the records on disk and on their way to it.</summary>
-    public long Bytes
-    {
-        get { lock (_lock) return _bytes; }
-    }
+    public long Bytes => Volatile.Read(ref _bytes);
 
     public long BytesMax => _options.BytesMax;
 
@@ -166,6 +173,9 @@ public sealed partial class EventSpool : IAsyncDisposable
     {
         get { lock (_lock) return _appended; }
     }
+
+    /// <summary>Readers whose position was behind the newest record when the spool was opened, so that all it holds is read again.</summary>
+    public int PositionsMended { get; private set; }
 
     /// <summary>Flushes of records since the spool was opened.</summary>
     public long Commits
@@ -304,9 +314,26 @@ public sealed partial class EventSpool : IAsyncDisposable
                 done.Add(_segments[0]);
                 _segments.RemoveAt(0);
             }
+
+            // The writer does nothing now and has nothing to do, so the newest segment is nobody's.
+            if (_starved && !_writing) TakeSpent(done);
         }
 
         if (done.Count > 0) Delete(done);
+    }
+
+    /// <summary>
+    /// Under the lock. Takes all segments out of the list when everything in them is done with, also the newest: on a disk that is full of it there
+    /// would never be room for the next one. The next record begins a segment.
+    /// </summary>
+    void TakeSpent(List<Segment> done)
+    {
+        if (_failure is not null || _queue.Count > 0 || _acknowledgedIndex + 1 < _durableEnd || !_segments.Exists(segment => segment.NextIndex > segment.FirstIndex)) return;
+        foreach (var segment in _segments) _bytes -= segment.Length;
+        done.AddRange(_segments);
+        _segments.Clear();
+        _hasOwnSegment = false;
+        _nextOffset = NoSegment;
     }
 
     /// <summary>Waits until records were lost. Each loss is told once while the spool is open, and again after it was opened again until it is acknowledged.</summary>
@@ -348,6 +375,7 @@ public sealed partial class EventSpool : IAsyncDisposable
             if (_hasOwnSegment && _failure is null) GiveBackReserve(_segments[^1]);
             foreach (var segment in _segments) segment.Dispose();
             foreach (var reader in _readers) reader.Dispose();
+            _stored.Dispose();
             _grown?.TrySetResult();
             _losing?.TrySetResult();
         }
@@ -436,13 +464,16 @@ public sealed partial class EventSpool : IAsyncDisposable
         }
 
         files.Sort();
+        var stored = _stored.AtOpening ?? 0;
         _durableEnd = 1;
-        var missing = new List<(ulong First, ulong Last)>();
+        var missing = new List<SpoolLoss>();
+        // Whole segments that are not there. Where the oldest give way they most likely did.
+        var gone = _options.WhenFull == WhenFull.DropOldest ? SpoolLossReason.Full : SpoolLossReason.Damage;
         for (var i = 0; i < files.Count; i++)
         {
             var (firstIndex, path) = files[i];
             var segment = Segment.Open(path, firstIndex, _options.RecordBytesMax, _secret, FileAccess.ReadWrite, visit, out var damage, out var tail);
-            if (_segments.Count > 0 && firstIndex > _durableEnd) missing.Add((_durableEnd, firstIndex - 1));
+            if (_segments.Count > 0 && firstIndex > _durableEnd) missing.Add(new SpoolLoss(_durableEnd, firstIndex - 1, gone));
             _durableEnd = Math.Max(_durableEnd, firstIndex);
             if (segment is null)
             {
@@ -453,12 +484,13 @@ public sealed partial class EventSpool : IAsyncDisposable
             foreach (var place in damage)
             {
                 LogDamage(path, $"{place}");
-                missing.Add((place.FirstIndex, place.LastIndex));
+                missing.Add(new SpoolLoss(place.FirstIndex, place.LastIndex, SpoolLossReason.Damage));
             }
 
-            if (tail > 0 && i == files.Count - 1)
+            // Behind the last whole record lies what a crash left half written, of which nobody was told that it was stored; or what the disk has damaged.
+            var isTorn = i == files.Count - 1 && stored < segment.NextIndex;
+            if (tail > 0 && isTorn)
             {
-                // No whole record is in it, so its flush had not returned and nobody was told that it was stored.
                 LogTornTail(path, tail, segment.Length);
                 RandomAccess.SetLength(segment.File, segment.Length);
             }
@@ -471,7 +503,7 @@ public sealed partial class EventSpool : IAsyncDisposable
             {
                 // Its name is wanted for the next one.
                 segment.Dispose();
-                if (tail > 0 && !segment.HasHeader) File.Move(path, path + ".damaged", overwrite: true);
+                if (tail > 0 && !(isTorn && segment.HasHeader)) File.Move(path, path + ".damaged", overwrite: true);
                 else File.Delete(path);
                 continue;
             }
@@ -483,7 +515,16 @@ public sealed partial class EventSpool : IAsyncDisposable
             _durableEnd = Math.Max(_durableEnd, segment.NextIndex);
         }
 
-        // Where a reader begins that is new, or whose file is not whole.
+        // All of the newest segment may be gone, or its end, and then no record behind tells of it.
+        if (stored >= _durableEnd)
+        {
+            missing.Add(new SpoolLoss(_durableEnd, stored, SpoolLossReason.Damage));
+            _durableEnd = stored + 1;
+        }
+
+        MistrustPositions(isAnyKnown: _stored.AtOpening is not null || _segments.Count > 0);
+
+        // Where a reader begins that is new, or whose file is not whole or says what cannot be.
         var known = _readers[0].WasKnown ? _readers[0].Acknowledged : _segments.Count > 0 ? _segments[0].FirstIndex - 1 : 0;
         foreach (var reader in _readers)
         {
@@ -495,11 +536,48 @@ public sealed partial class EventSpool : IAsyncDisposable
 
         _nextIndex = _durableEnd;
         MoveAcknowledged();
-        if (_segments.Count > 0 && _segments[0].FirstIndex > _acknowledgedIndex + 1) missing.Insert(0, (_acknowledgedIndex + 1, _segments[0].FirstIndex - 1));
-        foreach (var (first, last) in missing) AddLoss(first, last, SpoolLossReason.Damage);
+        if (_segments.Count > 0 && _segments[0].FirstIndex > _acknowledgedIndex + 1) missing.Insert(0, new SpoolLoss(_acknowledgedIndex + 1, _segments[0].FirstIndex - 1, gone));
+        foreach (var loss in missing)
+        {
+            if (AddLoss(loss.First, loss.Last, loss.Reason) is > 0 and var count && loss.Reason == SpoolLossReason.Damage) LogMissing(_options.Directory, count, loss.First, loss.Last);
+        }
+
+        if (_stored.AtOpening != _durableEnd - 1) WriteStored(_durableEnd - 1);
         if (_readers.TrueForAll(reader => reader.WasKnown)) return;
         foreach (var reader in _readers) reader.Flush();
         LibC.FlushDirectory(_options.Directory);
+    }
+
+    /// <summary>
+    /// A position behind all that was ever stored is of another spool, or wrong: were it believed, records would be passed over that come up to it.
+    /// </summary>
+    /// <param name="isAnyKnown">Whether anything but the positions says where the spool ends. Where nothing does there is also nothing to deliver again.</param>
+    void MistrustPositions(bool isAnyKnown)
+    {
+        const ulong most = 1UL << 62;
+        var last = isAnyKnown ? _durableEnd - 1 : most;
+        foreach (var reader in _readers.Where(reader => reader.WasKnown && reader.Acknowledged > last))
+        {
+            LogPositionMended(Path.Combine(_options.Directory, SpoolReader.FileNameOf(reader.Name)), reader.Acknowledged, _durableEnd - 1);
+            reader.Mistrust();
+            PositionsMended++;
+        }
+    }
+
+    /// <remarks>
+    /// Not flushed: it costs each commit a microsecond that way, and after a power cut it may say less than there is, which only leaves a loss unnoticed
+    /// that happens at the same time. For the same reason nothing fails with it.
+    /// </remarks>
+    void WriteStored(ulong index)
+    {
+        try
+        {
+            _stored.Write(index);
+        }
+        catch (IOException)
+        {
+            // The next commit writes it again.
+        }
     }
 
     SpoolReader ReaderOf(string? name)
@@ -649,6 +727,7 @@ public sealed partial class EventSpool : IAsyncDisposable
                 return;
             }
 
+            WriteStored(group[end - 1].FirstIndex + (ulong)group[end - 1].Records - 1);
             TaskCompletionSource? grown;
             lock (_lock)
             {
@@ -659,6 +738,7 @@ public sealed partial class EventSpool : IAsyncDisposable
                 }
 
                 _commits++;
+                _starved = false;
                 _segments[^1].Length += size;
                 _segments[^1].NextIndex = _durableEnd;
                 _queuedBytes -= size;
@@ -772,6 +852,8 @@ public sealed partial class EventSpool : IAsyncDisposable
 
             _nextIndex = _durableEnd;
             _nextOffset = _hasOwnSegment ? _segments[^1].Length : NoSegment;
+            _starved = true;
+            TakeSpent(_dropped);
             return refused;
         }
     }
@@ -822,6 +904,14 @@ public sealed partial class EventSpool : IAsyncDisposable
 
     [LoggerMessage(3004, LogLevel.Error, "The disk under the spool {Directory} refused {Records} records since it was last told: {Problem}", EventName = "SpoolRecordsRefused")]
     partial void LogRefused(string directory, long records, string problem);
+
+    [LoggerMessage(
+        3006, LogLevel.Error, "{Path} says that all up to record {Position} is acknowledged, but the newest is {Last}: what is there is delivered again",
+        EventName = "SpoolPositionMended")]
+    partial void LogPositionMended(string path, ulong position, ulong last);
+
+    [LoggerMessage(3007, LogLevel.Error, "{Count} records of the spool {Directory} are gone that were not delivered, between {First} and {Last}", EventName = "SpoolRecordsGone")]
+    partial void LogMissing(string directory, ulong count, ulong first, ulong last);
 
     [LoggerMessage(3005, LogLevel.Warning, "The segment {Path} is done with and could not be deleted", EventName = "SpoolNotDeleted")]
     partial void LogNotDeleted(string path, Exception failure);

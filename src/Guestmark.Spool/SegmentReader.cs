@@ -14,12 +14,6 @@ sealed class SegmentReader(int recordBytesMax)
 {
     const int WindowBytes = 256 * 1024;
 
-    /// <summary>
-    /// Bytes that one search may compute checksums of. A guest can write what looks like headers of long records; behind damage each of them
-    /// would cost as much as the record that it promises.
-    /// </summary>
-    const long SearchBytesMax = 4L << 30;
-
     byte[] _window = [];
     SafeFileHandle? _file;
     ulong _secret;
@@ -53,13 +47,12 @@ sealed class SegmentReader(int recordBytesMax)
     }
 
     /// <summary>
-    /// Tries every offset. An index between the bounds is rare among random bytes (there can be no more records than bytes), so the
-    /// checksum of few places has to be computed.
+    /// Tries every offset, to the end: whole records behind damage are never given up. An index between the bounds is rare among other bytes (there can
+    /// be no more records than bytes), also where a guest chose them, who does not know the secret; so the checksum of few places has to be computed.
     /// </summary>
     ReadRecord? Search(long offset, long end, ulong least)
     {
-        var budget = SearchBytesMax;
-        while (end - offset > SegmentFormat.RecordHeaderBytes && budget > 0)
+        while (end - offset > SegmentFormat.RecordHeaderBytes)
         {
             var window = Window(offset, SegmentFormat.RecordHeaderBytes, end);
             if (window.Length <= SegmentFormat.RecordHeaderBytes) return null;
@@ -77,7 +70,6 @@ sealed class SegmentReader(int recordBytesMax)
 
                 var (length, _, index) = SegmentFormat.ReadRecordHeader(window[i..], _secret);
                 if (index < least || index > most || length == 0 || length > recordBytesMax) continue;
-                budget -= length;
                 if (Read(offset + i, end, least, most) is { } found) return found;
 
                 // That moved the window.

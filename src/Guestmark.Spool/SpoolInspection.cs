@@ -16,11 +16,36 @@ public sealed record SpoolInspection
     /// <summary>How far each reader has come, by name; the one without a name is what all are done with.</summary>
     public required IReadOnlyList<(string? Reader, ulong Acknowledged)> Readers { get; init; }
 
+    /// <summary>The newest record that was on disk, as far as the spool has noted it.</summary>
+    public required ulong Stored { get; init; }
+
     /// <summary>A process holds the lock of the spool.</summary>
     public required bool IsOpen { get; init; }
 
     /// <summary>All records up to this one are done with.</summary>
     public ulong Acknowledged => Readers.Where(reader => reader.Reader is null).Select(reader => reader.Acknowledged).FirstOrDefault();
+
+    /// <summary>Index of the newest record that is there, or was; of none, 0.</summary>
+    public ulong Last => Math.Max(Stored, Segments.Count > 0 ? Segments[^1].LastIndex : 0);
+
+    /// <summary>Records that are not acknowledged and lie in no segment: before the first, between two, or behind the last that is there.</summary>
+    public IEnumerable<(ulong First, ulong Last)> Missing
+    {
+        get
+        {
+            var next = (Readers.Any(reader => reader.Reader is null) || Segments.Count == 0 ? Acknowledged : Segments[0].FirstIndex - 1) + 1;
+            foreach (var segment in Segments)
+            {
+                if (segment.FirstIndex > next) yield return (next, segment.FirstIndex - 1);
+                next = Math.Max(next, segment.LastIndex + 1);
+            }
+
+            if (Stored >= next) yield return (next, Stored);
+        }
+    }
+
+    /// <summary>Readers whose position lies behind all that was ever stored. The spool does not believe it when it is opened.</summary>
+    public IEnumerable<(string? Reader, ulong Acknowledged)> Ahead => Stored == 0 && Segments.Count == 0 ? [] : Readers.Where(reader => reader.Acknowledged > Last);
 
     /// <summary>Reads a spool. Segments that are deleted meanwhile are left out.</summary>
     /// <param name="visit">Sees every whole record, in order.</param>
@@ -28,14 +53,8 @@ public sealed record SpoolInspection
     public static SpoolInspection Read(string directory, SpoolRecordVisitor? visit = null)
     {
         const int recordBytesMax = 1 << 30;
-        var readers = new List<(string?, ulong)>();
-        foreach (var path in System.IO.Directory.GetFiles(directory, SpoolReader.FileName + "*").Order(StringComparer.Ordinal))
-        {
-            var name = Path.GetFileName(path);
-            using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-            if (SpoolReader.Read(file) is { } acknowledged) readers.Add((name == SpoolReader.FileName ? null : name[(SpoolReader.FileName.Length + 1)..], acknowledged));
-        }
-
+        // Before the segments, and the readers after them: what is deleted meanwhile is then acknowledged, and what is written is beyond this.
+        var stored = PositionFile.Read(Path.Combine(directory, EventSpool.StoredFile)) ?? 0;
         var secret = SpoolSecret.Read(directory);
         var segments = new List<InspectedSegment>();
         foreach (var path in System.IO.Directory.GetFiles(directory, "*" + SegmentFormat.Extension).Order(StringComparer.Ordinal))
@@ -60,7 +79,14 @@ public sealed record SpoolInspection
             }
         }
 
-        return new SpoolInspection { Directory = directory, Segments = segments, Readers = readers, IsOpen = IsLocked(Path.Combine(directory, "lock")) };
+        var readers = new List<(string?, ulong)>();
+        foreach (var path in System.IO.Directory.GetFiles(directory, SpoolReader.FileName + "*").Order(StringComparer.Ordinal))
+        {
+            var name = Path.GetFileName(path);
+            if (PositionFile.Read(path) is { } acknowledged) readers.Add((name == SpoolReader.FileName ? null : name[(SpoolReader.FileName.Length + 1)..], acknowledged));
+        }
+
+        return new SpoolInspection { Stored = stored, Directory = directory, Segments = segments, Readers = readers, IsOpen = IsLocked(Path.Combine(directory, "lock")) };
     }
 
     /// <summary>

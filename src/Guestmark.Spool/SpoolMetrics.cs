@@ -24,6 +24,9 @@ public static class SpoolMetrics
         meter.CreateObservableGauge(
             "guestmark.spool.refusing", () => new Measurement<int>(spool.IsRefusing ? 1 : 0, label), null, "1 when an event was refused in the last 10 seconds, by a full spool or by the disk.");
         meter.CreateObservableCounter(
+            "guestmark.spool.positions_mended", () => new Measurement<long>(spool.PositionsMended, label), "{position}",
+            "Places of receivers that lay behind the newest event at the start: all that the spool holds is delivered again.");
+        meter.CreateObservableCounter(
             "guestmark.spool.dropped",
             () => Enum.GetValues<SpoolLossReason>().Select(
                 reason => new Measurement<long>(spool.LostCount(reason), label, new KeyValuePair<string, object?>("reason", reason.ToString()))),

@@ -113,37 +113,50 @@ static class SpoolCommand
                 json.Reset();
                 buffered.WriteByte((byte)'\n');
             });
-            foreach (var damage in Damage(spool)) Console.Error.WriteLine($"{folder.Name}: {damage}");
-            isDamaged |= Damage(spool).Any();
+            foreach (var (line, isDamage) in Faults(folder, spool))
+            {
+                Console.Error.WriteLine($"{folder.Name}: {line}");
+                isDamaged |= isDamage;
+            }
         }
 
         return isDamaged ? ExitCode.Found : ExitCode.Done;
     }
 
-    /// <summary>One line for each place. The end of the newest segment is damage only to its own process, which knows what it has flushed.</summary>
-    static IEnumerable<string> Damage(SpoolInspection spool)
+    /// <summary>
+    /// One line for each place. Where the oldest give way, whole segments that are gone are none. Bytes at the end of the newest are damage only where the
+    /// spool has noted that there was a whole record.
+    /// </summary>
+    static IEnumerable<(string Line, bool IsDamage)> Faults(SpoolFolder folder, SpoolInspection spool)
     {
-        for (var i = 0; i < spool.Segments.Count; i++)
+        foreach (var segment in spool.Segments)
         {
-            var segment = spool.Segments[i];
-            foreach (var place in segment.Damage) yield return $"{segment.Path}: damaged are {place}";
-            if (i == spool.Segments.Count - 1) continue;
-            var next = spool.Segments[i + 1].FirstIndex;
-            if (next <= segment.LastIndex + 1) continue;
-            yield return segment.TailBytes > 0
-                ? $"{segment.Path}: damaged are records {segment.LastIndex + 1} to {next - 1} at offsets {segment.Bytes - segment.TailBytes} to {segment.Bytes - 1}"
-                : $"{segment.Path}: records {segment.LastIndex + 1} to {next - 1} were dropped, or their segments are gone";
+            foreach (var place in segment.Damage) yield return ($"{segment.Path}: damaged are {place}", true);
         }
+
+        var last = spool.Segments.Count > 0 ? spool.Segments[^1].LastIndex : 0;
+        foreach (var (first, to) in spool.Missing)
+        {
+            var before = spool.Segments.LastOrDefault(segment => segment.TailBytes > 0 && segment.LastIndex + 1 == first);
+            if (before is not null)
+                yield return ($"{before.Path}: damaged are records {first} to {to} at offsets {before.Bytes - before.TailBytes} to {before.Bytes - 1}", true);
+            else if (folder.Sheds && first <= last)
+                yield return ($"{folder.Path}: records {first} to {to} gave way to newer ones", false);
+            else
+                yield return ($"{folder.Path}: records {first} to {to} are missing; they were stored, are not delivered, and lie in no segment", true);
+        }
+
+        foreach (var (reader, acknowledged) in spool.Ahead)
+            yield return ($"{folder.Path}: {reader ?? "the receiver"} is said to have all up to record {acknowledged}, of {spool.Last}; at its next start the spool delivers again all that it has", true);
     }
 
     static void PrintTable(Inspected inspected)
     {
         var spool = inspected.Spool;
         var console = Terminal.Output();
-        var last = spool.Segments.Count > 0 ? spool.Segments[^1].LastIndex : spool.Acknowledged;
         Console.WriteLine($"{inspected.Folder.Name}: {inspected.Folder.Path}");
         Console.WriteLine(
-            $"  {Words.Number(inspected.Waiting)} of {Words.Count(inspected.Records, "event")} waiting, {Words.Size(spool.Segments.Sum(segment => segment.Bytes))} on disk, acknowledged up to {spool.Acknowledged} of {last}"
+            $"  {Words.Number(inspected.Waiting)} of {Words.Count(inspected.Records, "event")} waiting, {Words.Size(spool.Segments.Sum(segment => segment.Bytes))} on disk, acknowledged up to {spool.Acknowledged} of {Math.Max(spool.Last, spool.Segments.Count > 0 ? 0 : spool.Acknowledged)}"
             + (inspected.Oldest is { } oldest ? $", the oldest is {Words.Span(TimeProvider.System.GetUtcNow() - oldest)} old" : ""));
         foreach (var (reader, acknowledged) in spool.Readers)
         {
@@ -179,7 +192,7 @@ static class SpoolCommand
             console.Write(lines);
         }
 
-        foreach (var damage in Damage(spool)) Console.WriteLine($"  {TerminalText.Printable(damage)}");
+        foreach (var (line, _) in Faults(inspected.Folder, spool)) Console.WriteLine($"  {TerminalText.Printable(line)}");
 
         static string Text(string text) => Markup.Escape(TerminalText.Printable(text.Length <= 80 ? text : text[..80] + "…"));
     }
@@ -196,6 +209,7 @@ static class SpoolCommand
             json.WriteString("directory", one.Folder.Path);
             json.WriteBoolean("open", one.Spool.IsOpen);
             json.WriteNumber("acknowledged", one.Spool.Acknowledged);
+            json.WriteNumber("stored", one.Spool.Stored);
             json.WriteStartObject("readers");
             foreach (var (reader, acknowledged) in one.Spool.Readers) json.WriteNumber(reader ?? "", acknowledged);
             json.WriteEndObject();
@@ -225,6 +239,16 @@ static class SpoolCommand
                 }
 
                 json.WriteEndArray();
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteStartArray("missing");
+            foreach (var (first, last) in one.Spool.Missing)
+            {
+                json.WriteStartObject();
+                json.WriteNumber("first", first);
+                json.WriteNumber("last", last);
                 json.WriteEndObject();
             }
 
@@ -273,7 +297,11 @@ static class SpoolCommand
 
     static string Time(DateTimeOffset time) => time.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
-    sealed record SpoolFolder(string Name, string Path);
+    sealed record SpoolFolder(string Name, string Path)
+    {
+        /// <summary>The oldest give way to new ones.</summary>
+        public bool Sheds => Name == "shed";
+    }
 
     readonly record struct Line(ulong Index, DateTimeOffset Time, string Type, string Subject, string Stream, ulong Sequence, int Bytes);
 
@@ -296,7 +324,7 @@ static class SpoolCommand
 
         public List<Line> Lines { get; } = [];
 
-        public bool IsDamaged => Unreadable > 0 || Damage(Spool).Any(line => !line.EndsWith("gone", StringComparison.Ordinal));
+        public bool IsDamaged => Unreadable > 0 || Faults(folder, Spool).Any(fault => fault.IsDamage);
 
         /// <summary>Records behind the acknowledged ones.</summary>
         public long Waiting => Spool.Segments.Sum(segment =>

@@ -54,6 +54,53 @@ public sealed class SpoolCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task A_segment_that_is_gone_is_damage_before_the_node_starts_and_a_gap_with_its_reason_after()
+    {
+        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "certs", "create", "--directory", _folder.File("certs"), "--name", "node");
+        Assert.True(exitCode == 0, error);
+        (exitCode, var key, error) = await GuestmarkProcess.RunAsync("guestmark", "keys", "create", "--out", _folder.File("keys"));
+        Assert.True(exitCode == 0, error);
+
+        // Each start announces its guest, in a segment of its own.
+        string[] node =
+        [
+            "node", "--node", "node1", "--certs", _folder.File("certs/node"), "--data", _folder.File("data"), "--sensor-endpoint", "127.0.0.1:1",
+            "--signing-key-file", key.Split('\n')[0], "--guest", $"web1={_folder.File("web1.sock")}",
+        ];
+        for (var start = 0; start < 2; start++) await StartAndStopAsync(EventTypes.VmLifecycle, start + 1);
+        var segments = Directory.GetFiles(_folder.File("data/spool/keep"), "*.spool").Order(StringComparer.Ordinal).ToList();
+        Assert.Equal(2, segments.Count);
+        File.Delete(segments[0]);
+
+        (exitCode, var output, _) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", _folder.File("data"));
+        Assert.Equal(3, exitCode);
+        Assert.Contains("records 1 to 1 are missing", output, StringComparison.Ordinal);
+        await StartAndStopAsync(EventTypes.Loss, 1);
+
+        (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", _folder.File("data"), "-o", "jsonl");
+        Assert.Equal(3, exitCode);
+        Assert.Contains("keep: ", error, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(_folder.File("export.jsonl"), output);
+        (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", "verify", _folder.File("export.jsonl"), "--keys", _folder.File("keys"));
+        Assert.True(exitCode == 0, output + error);
+        Assert.Contains("event 1 is missing; the host says why: disk-damage", output, StringComparison.Ordinal);
+
+        // Until so many events of a type are in the spool.
+        async Task StartAndStopAsync(string type, int count)
+        {
+            await using var process = GuestmarkProcess.Start("guestmark", node);
+            await process.WaitForLineAsync("listening for");
+            for (var found = 0; found < count; await Task.Yield())
+            {
+                found = 0;
+                SpoolInspection.Read(_folder.File("data/spool/keep"), (_, data) => found += StampedEvent.TryRead(data, out var stamped) is null && stamped!.Type == type ? 1 : 0);
+            }
+
+            Assert.Equal(0, await process.StopAsync());
+        }
+    }
+
+    [Fact]
     public async Task It_says_what_to_give_where_there_is_no_spool()
     {
         Directory.CreateDirectory(_folder.File("empty"));

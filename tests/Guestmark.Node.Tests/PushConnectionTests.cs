@@ -147,9 +147,25 @@ public sealed class PushConnectionTests
     }
 
     [Fact]
+    public async Task A_guest_that_has_closed_its_connections_may_open_others_at_once()
+    {
+        await using var node = await RunningNode.StartAsync(options => options with
+        {
+            Limits = RunningNode.Unlimited with { ConnectionsPerGuestMax = 8 },
+        });
+        // The node need not have read the ends of those before when it accepts the next.
+        for (var i = 0; i < 500; i++)
+        {
+            using var socket = await node.ConnectAsync("web1");
+            await socket.SendAsync(RunningNode.Frame([0xff]));
+            Assert.Equal(PushStatus.Malformed, await RunningNode.ReceiveAsync(socket));
+        }
+    }
+
+    [Fact]
     public async Task A_full_spool_answers_unavailable_and_promises_nothing()
     {
-        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 136L << 20, Limits = RunningNode.Unlimited });
+        await using var node = await RunningNode.StartAsync(options => options with { SpoolBytesMax = 136L << 20, Limits = RunningNode.Unlimited with { SpoolShare = 100 } });
         var large = RunningNode.Frame(new VMReport { IndexReport = new IndexReport { IndexV4 = new() { Err = new string('x', 15_000_000) } } }.ToByteArray());
         var statuses = new List<PushStatus?>();
         for (var i = 0; i < 11; i++) statuses.Add(await node.SendAsync("web1", large));

@@ -254,6 +254,75 @@ public sealed class EventSpoolTests : IDisposable
         }
     }
 
+    [RootFact]
+    public async Task A_disk_that_is_full_of_what_is_delivered_has_room_again()
+    {
+        // All in one segment, which never reaches its size: without more it would stay for ever.
+        await SmallDisk.MountAsync(_folder.File("disk"), "256k");
+        try
+        {
+            var options = Options with { Directory = _folder.File("disk/spool"), SegmentBytesMax = 1 << 20, BytesMax = 64 << 20 };
+            ulong last;
+            await using (var spool = EventSpool.Open(options))
+            {
+                while (await TryStoreAsync(spool))
+                {
+                }
+
+                // Refused before all was delivered.
+                Assert.InRange(spool.Depth, 10UL, 200UL);
+                spool.Acknowledge(spool.LastIndex - 1);
+                Assert.False(await TryStoreAsync(spool));
+                spool.Acknowledge(spool.LastIndex);
+                Assert.Equal(0, spool.Bytes);
+                for (var i = 0; i < 20; i++) Assert.True(await TryStoreAsync(spool));
+
+                // Refused after it was: by somebody else's files.
+                spool.Acknowledge(spool.LastIndex);
+                Assert.NotEqual(0, spool.Bytes);
+                FillUp(_folder.File("disk/other"));
+                last = spool.LastIndex;
+                Assert.False(await TryStoreAsync(spool));
+                Assert.True(await TryStoreAsync(spool));
+                Assert.Equal((last + 1, 1UL), (spool.LastIndex, spool.Depth));
+            }
+
+            await using var again = EventSpool.Open(options);
+            Assert.Equal((last + 1, 1UL, 0L, 0), (again.LastIndex, again.Depth, again.LostCount(SpoolLossReason.Damage), again.PositionsMended));
+        }
+        finally
+        {
+            await SmallDisk.UnmountAsync(_folder.File("disk"));
+        }
+
+        static void FillUp(string path)
+        {
+            using var file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
+            try
+            {
+                while (true) file.Write(new byte[512]);
+            }
+            catch (IOException)
+            {
+                // Full.
+            }
+        }
+
+        static async Task<bool> TryStoreAsync(EventSpool spool)
+        {
+            Assert.True(spool.TryAppend(new byte[2000], out var durable));
+            try
+            {
+                await durable;
+                return true;
+            }
+            catch (IOException)
+            {
+                return false;
+            }
+        }
+    }
+
     [Fact]
     public async Task Damage_in_an_older_segment_loses_its_rest_but_not_the_segments_after_it()
     {

@@ -39,6 +39,7 @@ public sealed class ForgedRecordTests : IDisposable
         {
             using var file = File.Open(Segment, FileMode.Open);
             file.SetLength(HeaderBytes + 17 + 16 + forged.Length - 10_000);
+            File.Delete(_folder.File("stored"));
         }
         else
         {

@@ -162,6 +162,29 @@ public sealed class SensorRegistryTests : IDisposable
     }
 
     [Fact]
+    public async Task The_doctor_says_why_a_node_is_not_told_its_guests()
+    {
+        Put(Entry("node1", "web1"));
+        await using var sensor = await StartSensorAsync();
+        Assert.Contains("names 1 guest of node 'node1'", (await ExamineAsync("node1", "node1")).Message, StringComparison.Ordinal);
+        Assert.Equal(HealthState.Warning, (await ExamineAsync("node2", "node2")).State);
+        var stranger = await ExamineAsync("node1", "node2");
+        Assert.Equal(HealthState.Failed, stranger.State);
+        Assert.Contains("certificate is for 'node2'", stranger.Message, StringComparison.Ordinal);
+        Assert.Contains("certificate with its name", stranger.Remedy, StringComparison.Ordinal);
+
+        async Task<HealthFinding> ExamineAsync(string node, string certificate)
+        {
+            var setup = Layers.Setup(new System.Collections.Hashtable
+            {
+                ["FACT_CERTS"] = _folder.File($"certs/{certificate}"), ["FACT_SENSOR_ENDPOINT"] = $"127.0.0.1:{_port}", ["GUESTMARK_NODE_SENSOR_NAME"] = "sensor",
+                ["GUESTMARK_NODE_NODE"] = node, ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true", ["GUESTMARK_NODE_DATA"] = _folder.File("data"),
+            });
+            return (await new Diagnosis.NodeDoctor(setup, new Diagnosis.HostView()).ExamineAsync(default)).Single(finding => finding.Check == "registry");
+        }
+    }
+
+    [Fact]
     public async Task A_sensor_that_was_given_no_list_says_so_and_takes_no_guest_away()
     {
         await using var sensor = await StartSensorAsync(guests: false);

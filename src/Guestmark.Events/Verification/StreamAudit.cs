@@ -15,7 +15,8 @@ public sealed record AuditedStream(
 /// <summary>Finds what is missing: numbers of a stream have no gap, so a gap is an event that was lost or taken away.</summary>
 /// <remarks>
 /// Give it only events whose signature is right: a forged loss event would explain any gap. Nothing can be said about events after the last
-/// that is there, and about those before the first only that they were (a spool is emptied from there); <c>complete</c> demands them.
+/// that is there, and about those before the first only that they were (a spool is emptied from there), unless the stream itself says that they were
+/// lost; <c>complete</c> demands them.
 /// A stream is of one node: what another node's events say of a stream of the same name counts as another stream. Order does not matter. Memory grows with gaps and streams, not with events, and is bounded: <see cref="IsOverwhelmed"/>.
 /// </remarks>
 public sealed class StreamAudit
@@ -64,6 +65,12 @@ public sealed class StreamAudit
             var seen = stream.Seen.Ranges;
             var gaps = new List<StreamGap>();
             var expected = complete ? 1UL : seen[0].First;
+            if (!complete && seen[0].First > 1)
+            {
+                Explain(stream, new SequenceRange(1, seen[0].First - 1), gaps);
+                gaps.RemoveAll(gap => gap.Reason is null);
+            }
+
             foreach (var range in seen)
             {
                 if (range.First > expected) Explain(stream, new SequenceRange(expected, range.First - 1), gaps);

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
 
 namespace Guestmark.Node.Cells;
@@ -34,11 +35,12 @@ static class CellApi
         CellDefinition? definition;
         try
         {
-            if (context.Request.ContentLength > BodyBytesMax) throw new JsonException($"the body has {context.Request.ContentLength} bytes, at most {BodyBytesMax} are allowed");
+            // Of a chunked body nobody knows the length before its end.
+            context.Features.GetRequiredFeature<IHttpMaxRequestBodySizeFeature>().MaxRequestBodySize = BodyBytesMax;
             definition = await JsonSerializer.DeserializeAsync<CellDefinition>(context.Request.Body, CellStateFile.Json, context.RequestAborted)
                 ?? throw new JsonException("the body is null");
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or BadHttpRequestException)
         {
             return Problem(CellOutcome.Invalid, $"the body is no cell: {e.Message}");
         }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Guestmark.Events;
 using Guestmark.Node.Admission;
+using Guestmark.Node.Listening;
 using Microsoft.AspNetCore.Connections;
 
 namespace Guestmark.Node.Identity;
@@ -17,6 +18,7 @@ public sealed class GuestChannel
     readonly ConcurrentDictionary<ConnectionContext, byte> _connections = new();
     readonly ConcurrentDictionary<uint, ChannelIdentity> _vsock = new();
     readonly ConcurrentDictionary<uint, ChannelIdentity> _socket = new();
+    readonly ChannelIdentity _pull;
     readonly ulong _networkNamespace;
     volatile bool _closed;
 
@@ -30,6 +32,7 @@ public sealed class GuestChannel
         _source = $"{source}/{guest.Name}";
         _networkNamespace = networkNamespace;
         KubernetesUid = Guid.TryParseExact(guest.Uid, "D", out var uid) && uid.Version == 4 ? guest.Uid : null;
+        _pull = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = guest.PullPort, BootEpoch = guest.BootEpoch };
     }
 
     public GuestOptions Guest { get; }
@@ -48,6 +51,9 @@ public sealed class GuestChannel
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
 
+    /// <summary>Of these, how many the guest has closed already.</summary>
+    internal int Ended() => _connections.Count(entry => entry.Key is GuestConnection { Input.HasEnded: true });
+
     /// <summary>
     /// The attribution of what comes to <paramref name="port"/> of its Unix socket: the path alone says whose it is. Its context id is the registry's.
     /// </summary>
@@ -61,6 +67,9 @@ public sealed class GuestChannel
                 BootEpoch = channel.Guest.BootEpoch,
             },
             this);
+
+    /// <summary>The attribution of what it answers when it is asked, through the hypervisor's end of the same socket.</summary>
+    public ChannelIdentity OnPull => _pull;
 
     /// <summary>The attribution of what comes from its context id to <paramref name="port"/>.</summary>
     public ChannelIdentity OnVsock(uint port) =>

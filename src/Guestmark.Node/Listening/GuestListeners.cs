@@ -168,7 +168,9 @@ sealed partial class GuestListeners(
         if (wanted <= _descriptors) return;
         _descriptors = wanted;
         if (DescriptorLimit.Raise(wanted) is not { } limit) return;
-        if (limit < wanted) LogFewDescriptors(limit, wanted);
+        // Whoever uses them up ends the process: the runtime opens a pipe for each thread and aborts when it cannot start one.
+        reception.Connections.Ceiling = limit < wanted ? (int)Math.Max(limit / 2, limit - (wanted - options.Limits.ConnectionsMax)) : int.MaxValue;
+        if (limit < wanted) LogFewDescriptors(limit, wanted, reception.Connections.Ceiling);
         else LogDescriptors(limit);
     }
 
@@ -232,9 +234,9 @@ sealed partial class GuestListeners(
     partial void LogDescriptors(long limit);
 
     [LoggerMessage(
-        4115, LogLevel.Warning, "Only {Limit} files may be open at once; the connections, cells and guests that are allowed need {Wanted}: raise LimitNOFILE of the service",
+        4115, LogLevel.Warning, "Only {Limit} files may be open at once; the connections, cells and guests that are allowed need {Wanted}, so at most {Connections} connections are taken: raise LimitNOFILE of the service",
         EventName = "DescriptorLimitLow")]
-    partial void LogFewDescriptors(long limit, long wanted);
+    partial void LogFewDescriptors(long limit, long wanted, int connections);
 
     [LoggerMessage(4117, LogLevel.Information, "Listening on vsock port {Port}: a guest's channel is its context id", EventName = "VsockOpened")]
     partial void LogVsockOpened(uint port);

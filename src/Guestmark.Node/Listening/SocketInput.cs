@@ -14,6 +14,7 @@ namespace Guestmark.Node.Listening;
 /// <para>Memory: the array is rented when bytes are there and given back when none wait, so that a silent connection holds none. It begins
 /// with <see cref="BytesFirst"/> and doubles only when it is full of bytes that the caller has not consumed: who checks lengths bounds it. All
 /// above the first size comes out of <see cref="Memory"/>.</para>
+/// <para>When more arrives, the protocol goes on in a thread of <see cref="ReadinessLoop"/>, which it shares with other connections: it may not block.</para>
 /// <para>One caller at a time, except <see cref="CancelPendingRead"/> and <see cref="Abort"/>, which may come from any thread.</para>
 /// </remarks>
 sealed class SocketInput(Socket socket) : PipeReader
@@ -25,9 +26,9 @@ sealed class SocketInput(Socket socket) : PipeReader
     const int ReadBytesMax = 256 * 1024;
 
     /// <summary>Reads that may follow each other without a wait before other connections of the thread get their turn.</summary>
-    const int ReadsPerTurn = 32;
+    const int ReadsPerTurn = 4;
 
-    readonly Lock _lock = new();
+    readonly SocketReadiness _readiness = new(socket);
     byte[]? _buffer;
     int _start;
     int _end;
@@ -38,14 +39,28 @@ sealed class SocketInput(Socket socket) : PipeReader
     bool _ended;
     volatile bool _cancelled;
     volatile bool _aborted;
-    bool _waits;
-    CancellationTokenSource? _wake;
 
     /// <summary>Pays for what unfinished messages hold. Null: nobody counts, and the caller's own limit is the bound.</summary>
     public MessageMemory? Memory { get; set; }
 
     /// <summary>Bytes that have arrived and were not consumed.</summary>
     public int Unread => _end - _start;
+
+    /// <summary>Whether the other side has closed and nothing that it sent waits in the socket. May be asked from any thread.</summary>
+    public bool HasEnded
+    {
+        get
+        {
+            try
+            {
+                return socket.Poll(0, SelectMode.SelectRead) && socket.Available == 0;
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return true;
+            }
+        }
+    }
 
     public override bool TryRead(out ReadResult result)
     {
@@ -90,13 +105,13 @@ sealed class SocketInput(Socket socket) : PipeReader
     public override void CancelPendingRead()
     {
         _cancelled = true;
-        Wake();
+        _readiness.Wake();
     }
 
     public override void Complete(Exception? exception = null)
     {
         Release();
-        _wake?.Dispose();
+        _readiness.Forget();
     }
 
     /// <summary>Ends a pending read, and all that follow, with <see cref="ConnectionAbortedException"/>.</summary>
@@ -109,30 +124,19 @@ sealed class SocketInput(Socket socket) : PipeReader
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     async ValueTask<ReadResult> WaitAsync(CancellationToken cancellationToken)
     {
-        if (_reads >= ReadsPerTurn) await Task.Yield();
-        _reads = 0;
+        if (_reads >= ReadsPerTurn)
+        {
+            _reads = 0;
+            // Behind all others that can be read now.
+            if (_examined == _end && !_ended) await ReadableAsync(cancellationToken);
+            else await Task.Yield();
+        }
+
         while (true)
         {
             if (TryRead(out var result)) return result;
+            _reads = 0;
             await ReadableAsync(cancellationToken);
-        }
-    }
-
-    void Wake()
-    {
-        CancellationTokenSource? wake = null;
-        lock (_lock)
-        {
-            if (_waits) wake = _wake;
-        }
-
-        try
-        {
-            wake?.Cancel();
-        }
-        catch (ObjectDisposedException)
-        {
-            // The wait ended, and with it the connection, since the lock was left.
         }
     }
 
@@ -141,29 +145,12 @@ sealed class SocketInput(Socket socket) : PipeReader
     async ValueTask ReadableAsync(CancellationToken cancellationToken)
     {
         if (Unread == 0) Release();
-        CancellationToken wake;
-        lock (_lock)
-        {
-            if (_cancelled) return;
-            if (_wake is null || _wake.IsCancellationRequested)
-            {
-                _wake?.Dispose();
-                _wake = new CancellationTokenSource();
-            }
-
-            _waits = true;
-            wake = _wake.Token;
-        }
-
+        cancellationToken.ThrowIfCancellationRequested();
         try
         {
-            // Zero bytes: the kernel says when there are some, and no array waits with it.
-            await using var registration = cancellationToken.UnsafeRegister(static input => ((SocketInput)input!).Wake(), this);
-            await socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None, wake);
-        }
-        catch (OperationCanceledException)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
+            // Who is cancelled before the wait began is not heard by it, and is asked for.
+            await using var registration = cancellationToken.UnsafeRegister(static readiness => ((SocketReadiness)readiness!).Wake(), _readiness);
+            await _readiness.WaitAsync((Input: this, cancellationToken), static state => !state.Input._cancelled && !state.cancellationToken.IsCancellationRequested);
         }
         catch (SocketException e)
         {
@@ -173,10 +160,8 @@ sealed class SocketInput(Socket socket) : PipeReader
         {
             throw new ConnectionAbortedException();
         }
-        finally
-        {
-            lock (_lock) _waits = false;
-        }
+
+        cancellationToken.ThrowIfCancellationRequested();
     }
 
     /// <summary>Takes what is there. False when there is nothing yet.</summary>

@@ -73,10 +73,27 @@ sealed class GuestReception(
         return ServeAsync(channel, identity, listener.Protocol, connection);
     }
 
+    /// <summary>Takes a report that the node has asked a guest for, as one that was pushed.</summary>
+    /// <param name="report">Whole, and in its own memory until this returns.</param>
+    public async Task<PushStatus> TakePulledAsync(GuestChannel channel, ReadOnlyMemory<byte> report)
+    {
+        var identity = channel.OnPull;
+        var status = _intake.Check(channel, identity, report.Span, out _);
+        if (status == PushStatus.Stored)
+        {
+            await _intake.TakeTurnAsync(channel, report.Length);
+            status = await _intake.StoredAsync(channel, _intake.Stamp(identity, report.Span), report.Length);
+        }
+
+        metrics.Answered(status);
+        return status;
+    }
+
     async Task ServeAsync(GuestChannel channel, ChannelIdentity identity, GuestProtocol protocol, ConnectionContext connection, CellChannel? declarations = null)
     {
         var slots = channel.Share.Connections;
-        if (!slots.TryTake())
+        // Who closed a connection may open another at once, even if its end has not been read yet.
+        if (!slots.TryTake() && !slots.TryTake(channel.Ended()))
         {
             _intake.Refuse(
                 channel, PushStatus.TooManyConnections,
@@ -101,8 +118,8 @@ sealed class GuestReception(
         }
         finally
         {
-            channel.Remove(connection);
             slots.Return();
+            channel.Remove(connection);
             metrics.ConnectionClosed();
         }
     }

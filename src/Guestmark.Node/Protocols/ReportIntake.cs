@@ -74,6 +74,9 @@ sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper,
         return outcome switch
         {
             StampOutcome.Stored => PushStatus.Stored,
+            StampOutcome.OverShare => Refuse(
+                channel, PushStatus.TooManyMessages,
+                $"its reports that wait for delivery fill {configuration.Current.Limits.SpoolShare} % of what others leave of the spool"),
             StampOutcome.Full => Refuse(channel, PushStatus.Unavailable, "the spool is full"),
             _ => Refuse(channel, PushStatus.Unavailable, "the spool's disk failed"),
         };

@@ -15,13 +15,16 @@ public sealed class NodeSpools : IAsyncDisposable
 
     NodeSpools(NodeOptions options, ILogger logger)
     {
+        KeepShares = new SpoolShares(options.Limits.SpoolShare);
         var folder = Path.Combine(options.DataDirectory, "spool");
         MoveIntoClass(folder, Path.Combine(folder, "keep"));
 
         // With one output the spool has one reader, without a name.
         string[] readers = options is { SensorEndpoint: not null, StackRoxSensor: not null } ? [Sensor, StackRox] : [];
         Keep = EventSpool.Open(
-            new SpoolOptions { Directory = Path.Combine(folder, "keep"), BytesMax = options.SpoolBytesMax, Readers = readers }, logger, KeepLedger.Visit);
+            new SpoolOptions { Directory = Path.Combine(folder, "keep"), BytesMax = options.SpoolBytesMax, Readers = readers }, logger,
+            (index, data) => Visit(KeepLedger, KeepShares, index, data));
+        KeepShares.Release(Keep.AcknowledgedIndex);
         try
         {
             // Segments of a sixteenth, so that making room costs no more than that; a record is a batch of activity, not a report.
@@ -35,7 +38,7 @@ public sealed class NodeSpools : IAsyncDisposable
                     WhenFull = WhenFull.DropOldest,
                 },
                 logger,
-                ShedLedger.Visit);
+                (index, data) => Visit(ShedLedger, null, index, data));
         }
         catch
         {
@@ -57,6 +60,9 @@ public sealed class NodeSpools : IAsyncDisposable
 
     internal StreamLedger ShedLedger { get; } = new();
 
+    /// <summary>Of the class that is kept: only that one can be full for a guest.</summary>
+    internal SpoolShares KeepShares { get; }
+
     internal string? SensorReader { get; }
 
     internal string? StackRoxReader { get; }
@@ -68,6 +74,13 @@ public sealed class NodeSpools : IAsyncDisposable
     {
         await Shed.DisposeAsync();
         await Keep.DisposeAsync();
+    }
+
+    static void Visit(StreamLedger ledger, SpoolShares? shares, ulong index, ReadOnlyMemory<byte> encoded)
+    {
+        if (StampedEvent.TryRead(encoded, out var stamped) is not null) return;
+        ledger.Visit(index, stamped!);
+        shares?.Add(index, stamped!.Subject, encoded.Length);
     }
 
     /// <summary>A node of version 0.1 had one spool, of what is kept, in the folder itself.</summary>
@@ -98,6 +111,8 @@ static class NodeSpoolServices
             var spools = NodeSpools.Open(options, provider.GetRequiredService<ILogger<EventSpool>>());
             var meters = provider.GetRequiredService<IMeterFactory>();
             SpoolMetrics.Observe(meters, spools.Keep, "keep");
+            SpoolShares.Observe(meters, spools.KeepShares, spools.Keep, "keep");
+            provider.GetRequiredService<NodeConfiguration>().OnChange((_, now) => spools.KeepShares.Percent = now.Limits.SpoolShare);
             SpoolMetrics.Observe(meters, spools.Shed, "shed");
             return spools;
         });

@@ -4,8 +4,16 @@ using Guestmark.Spool;
 namespace Guestmark.Node.Relay;
 
 /// <summary>Which numbers of a stream were lost.</summary>
+/// <param name="Stream">Null: nobody can say of which they were. Then they are numbered from 1.</param>
 /// <param name="Next">The number that the stream's next event has, as far as this spool knows.</param>
-readonly record struct StreamLoss(string Stream, ulong First, ulong Last, LossReason Reason, ulong Next);
+/// <param name="Records">Which records they were. Default: not known.</param>
+readonly record struct StreamLoss(string? Stream, ulong First, ulong Last, LossReason Reason, ulong Next, RecordRange Records = default);
+
+/// <summary>Indexes of records, both inside.</summary>
+readonly record struct RecordRange(ulong First, ulong Last)
+{
+    public bool IsKnown => First > 0;
+}
 
 /// <summary>
 /// Which event of which stream each record of a spool is, so that records which are gone can be told by the numbers that a receiver misses.
@@ -25,10 +33,9 @@ sealed class StreamLedger
     readonly Dictionary<string, ulong> _next = [];
 
     /// <summary>Sees a record that is in the spool when it is opened.</summary>
-    public void Visit(ulong index, ReadOnlyMemory<byte> encoded)
+    public void Visit(ulong index, StampedEvent stamped)
     {
-        if (StampedEvent.TryRead(encoded, out var stamped) is not null) return;
-        Add(index, stamped!.Position);
+        Add(index, stamped.Position, stamped.Type == EventTypes.Loss);
         if (stamped.Type != EventTypes.Loss) return;
         try
         {
@@ -41,7 +48,8 @@ sealed class StreamLedger
     }
 
     /// <summary>A record was appended. One that has an index that was given before takes its place: the disk had refused that one.</summary>
-    public void Add(ulong index, EventPosition position)
+    /// <param name="isLoss">It is a loss event, which may stand far behind the others of its stream.</param>
+    public void Add(ulong index, EventPosition position, bool isLoss = false)
     {
         lock (_lock)
         {
@@ -55,7 +63,7 @@ sealed class StreamLedger
 
             // Records between that are gone belong to the new stream as far as its numbers before this one reach, and to the old one beyond.
             var between = index - last.Last - 1;
-            var before = position.Sequence == 0 ? 0 : position.Sequence - 1;
+            var before = position.Sequence == 0 || (isLoss && (_ranges.Count == 0 || last.Stream != position.Stream)) ? 0 : position.Sequence - 1;
             if (_ranges.Count > 0 && last.Stream == position.Stream) before = before > last.SequenceOf(last.Last) ? before - last.SequenceOf(last.Last) : 0;
             else if (_ranges.Count > 0 && between > before) _ranges[^1] = last with { Last = index - before - 1 };
             before = Math.Min(before, between);
@@ -73,10 +81,14 @@ sealed class StreamLedger
     /// <summary>A loss event is in the spool.</summary>
     public void Tell(ulong index, string stream, EventLoss loss)
     {
-        lock (_lock) _told.Add(new Told(index, stream, loss.First, loss.Last, loss.Reason));
+        lock (_lock) _told.Add(new Told(index, stream, loss.First, loss.Last, loss.Reason, new RecordRange(loss.FirstRecord, loss.LastRecord)));
     }
 
     /// <summary>What a receiver is to be told of lost records: nothing of which a loss event is in the spool already.</summary>
+    /// <remarks>
+    /// A record that no range holds lay before the first that is there, or behind the last: its segment is gone as a whole. Its stream nobody knows, but the
+    /// receiver is to know that there was something.
+    /// </remarks>
     public List<StreamLoss> Explain(SpoolLoss loss)
     {
         var reason = loss.Reason == SpoolLossReason.Full ? LossReason.SpoolFull : LossReason.DiskDamage;
@@ -85,27 +97,37 @@ sealed class StreamLedger
         {
             // A loss event that is itself lost: what it told must be told again.
             foreach (var again in _told.Where(told => told.Index >= loss.First && told.Index <= loss.Last))
-                losses.Add(new StreamLoss(again.Stream, again.First, again.Last, again.Reason, NextOf(again.Stream, again.Last)));
+                losses.Add(new StreamLoss(again.Stream, again.First, again.Last, again.Reason, NextOf(again.Stream, again.Last), again.Records));
             _told.RemoveAll(told => told.Index >= loss.First && told.Index <= loss.Last);
+            var unknown = loss.First;
             foreach (var range in _ranges)
             {
                 var (first, last) = (Math.Max(range.First, loss.First), Math.Min(range.Last, loss.Last));
                 if (first > last) continue;
-                AddUntold(range.Stream, range.SequenceOf(first), range.SequenceOf(last));
+                if (first > unknown) AddUntold(null, unknown, first - 1);
+                unknown = last + 1;
+                AddUntold(range, first, last);
             }
+
+            if (unknown <= loss.Last) AddUntold(null, unknown, loss.Last);
         }
 
         return Join(losses);
 
-        void AddUntold(string stream, ulong first, ulong last)
+        // What records were as numbers of a stream may be told, although nothing here says any more which stream it was.
+        void AddUntold(Range? range, ulong first, ulong last)
         {
-            foreach (var told in _told.Where(told => told.Stream == stream && told.Last >= first && told.First <= last).OrderBy(told => told.First).ToList())
+            foreach (var records in _told.Select(told => told.RecordsIn(range)).Where(told => told.IsKnown && told.Last >= first && told.First <= last).OrderBy(told => told.First).ToList())
             {
-                if (told.First > first) losses.Add(new StreamLoss(stream, first, told.First - 1, reason, NextOf(stream, last)));
-                first = told.Last + 1;
+                if (records.First > first) Add(first, records.First - 1);
+                first = Math.Max(first, records.Last + 1);
             }
 
-            if (first <= last) losses.Add(new StreamLoss(stream, first, last, reason, NextOf(stream, last)));
+            if (first <= last) Add(first, last);
+
+            void Add(ulong from, ulong to) => losses.Add(range is { } of
+                ? new StreamLoss(of.Stream, of.SequenceOf(from), of.SequenceOf(to), reason, NextOf(of.Stream, of.SequenceOf(last)), new RecordRange(from, to))
+                : new StreamLoss(null, 1, to - from + 1, reason, to - from + 2, new RecordRange(from, to)));
         }
     }
 
@@ -136,12 +158,16 @@ sealed class StreamLedger
 
     static List<StreamLoss> Join(List<StreamLoss> losses)
     {
-        losses.Sort((a, b) => (a.Stream, a.First).CompareTo((b.Stream, b.First)));
+        losses.Sort((a, b) => (a.Stream, a.First, a.Records.First).CompareTo((b.Stream, b.First, b.Records.First)));
         for (var i = losses.Count - 1; i > 0; i--)
         {
             var (before, after) = (losses[i - 1], losses[i]);
-            if (before.Stream != after.Stream || before.Reason != after.Reason || before.Last + 1 < after.First) continue;
-            losses[i - 1] = before with { Last = Math.Max(before.Last, after.Last), Next = Math.Max(before.Next, after.Next) };
+            if (before.Stream is null || before.Stream != after.Stream || before.Reason != after.Reason || before.Last + 1 < after.First) continue;
+            var (records, next) = (before.Records, after.Records);
+            if (!records.IsKnown) records = next;
+            else if (next.IsKnown && next.First > records.Last + 1) continue;
+            else if (next.IsKnown) records = new RecordRange(Math.Min(records.First, next.First), Math.Max(records.Last, next.Last));
+            losses[i - 1] = before with { Last = Math.Max(before.Last, after.Last), Next = Math.Max(before.Next, after.Next), Records = records };
             losses.RemoveAt(i);
         }
 
@@ -174,7 +200,19 @@ sealed class StreamLedger
     readonly record struct Range(ulong First, ulong Last, string Stream, ulong Sequence)
     {
         public ulong SequenceOf(ulong index) => Sequence + (index - First);
+
+        public ulong IndexOf(ulong sequence) => First + (sequence - Sequence);
     }
 
-    readonly record struct Told(ulong Index, string Stream, ulong First, ulong Last, LossReason Reason);
+    /// <param name="Index">Of the loss event.</param>
+    readonly record struct Told(ulong Index, string Stream, ulong First, ulong Last, LossReason Reason, RecordRange Records)
+    {
+        /// <summary>The records that it speaks of. Where it does not say which: those of its numbers in a range.</summary>
+        public RecordRange RecordsIn(Range? range)
+        {
+            if (Records.IsKnown || range is not { } of || of.Stream != Stream) return Records;
+            var (first, last) = (Math.Max(First, of.Sequence), Math.Min(Last, of.SequenceOf(of.Last)));
+            return first > last ? default : new RecordRange(of.IndexOf(first), of.IndexOf(last));
+        }
+    }
 }

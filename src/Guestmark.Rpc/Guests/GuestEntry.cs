@@ -37,6 +37,9 @@ public sealed record GuestEntry
     /// <summary>Share of the spool under load relative to other guests, 1 to 100. Null: 1.</summary>
     public int? Weight { get; init; }
 
+    /// <summary>Port on which its agent is asked for a report, through the hypervisor's end of <see cref="SocketBase"/>. Null: it is not asked.</summary>
+    public uint? PullPort { get; init; }
+
     /// <summary>Whether a text can be the name of a cluster, a node or a guest: it is part of the source of events, and of paths.</summary>
     public static bool IsName(string text) => text.Length is >= 1 and <= 63 && text.All(IsNameCharacter);
 
@@ -69,6 +72,8 @@ public sealed record GuestEntry
         if (Cid is <= CidReservedLast or uint.MaxValue) errors.Add($"guest '{Name}': its cid is {Cid}, guests have 3 to {uint.MaxValue - 1}");
         if (Weight is < 1 or > 100) errors.Add($"guest '{Name}': its weight is {Weight}, 1 to 100 are allowed");
         if (BootEpoch?.Length > TextLengthMax) errors.Add($"guest '{Name}': its boot epoch has {BootEpoch.Length} characters, at most {TextLengthMax} are allowed");
+        if (PullPort is 0 or uint.MaxValue) errors.Add($"guest '{Name}': its port to pull from is {PullPort}, 1 to {uint.MaxValue - 1} are allowed");
+        if (PullPort is not null && SocketBase is null) errors.Add($"guest '{Name}': it cannot be asked on port {PullPort}: give the socket of its hypervisor");
         if (SocketBase is null) return;
         if (SocketBase.Any(char.IsControl))
         {

@@ -7,7 +7,7 @@ namespace Guestmark.Rpc.Guests;
 /// <summary>A file of guests, read at the start and whenever it was replaced: a node's own, or a sensor's for all its nodes.</summary>
 /// <remarks>
 /// JSON: <c>{"guests": [{"uid": "…", "name": "…", "cid": 5, "networkNamespace": 4026531840, "bootEpoch": "…", "weight": 1, "node": "…"}, {"uid": "…",
-/// "name": "…", "socketBase": "/run/vm/web1.sock"}]}</c>. Unknown keys are an error: a misspelt one would change who a guest is.
+/// "name": "…", "socketBase": "/run/vm/web1.sock", "pullPort": 818}]}</c>. Unknown keys are an error: a misspelt one would change who a guest is.
 /// <para>A file that cannot be read or is wrong stops the start; later the guests of the last good one stay, and the log says what is wrong. One that
 /// contradicts what others say of guests is tried again with each look, since they may mend it. Looked at once
 /// a second: a rename in its place is noticed whatever file system it is on, and so is a link in its path that now leads elsewhere.</para>
@@ -65,7 +65,7 @@ public sealed partial class GuestFile(
     /// <summary>What is wrong, in the words of the file: those of the serializer are about types that its writer does not know.</summary>
     static string Words(JsonException e)
     {
-        const string members = "uid, name, socketBase, cid, networkNamespace, bootEpoch, weight and node";
+        const string members = "uid, name, socketBase, cid, networkNamespace, bootEpoch, weight, pullPort and node";
         var message = e.Message;
         var quoted = message.Split('\'') is { Length: > 2 } parts ? parts[1] : "";
         var problem = message switch
@@ -74,7 +74,7 @@ public sealed partial class GuestFile(
             _ when message.Contains("missing required", StringComparison.Ordinal) => e.Path is null or "$" ? "there is no list guests" : "a guest has no name",
             _ when message.Contains("Duplicate", StringComparison.OrdinalIgnoreCase) => $"'{quoted}' is given twice",
             _ when message.Contains("type '", StringComparison.Ordinal) || message.Contains("System.", StringComparison.Ordinal) || message.Contains("Guestmark.", StringComparison.Ordinal)
-                => "the value is of the wrong kind: cid, networkNamespace and weight are numbers, guests is a list, everything else of a guest is a text",
+                => "the value is of the wrong kind: cid, networkNamespace, weight and pullPort are numbers, guests is a list, everything else of a guest is a text",
             _ => $"is not JSON: {message.Split(" Path:")[0].Split(" LineNumber:")[0]}",
         };
         return $"line {e.LineNumber + 1 ?? 1}{(e.Path is null or "$" ? "" : $", {e.Path}")}: {problem}";

@@ -22,6 +22,7 @@ public static class GuestListing
             var message = new Guest { Uid = guest.Uid ?? "", Name = guest.Name, SocketBase = guest.SocketBase ?? "", BootEpoch = guest.BootEpoch ?? "", Weight = (uint)(guest.Weight ?? 0) };
             if (guest.Cid is { } cid) message.Cid = cid;
             if (guest.NetworkNamespace is { } network) message.NetworkNamespace = network;
+            if (guest.PullPort is { } pull) message.PullPort = pull;
             list.Guests.Add(message);
         }
 
@@ -49,6 +50,7 @@ public static class GuestListing
             Cid = guest.HasCid ? guest.Cid : null,
             NetworkNamespace = guest.HasNetworkNamespace ? guest.NetworkNamespace : null,
             BootEpoch = guest.BootEpoch.Length > 0 ? guest.BootEpoch : null,
+            PullPort = guest.HasPullPort ? guest.PullPort : null,
             // Beyond int it is refused as any other that is too large.
             Weight = guest.Weight > 0 ? (int)Math.Min(guest.Weight, int.MaxValue) : null,
         }),

@@ -48,7 +48,7 @@ public static class DeclarationFrame
     /// <summary>More than <see cref="Write"/> ever writes.</summary>
     public const int WrittenBytesMax = 4 + 1 + 17 + 13 + 66 + 10 + 5 + 11 + 66 + 19 + 9 + 9 + 9 + 8 + 9;
 
-    const ushort SupportedVersionMax = 0x00ff;
+    internal const ushort SupportedVersionMax = 0x00ff;
 
     /// <summary>Reads the length before a body.</summary>
     /// <param name="source">At least <see cref="LengthBytes"/>.</param>
@@ -62,8 +62,11 @@ public static class DeclarationFrame
 
     /// <summary>Decodes a body, strictly.</summary>
     /// <returns><see cref="DeclarationFault.None"/> when all of it is right.</returns>
+    public static DeclarationFault TryDecode(ReadOnlySpan<byte> body, out GuestDeclaration declaration) =>
+        UsualFrame.TryDecode(body, out declaration) && body.Length <= BodyBytesMax ? DeclarationFault.None : Walk(body, out declaration);
+
     [SkipLocalsInit]
-    public static DeclarationFault TryDecode(ReadOnlySpan<byte> body, out GuestDeclaration declaration)
+    static DeclarationFault Walk(ReadOnlySpan<byte> body, out GuestDeclaration declaration)
     {
         declaration = default;
         if (body.Length > BodyBytesMax) return DeclarationFault.TooLong;
@@ -202,6 +205,9 @@ public static class DeclarationFrame
 
         return DeclarationFault.MissingKey;
     }
+
+    /// <summary>Whether a key is one of those above.</summary>
+    internal static bool IsKnown(ReadOnlySpan<byte> name) => Find(name) != Key.Unknown;
 
     static Key Find(ReadOnlySpan<byte> name) => name.Length switch
     {

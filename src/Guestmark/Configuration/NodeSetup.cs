@@ -149,10 +149,11 @@ sealed record NodeSetup
             SensorEndpoint = endpoint,
             SensorName = values.Of(NodeSettings.SensorName),
             Certificates = certificates!,
-            MessageBytesMax = values.Of(NodeSettings.MessageBytesMax),
+            MessageBytesMax = (int)values.Of(NodeSettings.MessageBytesMax),
             MessageTimeout = values.Of(NodeSettings.MessageTimeout),
             IdleTimeout = values.Of(NodeSettings.IdleTimeout),
             SpoolBytesMax = values.Of(NodeSettings.SpoolBytesMax),
+            PullInterval = values.Of(NodeSettings.PullInterval),
             ShedSpoolBytesMax = values.Of(NodeSettings.ShedSpoolBytesMax),
             ControlSocket = values.Of(NodeSettings.ControlSocket) ?? Path.Combine(data, "control.sock"),
             Mode = mode,
@@ -173,6 +174,7 @@ sealed record NodeSetup
                 OutstandingBytesMax = values.Of(NodeSettings.OutstandingBytesMax),
                 ReactivePerMinute = values.Of(NodeSettings.ReactivePerMinute),
                 ReactiveBurst = values.Of(NodeSettings.ReactiveBurst),
+                SpoolShare = values.Of(NodeSettings.SpoolShare),
             },
             Cells = new CellOptions
             {

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Guestmark.CommandLine;
 
 namespace Guestmark.Configuration;
@@ -26,6 +27,7 @@ abstract class Setting
     public string? ShortFlag { get; init; }
 
     /// <summary>The environment variable: document 0's <c>FACT_…</c>, or <c>GUESTMARK_NODE_</c> and the key.</summary>
+    [AllowNull]
     public string Variable { get => field ?? "GUESTMARK_NODE_" + Key.ToUpperInvariant().Replace('.', '_').Replace('-', '_'); init; }
 
     /// <summary>Whether a new value in the file is put into force while the node runs. Else it waits for a restart.</summary>

@@ -41,6 +41,13 @@ public sealed class StreamAuditTests
         Assert.Equal([new StreamGap(new SequenceRange(2, 8), null)], Assert.Single(Audit([Sample.Stamp(1), Sample.Loss(9, first, last)]).Streams()).Gaps);
 
     [Fact]
+    public void What_the_stream_says_was_lost_before_its_first_event_is_named()
+    {
+        var stream = Assert.Single(Audit([Sample.Loss(11, 3, 10), Sample.Stamp(12)]).Streams());
+        Assert.Equal([new StreamGap(new SequenceRange(3, 10), LossReason.SpoolFull)], stream.Gaps);
+    }
+
+    [Fact]
     public void What_came_before_the_first_event_is_missing_only_from_a_complete_export()
     {
         var audit = Audit([Sample.Stamp(4)]);

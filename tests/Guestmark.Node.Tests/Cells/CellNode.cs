@@ -45,6 +45,7 @@ sealed class CellNode : IAsyncDisposable
             SensorEndpoint = new Uri("https://127.0.0.1:1"),
             Certificates = _folder.File("certs"),
             Cells = cells,
+            Limits = new GuestLimits { SpoolShare = 100 },
             SpoolBytesMax = hasSmallSpool ? 110L << 20 : 1L << 30,
             Guests = hasSmallSpool ? [new GuestOptions { Uid = "filler", Name = "filler", SocketBase = _folder.File("filler.sock") }] : [],
         };

@@ -1,4 +1,5 @@
 using Guestmark.Events;
+using Guestmark.Events.Verification;
 using Guestmark.Node.Relay;
 using Guestmark.Spool;
 using Guestmark.TestKit;
@@ -87,9 +88,60 @@ public sealed class LossTests : IDisposable
         for (var i = 1UL; i <= 10; i++) ledger.Add(i, new EventPosition("a", i));
         for (var i = 11UL; i <= 20; i++) ledger.Add(i, new EventPosition("b", i - 10));
         Assert.Equal(
-            [new StreamLoss("a", 8, 10, LossReason.SpoolFull, 11), new StreamLoss("b", 1, 3, LossReason.SpoolFull, 11)],
+            [new StreamLoss("a", 8, 10, LossReason.SpoolFull, 11, new(8, 10)), new StreamLoss("b", 1, 3, LossReason.SpoolFull, 11, new(11, 13))],
             ledger.Explain(new SpoolLoss(8, 13, SpoolLossReason.Full)));
-        Assert.Empty(ledger.Explain(new SpoolLoss(21, 30, SpoolLossReason.Full)));
+    }
+
+    [Fact]
+    public void Records_of_which_nothing_says_the_stream_are_told_as_a_stream_of_their_own_once()
+    {
+        var ledger = new StreamLedger();
+        for (var i = 11UL; i <= 20; i++) ledger.Add(i, new EventPosition("b", i - 10));
+        var before = new StreamLoss(null, 1, 10, LossReason.DiskDamage, 11, new(1, 10));
+        Assert.Equal([before, new StreamLoss("b", 1, 2, LossReason.DiskDamage, 11, new(11, 12))], ledger.Explain(new SpoolLoss(1, 12, SpoolLossReason.Damage)));
+        Assert.Equal([new StreamLoss(null, 1, 3, LossReason.DiskDamage, 4, new(21, 23))], ledger.Explain(new SpoolLoss(21, 23, SpoolLossReason.Damage)));
+
+        // As a later start sees it: the event stands behind a gap, which is none of its stream's.
+        ledger.Add(30, new EventPosition("u", 11), isLoss: true);
+        ledger.Tell(30, "u", new EventLoss { First = 1, Last = 10, Reason = LossReason.DiskDamage, FirstRecord = 1, LastRecord = 10 });
+        Assert.Empty(ledger.Explain(new SpoolLoss(2, 10, SpoolLossReason.Damage)));
+        Assert.Equal([new StreamLoss("b", 11, 19, LossReason.DiskDamage, 20, new(21, 29))], ledger.Explain(new SpoolLoss(21, 29, SpoolLossReason.Damage)));
+
+        // It is lost itself: what it told, and its own number.
+        Assert.Equal(
+            [new StreamLoss("u", 1, 10, LossReason.DiskDamage, 12, new(1, 10)), new StreamLoss("u", 11, 11, LossReason.DiskDamage, 12, new(30, 30))],
+            ledger.Explain(new SpoolLoss(30, 30, SpoolLossReason.Damage)));
+    }
+
+    [Theory]
+    [InlineData(0, 20)]
+    [InlineData(1, 20)]
+    [InlineData(2, 20)]
+    public async Task A_segment_that_is_gone_is_named_after_the_next_start_and_only_once(int which, int count)
+    {
+        // Each start has a stream and a segment of its own.
+        for (var start = 0; start < 3; start++)
+        {
+            await using var node = await SpoolingNode.StartAsync(_folder, SpoolingNode.Options(_folder));
+            for (var i = 0; i < count; i++) Assert.Equal(StampOutcome.Stored, await node.StampAsync(EventTypes.GuestSilenced, "guestmark.v1.GuestSilenced", [8, 1]));
+        }
+
+        File.Delete(Directory.GetFiles(_folder.File("data/spool/keep"), "*.spool").Order(StringComparer.Ordinal).ElementAt(which));
+        for (var start = 0; start < 3; start++)
+        {
+            await using var node = await SpoolingNode.StartAsync(_folder, SpoolingNode.Options(_folder));
+            Assert.Equal(count, node.Counter("guestmark.spool.dropped keep Damage"));
+            var events = await ExplainedAsync(node.Keep, events => events.Exists(e => e.Type == EventTypes.Loss));
+            var loss = EventLoss.Parser.ParseFrom(Assert.Single(events, e => e.Type == EventTypes.Loss).Data.Span);
+            Assert.Equal((LossReason.DiskDamage, (ulong)count), (loss.Reason, loss.Last - loss.First + 1));
+            Assert.Equal(((ulong)(which * count) + 1, (ulong)((which + 1) * count)), (loss.FirstRecord, loss.LastRecord));
+
+            // What somebody sees who audits an export.
+            var audit = new StreamAudit();
+            foreach (var one in events) audit.Add(one);
+            var gap = Assert.Single(audit.Streams().SelectMany(stream => stream.Gaps));
+            Assert.Equal((LossReason.DiskDamage, (ulong)count), (gap.Reason, gap.Range.Count));
+        }
     }
 
     [Fact]
@@ -99,7 +151,7 @@ public sealed class LossTests : IDisposable
         ledger.Add(5, new EventPosition("a", 5));
         ledger.Add(11, new EventPosition("b", 3));
         Assert.Equal(
-            [new StreamLoss("a", 6, 8, LossReason.DiskDamage, 9), new StreamLoss("b", 1, 2, LossReason.DiskDamage, 4)],
+            [new StreamLoss("a", 6, 8, LossReason.DiskDamage, 9, new(6, 8)), new StreamLoss("b", 1, 2, LossReason.DiskDamage, 4, new(9, 10))],
             ledger.Explain(new SpoolLoss(6, 10, SpoolLossReason.Damage)));
     }
 
@@ -110,9 +162,9 @@ public sealed class LossTests : IDisposable
         for (var i = 1UL; i <= 10; i++) ledger.Add(i, new EventPosition("a", i));
         ledger.Tell(10, "a", new EventLoss { First = 2, Last = 3, Reason = LossReason.SpoolFull });
         Assert.Equal(
-            [new StreamLoss("a", 1, 1, LossReason.DiskDamage, 11), new StreamLoss("a", 4, 5, LossReason.DiskDamage, 11)],
+            [new StreamLoss("a", 1, 1, LossReason.DiskDamage, 11, new(1, 1)), new StreamLoss("a", 4, 5, LossReason.DiskDamage, 11, new(4, 5))],
             ledger.Explain(new SpoolLoss(1, 5, SpoolLossReason.Damage)));
-        Assert.Equal([new StreamLoss("a", 2, 10, LossReason.SpoolFull, 11)], ledger.Explain(new SpoolLoss(4, 10, SpoolLossReason.Full)));
+        Assert.Equal([new StreamLoss("a", 2, 10, LossReason.SpoolFull, 11, new(4, 10))], ledger.Explain(new SpoolLoss(4, 10, SpoolLossReason.Full)));
     }
 
     [Fact]
@@ -122,7 +174,7 @@ public sealed class LossTests : IDisposable
         for (var i = 1UL; i <= 10; i++) ledger.Add(i, new EventPosition("a", i));
         ledger.Add(6, new EventPosition("b", 1));
         Assert.Equal(
-            [new StreamLoss("a", 5, 5, LossReason.SpoolFull, 6), new StreamLoss("b", 1, 1, LossReason.SpoolFull, 2)],
+            [new StreamLoss("a", 5, 5, LossReason.SpoolFull, 6, new(5, 5)), new StreamLoss("b", 1, 1, LossReason.SpoolFull, 2, new(6, 6))],
             ledger.Explain(new SpoolLoss(5, 6, SpoolLossReason.Full)));
     }
 
@@ -133,7 +185,6 @@ public sealed class LossTests : IDisposable
         for (var i = 1UL; i <= 10; i++) ledger.Add(i, new EventPosition("a", i));
         ledger.CutAfter(5);
         Assert.Equal(6UL, ledger.Next("a", 0));
-        Assert.Empty(ledger.Explain(new SpoolLoss(6, 10, SpoolLossReason.Full)));
     }
 
     /// <summary>Waits until the events of a spool, with what its loss events name, are every number of every stream once.</summary>
