@@ -53,8 +53,8 @@ static class NodeRelay
         {
             var configuration = new NodeConfiguration(options);
             var registry = new GuestRegistry(configuration, TimeProvider.System);
-            var reception = new GuestReception(configuration, registry, stamper, refusals, new NodeMetrics(meters), new DeadlineSweep(TimeProvider.System));
-            serve = connection => reception.ServeSocketAsync(registry.All[0], connection);
+            var reception = new GuestReception(configuration, registry, stamper, refusals, new NodeMetrics(meters), new CellMetrics(meters), new DeadlineSweep(TimeProvider.System), TimeProvider.System, NullLogger<CellChannel>.Instance);
+            serve = connection => reception.ServeSocketAsync(registry.All[0], options.SocketListeners()[0], declarations: null, connection);
         }
 
         await using var listener = GuestListener.Bind(new UnixDomainSocketEndPoint(input), ServeAsync, NullLogger.Instance);

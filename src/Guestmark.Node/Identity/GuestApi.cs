@@ -16,18 +16,19 @@ static class GuestApi
         control.MapGet("/guests", (GuestRegistry registry, NodeConfiguration configuration, NodeSpools spools) =>
         {
             spools.KeepShares.Release(spools.Keep.AcknowledgedIndex);
-            return Results.Json(new GuestList([.. registry.AllWithUnknown().Select(channel => StatusOf(channel, registry, spools, configuration.Current))
+            return Results.Json(new GuestStatusList([.. registry.AllWithUnknown().Select(channel => StatusOf(channel, registry, spools, configuration.Current))
                 .OrderBy(guest => guest.Name, StringComparer.Ordinal).ThenBy(guest => guest.Uid, StringComparer.Ordinal)]), CellStateFile.Json);
         });
 
     static GuestStatus StatusOf(GuestChannel channel, GuestRegistry registry, NodeSpools spools, NodeOptions options)
     {
         var guest = channel.Guest;
-        var isHeard = guest.SocketBase is not null ? channel.IsReachable(options.PushPort) : options.VsockListeners.Count > 0 && registry.IsHeard(channel);
+        var sockets = options.SocketListeners();
+        var isHeard = guest.SocketBase is not null ? sockets.All(listener => channel.IsReachable(listener.Port)) : options.VsockListeners.Count > 0 && registry.IsHeard(channel);
         var (reports, refused, lastReportAt, refusal) = channel.Share.Account;
         return new GuestStatus(
             guest.Name, guest.Uid, channel.IsKnown,
-            guest.SocketBase is not null ? guest.SocketPath(options.PushPort) : string.Create(CultureInfo.InvariantCulture, $"vsock:{guest.Cid}"),
+            guest.SocketBase is not null ? guest.SocketPath(sockets[0].Port) : string.Create(CultureInfo.InvariantCulture, $"vsock:{guest.Cid}"),
             !isHeard ? "not-listening" : channel.Connections > 0 ? "connected" : "listening",
             channel.Connections, lastReportAt?.UtcDateTime, reports, refused, refusal?.Status.ToString(), refusal?.At.UtcDateTime,
             spools.KeepShares.Of(guest.Uid));
@@ -35,7 +36,7 @@ static class GuestApi
 }
 
 /// <summary>The answer to <c>GET /v1/guests</c>.</summary>
-public sealed record GuestList(IReadOnlyList<GuestStatus> Guests);
+public sealed record GuestStatusList(IReadOnlyList<GuestStatus> Guests);
 
 /// <summary>How a guest is, for people and programs. Counts are from the start of the node.</summary>
 /// <param name="Known">False: no registry knows it, and it was accepted as it is.</param>

@@ -62,6 +62,9 @@ sealed class SocketInput(Socket socket) : PipeReader
         }
     }
 
+    /// <summary>Has a pending read look again, in the thread pool. May be called from any thread.</summary>
+    public void Wake() => _readiness.Wake();
+
     public override bool TryRead(out ReadResult result)
     {
         if (_aborted) throw new ConnectionAbortedException();
