@@ -18,6 +18,7 @@ sealed partial class GuestAnnouncer : BackgroundService
     readonly ILogger<GuestAnnouncer> _logger;
 
     readonly uint _vsockPort;
+    readonly uint _socketPort;
 
     public GuestAnnouncer(NodeOptions options, GuestRegistry registry, EventStamper stamper, TimeProvider time, ILogger<GuestAnnouncer> logger)
     {
@@ -25,6 +26,7 @@ sealed partial class GuestAnnouncer : BackgroundService
         _time = time;
         _logger = logger;
         _vsockPort = options.VsockListeners is [var first, ..] ? first.Port : options.PushPort;
+        _socketPort = options.SocketListeners()[0].Port;
         foreach (var channel in registry.All) _come.Writer.TryWrite(channel);
         registry.OnChange(change =>
         {
@@ -49,7 +51,7 @@ sealed partial class GuestAnnouncer : BackgroundService
         await foreach (var channel in _come.Reader.ReadAllAsync(stoppingToken))
         {
             var lifecycle = new VmLifecycle { Name = channel.Guest.Name, State = VmState.Running };
-            var identity = channel.Guest.SocketBase is null ? channel.OnVsock(_vsockPort) : channel.OnSocket;
+            var identity = channel.Guest.SocketBase is null ? channel.OnVsock(_vsockPort) : channel.OnSocket(_socketPort);
             var told = false;
             while (true)
             {

@@ -1,4 +1,5 @@
 using System.Net;
+using Guestmark.Rpc.Guests;
 using Guestmark.Wire.Framing;
 
 namespace Guestmark.Node;
@@ -29,6 +30,12 @@ public sealed record NodeOptions
 
     /// <summary>What agents speak on <see cref="PushPort"/> of their Unix sockets. AF_VSOCK: <see cref="VsockListeners"/> say it each.</summary>
     public GuestProtocol PushProtocol { get; init; } = GuestProtocol.Push;
+
+    /// <summary>
+    /// Ports that are served on every guest's Unix socket, each on <c>&lt;SocketBase&gt;_&lt;port&gt;</c>. Empty: <see cref="PushPort"/> with
+    /// <see cref="PushProtocol"/>.
+    /// </summary>
+    public IReadOnlyList<UnixListenerOptions> UnixListeners { get; init; } = [];
 
     /// <summary>
     /// Mode of the Unix sockets that guests' hypervisors connect to. Default 0600: hypervisors of the node's own user, and of root.
@@ -72,8 +79,17 @@ public sealed record NodeOptions
     /// <summary>Ports of AF_VSOCK that guests dial. Empty where every guest has a Unix socket.</summary>
     public IReadOnlyList<VsockListenerOptions> VsockListeners { get; init; } = [];
 
-    /// <summary>File of guests, in the form of <c>guests:</c> in the configuration; read again when it changes. Null: <see cref="Guests"/> alone.</summary>
+    /// <summary>A file of more guests (<see cref="GuestFile"/>), read again when it changes.</summary>
     public string? RegistryFile { get; init; }
+
+    /// <summary>Take guests from the sensor as well, which names those of this node and says when they change.</summary>
+    public bool RegistryFromSensor { get; init; }
+
+    /// <summary>
+    /// A port of AF_VSOCK that is listened on only while the registry has a guest whose channel is its context id. Null: none but those of
+    /// <see cref="VsockListeners"/>.
+    /// </summary>
+    public uint? VsockOnDemand { get; init; }
 
     /// <summary>What becomes of guests that no registry knows.</summary>
     public UnknownGuestPolicy UnknownGuests { get; init; } = UnknownGuestPolicy.Refuse;
@@ -94,6 +110,10 @@ public sealed record NodeOptions
     /// <summary>Where <c>/metrics</c>, <c>/healthz</c> and <c>/readyz</c> are served. Null: nowhere.</summary>
     public IPEndPoint? Endpoint { get; init; }
 
+    /// <summary>What is served on every guest's Unix socket: <see cref="UnixListeners"/>, or the one that stands for none.</summary>
+    public IReadOnlyList<UnixListenerOptions> SocketListeners() =>
+        UnixListeners.Count > 0 ? UnixListeners : [new UnixListenerOptions { Port = PushPort, Protocol = PushProtocol }];
+
     /// <summary>Everything that is wrong, each with its value and what is allowed. Empty when nothing is.</summary>
     public IReadOnlyList<string> Validate()
     {
@@ -110,7 +130,9 @@ public sealed record NodeOptions
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");
         if (PullInterval < TimeSpan.FromSeconds(1)) errors.Add($"pull interval {PullInterval}: must be at least 1 s");
         Limits.Validate(MessageBytesMax, errors);
+        if (RegistryFromSensor && SensorEndpoint is null) errors.Add("guests from the sensor's registry: give the sensor's endpoint; a StackRox Sensor has none");
         if (PushProtocol == GuestProtocol.Cells) errors.Add("push protocol 'cells': cells have sockets of their own, see 'guestmark cell'");
+        foreach (var twice in UnixListeners.GroupBy(l => l.Port).Where(g => g.Count() > 1)) errors.Add($"Unix listener {twice.Key} is given {twice.Count()} times");
         foreach (var listener in VsockListeners)
         {
             if (listener.Protocol == GuestProtocol.Cells)
@@ -120,16 +142,16 @@ public sealed record NodeOptions
         foreach (var twice in VsockListeners.GroupBy(l => l.Port).Where(g => g.Count() > 1))
             errors.Add($"vsock listener {twice.Key} is given {twice.Count()} times");
         Cells.Validate(errors);
-        GuestOptions.Validate(Guests, PushPort, errors);
+        GuestOptions.Validate(Guests, this, errors);
         if (string.IsNullOrEmpty(Certificates) && Guests.FirstOrDefault(guest => guest.PullPort is not null) is { } asked)
             errors.Add($"guest '{asked.Name}': its agent wants to see a certificate when it is asked; give the node one (certs)");
         return errors;
     }
 
     /// <summary>Whether a text can be the name of a cluster, a node or a guest: it is part of the source of events, and of paths.</summary>
-    public static bool IsName(string text) => text.Length is >= 1 and <= 63 && text.All(IsNameCharacter);
+    public static bool IsName(string text) => GuestEntry.IsName(text);
 
-    public static bool IsNameCharacter(char c) => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.';
+    public static bool IsNameCharacter(char c) => GuestEntry.IsNameCharacter(c);
 }
 
 /// <summary>The modes of fact, by their names: <c>file-monitor</c>, <c>vm-agent</c>, <c>vsock-listener</c>, <c>hybrid</c>.</summary>
@@ -168,6 +190,14 @@ public sealed record VsockListenerOptions
 
     /// <summary>Refuse peers whose source port is 1024 or more: below it only root of the guest can bind.</summary>
     public bool PrivilegedSourcePort { get; init; }
+}
+
+/// <summary>One port of every guest's Unix socket.</summary>
+public sealed record UnixListenerOptions
+{
+    public uint Port { get; init; } = 818;
+
+    public GuestProtocol Protocol { get; init; } = GuestProtocol.Push;
 }
 
 public enum UnknownGuestPolicy

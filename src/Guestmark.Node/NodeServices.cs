@@ -40,6 +40,8 @@ public static class NodeServices
         services.AddSingleton<DeadlineSweep>();
         services.AddSingleton<GuestReception>();
         services.AddHostedService<RegistryFile>();
+        // Before the listeners, so that a node whose sensor is away hears at once whom it heard before.
+        if (options.RegistryFromSensor) services.AddHostedService<SensorRegistry>();
         services.AddHostedService<GuestAnnouncer>();
         services.AddHostedService<GuestListeners>();
         services.AddHostedService<GuestPulls>();

@@ -19,7 +19,7 @@ public static class NodeStart
     static void ReadRegistry(string path, NodeOptions options)
     {
         var errors = new List<string>();
-        GuestOptions.Validate([.. options.Guests, .. RegistryFile.Read(path, options)], options.PushPort, errors);
+        GuestOptions.Validate([.. options.Guests, .. RegistryFile.Read(path, options)], options, errors);
         if (errors.Count > 0) throw new InvalidDataException($"{path}: {string.Join("; ", errors)}");
     }
 

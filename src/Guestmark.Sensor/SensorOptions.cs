@@ -1,3 +1,5 @@
+using Guestmark.Rpc.Guests;
+
 namespace Guestmark.Sensor;
 
 /// <summary>Where one sensor keeps what it received and where it delivers it.</summary>
@@ -17,6 +19,9 @@ public sealed record SensorOptions
 
     /// <summary>Bytes of the spool. Default 4 GiB.</summary>
     public long SpoolBytesMax { get; init; } = 4L << 30;
+
+    /// <summary>File of the guests of all nodes (<see cref="GuestFile"/>), each with its node; read again when it changes. Null: nodes are told of none.</summary>
+    public string? GuestsFile { get; init; }
 
     /// <summary>Everything that is wrong, each with its value and what is allowed. Empty when nothing is.</summary>
     public IReadOnlyList<string> Validate() =>

@@ -75,11 +75,14 @@ static class NodeCommand
         var options = setup.Options;
         foreach (var guest in options.Guests.Where(_ => setup.Delivers))
         {
-            var channel = guest.SocketBase is not null ? guest.SocketPath(options.PushPort) : $"vsock CID {guest.Cid}";
+            var channel = guest.SocketBase is not null
+                ? string.Join(" and ", options.SocketListeners().Select(listener => guest.SocketPath(listener.Port)))
+                : $"vsock CID {guest.Cid}";
             await Console.Error.WriteLineAsync($"node: listening for {guest.Name} ({guest.Uid}) on {channel}");
         }
 
         foreach (var listener in options.VsockListeners) await Console.Error.WriteLineAsync($"node: listening on vsock port {listener.Port}");
+        if (options.RegistryFromSensor && setup.Delivers) await Console.Error.WriteLineAsync("node: following the sensor's list of guests");
         if (options.Endpoint is { } endpoint) await Console.Error.WriteLineAsync($"node: /metrics, /healthz and /readyz on http://{endpoint}");
         foreach (var left in InheritedSockets.OfThisProcess.Left)
             await Console.Error.WriteLineAsync($"warning: the service manager opened {left}, and nothing in the configuration listens there");

@@ -61,10 +61,11 @@ static class RoleHosts
         AddHealth(builder.Services, host, provider =>
         [
             RoleChecks.SpoolWorks(provider.GetRequiredService<MetricsCollector>()),
-            RoleChecks.SocketsAreBound(() => Sockets(provider.GetRequiredService<GuestRegistry>(), options.PushPort)),
+            RoleChecks.SocketsAreBound(() => Sockets(provider.GetRequiredService<GuestRegistry>(), options)),
             RoleChecks.FolderIsWritable(options.DataDirectory),
             RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
             RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
+            .. options.RegistryFromSensor ? [RoleChecks.RegistryIsFollowed(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace)] : (HealthCheck[])[],
             .. options.Certificates is { } folder ? [RoleChecks.CertificatesAreValid(folder, provider.GetRequiredService<TimeProvider>())] : (HealthCheck[])[],
             .. Configuration(provider),
         ]);
@@ -105,6 +106,7 @@ static class RoleHosts
             RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
             RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
             RoleChecks.CertificatesAreValid(options.Certificates, provider.GetRequiredService<TimeProvider>()),
+            .. options.GuestsFile is { } guests ? [RoleChecks.GuestsAreTaken(guests, () => provider.GetRequiredService<SensorGuests>().Problem)] : (HealthCheck[])[],
         ]);
         builder.WebHost.ConfigureKestrel(kestrel => ListenForRpc(kestrel, rpc));
         var app = Build(builder, host);
@@ -206,8 +208,11 @@ static class RoleHosts
     }
 
     /// <summary>The Unix sockets of guests that a node must have.</summary>
-    static List<(string Path, bool IsReachable)> Sockets(GuestRegistry guests, uint port) =>
-        [.. guests.All.Where(channel => channel.Guest.SocketBase is not null).Select(channel => (channel.Guest.SocketPath(port), channel.IsReachable(port)))];
+    static List<(string Path, bool IsReachable)> Sockets(GuestRegistry guests, NodeOptions options) =>
+    [
+        .. guests.All.Where(channel => channel.Guest.SocketBase is not null)
+            .SelectMany(channel => options.SocketListeners().Select(listener => (channel.Guest.SocketPath(listener.Port), channel.IsReachable(listener.Port)))),
+    ];
 
     static HealthCheck[] Configuration(IServiceProvider provider) =>
         provider.GetService<NodeReload>() is { } reload ? [RoleChecks.ConfigurationIsInForce(reload)] : [];

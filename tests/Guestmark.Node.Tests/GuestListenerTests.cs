@@ -5,6 +5,7 @@ using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
 using Guestmark.TestKit;
 using Guestmark.Wire.Framing;
+using Guestmark.Wire.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -350,6 +351,57 @@ public sealed class GuestListenerTests : IDisposable
         Assert.Empty(inherited.Left);
         Assert.True(File.Exists(_folder.File("s")));
     }
+
+    [Fact]
+    public async Task A_socket_that_the_runtime_has_not_bound_accepts_in_the_place_of_one_that_it_has()
+    {
+        // As one of AF_VSOCK is taken over, whose address the runtime cannot read.
+        var opened = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        opened.Bind(new UnixDomainSocketEndPoint(_folder.File("bound")));
+        opened.Listen(1);
+        var placeholder = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        placeholder.Bind(new UnixDomainSocketEndPoint(_folder.File("placeholder")));
+        var adopted = InheritedSockets.Adopt(placeholder, (int)opened.SafeHandle.DangerousGetHandle());
+        // The runtime removes a file that it bound, under the name that it knows. The service manager's descriptor does not matter any more.
+        File.Move(_folder.File("bound"), _folder.File("s"));
+        opened.Dispose();
+
+        var inherited = InheritedSockets.Of();
+        inherited.Add(new VsockEndPoint(VsockEndPoint.CidHost, 818), adopted);
+        Assert.Equal(["vsock:2:818"], inherited.Left);
+        Assert.Null(inherited.Take(new VsockEndPoint(VsockEndPoint.CidAny, 819)));
+        Assert.Null(inherited.Take(new UnixDomainSocketEndPoint(_folder.File("s"))));
+        // Before anything asks for a listener: where it was not found a socket of AF_VSOCK would be opened.
+        Assert.Same(adopted, inherited.Take(new VsockEndPoint(VsockEndPoint.CidAny, 818)));
+        for (var start = 0; start < 2; start++)
+        {
+            var served = new TaskCompletionSource();
+            await using var listener = GuestListener.Bind(
+                new VsockEndPoint(VsockEndPoint.CidAny, 818),
+                _ =>
+                {
+                    served.TrySetResult();
+                    return Task.CompletedTask;
+                },
+                NullLogger.Instance, inherited: inherited);
+            using var socket = await ConnectAsync();
+            await served.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        }
+
+        Assert.Empty(inherited.Left);
+        adopted.Dispose();
+    }
+
+    [Theory]
+    // struct sockaddr_vm, as the kernel writes it: family 40, port 818, any context id; the host's; a Unix socket's; cut short.
+    [InlineData("2800 0000 32030000 ffffffff 00 000000", "vsock:any:818")]
+    [InlineData("2800 0000 ffffffff 02000000 00 000000", "vsock:2:4294967295")]
+    [InlineData("2800 0000 32030000 02000000", "vsock:2:818")]
+    [InlineData("2800 0000 32030000 020000", null)]
+    [InlineData("0100 2f72756e2f730000000000000000", null)]
+    [InlineData("", null)]
+    public void The_address_of_an_inherited_socket_is_read_from_the_kernels_bytes(string bytes, string? expected) =>
+        Assert.Equal(expected, VsockEndPoint.Read(Convert.FromHexString(bytes.Replace(" ", "", StringComparison.Ordinal)))?.ToString());
 
     [Fact]
     public async Task A_connection_that_has_ended_can_still_be_given_up()

@@ -58,6 +58,41 @@ public sealed class IdentityTests
     }
 
     [Theory]
+    // Kubernetes' uid, which is version 4: what a guest says of it must be that, in either case.
+    [InlineData("6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10", "6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10", PushStatus.Stored)]
+    [InlineData("6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10", "6F2C1B9E-3C1D-4F0A-9B1E-2A7D5C8E4F10", PushStatus.Stored)]
+    [InlineData("6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10", "", PushStatus.Stored)]
+    [InlineData("6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10", "6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f11", PushStatus.IdentityMismatch)]
+    [InlineData("6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10", "6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10 ", PushStatus.IdentityMismatch)]
+    [InlineData("6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f10", "web", PushStatus.IdentityMismatch)]
+    // Made of names, or an operator's own: no guest can know it, and nothing is compared.
+    [InlineData("6f2c1b9e-3c1d-5f0a-9b1e-2a7d5c8e4f10", "6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f11", PushStatus.Stored)]
+    [InlineData("uid-web", "6f2c1b9e-3c1d-4f0a-9b1e-2a7d5c8e4f11", PushStatus.Stored)]
+    public async Task A_uid_that_a_guest_claims_is_compared_with_the_one_that_Kubernetes_gave_it(string uid, string claimed, PushStatus status)
+    {
+        await using var node = await StartAsync(options => options with { Guests = [Web with { Uid = uid }] });
+        await using var listener = node.ListenAs("five", 5);
+        var report = new VMReport { IndexReport = new IndexReport { VsockCid = "5", VmId = claimed } };
+        Assert.Equal(status, await SendAsync(listener, RunningNode.Frame(report.ToByteArray())));
+        if (status == PushStatus.Stored) return;
+        await WaitForAsync(async () => (await RefusalsAsync(node)).Count == 1);
+        Assert.Equal((RefusalReason.IdentityMismatch, claimed, 1ul, uid), (await RefusalsAsync(node))[0]);
+    }
+
+    [Fact]
+    public async Task A_claim_that_is_given_twice_counts_as_every_decoder_reads_it()
+    {
+        await using var node = await StartAsync();
+        await using var listener = node.ListenAs("five", 5);
+        byte[] Twice(string first, string last) => RunningNode.Frame(
+        [
+            .. new VMReport { IndexReport = new IndexReport { VsockCid = first } }.ToByteArray(), .. new VMReport { IndexReport = new IndexReport { VsockCid = last } }.ToByteArray(),
+        ]);
+        Assert.Equal(PushStatus.IdentityMismatch, await SendAsync(listener, Twice("5", "6")));
+        Assert.Equal(PushStatus.Stored, await SendAsync(listener, Twice("6", "5")));
+    }
+
+    [Theory]
     [InlineData("05")]
     [InlineData("+5")]
     [InlineData("5 ")]

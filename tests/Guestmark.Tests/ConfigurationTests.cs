@@ -315,6 +315,53 @@ public sealed class ConfigurationTests : IDisposable
         Assert.NotEmpty(Layers.Setup(new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "web1=/run/web1.sock", ["GUESTMARK_NODE_UNKNOWN_GUESTS"] = "accept" }).Options.VsockListeners);
     }
 
+    [Fact]
+    public void Following_the_sensors_list_opens_vsock_only_when_somebody_asks_or_the_list_alone_can_say()
+    {
+        var alone = Layers.Setup(new Hashtable { ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true", ["FACT_VSOCK_PORT"] = "1024" }).Options;
+        Assert.True(alone.RegistryFromSensor);
+        Assert.Empty(alone.VsockListeners);
+        Assert.Equal(1024u, alone.VsockOnDemand);
+
+        // Who names guests, or listeners, has said what is needed.
+        foreach (var (variable, value) in new[] { ("GUESTMARK_NODE_GUESTS", "web1=/run/web1.sock"), ("GUESTMARK_NODE_REGISTRY_FILE", "/run/guests.json") })
+        {
+            var named = Layers.Setup(new Hashtable { ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true", [variable] = value }).Options;
+            Assert.Empty(named.VsockListeners);
+            Assert.Null(named.VsockOnDemand);
+        }
+
+        var none = Layers.Setup(Layers.ReadFile(_folder, "certs: certs\nregistry-sensor: true\nlisteners: []\n")).Options;
+        Assert.Empty(none.VsockListeners);
+        Assert.Null(none.VsockOnDemand);
+        var asked = Layers.Setup(new Hashtable { ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true", ["GUESTMARK_NODE_LISTENERS"] = "819" }).Options;
+        Assert.Equal(819u, Assert.Single(asked.VsockListeners).Port);
+        Assert.Null(asked.VsockOnDemand);
+        Assert.False(Layers.Setup(new Hashtable { ["FACT_MODE"] = "vm-agent", ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true" }).Options.RegistryFromSensor);
+    }
+
+    [Fact]
+    public void The_ports_of_guests_sockets_are_named_with_what_is_spoken_there()
+    {
+        var values = Layers.ReadFile(_folder, "certs: certs\nguests: [web1=/run/web1.sock]\nunix-listeners: [1024, 9001=cells, {port: 10818, protocol: stackrox-push}]\n");
+        var options = Layers.Setup(values).Options;
+        Assert.Equal([(1024u, GuestProtocol.Push), (9001u, GuestProtocol.Cells), (10818u, GuestProtocol.StackRoxPush)], options.SocketListeners().Select(listener => (listener.Port, listener.Protocol)));
+        Assert.Equal("1024=push;9001=cells;10818=stackrox-push", values.All.Single(value => value.Setting == NodeSettings.UnixListeners).Text);
+        Assert.Equal((818u, GuestProtocol.Push), (Assert.Single(Layers.Setup([]).Options.SocketListeners()).Port, Layers.Setup([]).Options.SocketListeners()[0].Protocol));
+
+        // This machine's own agent needs one that answers.
+        var hybrid = Layers.Setup(new Hashtable { ["FACT_MODE"] = "hybrid", ["GUESTMARK_NODE_UNIX_LISTENERS"] = "10818=stackrox-push;1024=push" });
+        Assert.EndsWith("self.sock_1024", hybrid.Agent!.Socket, StringComparison.Ordinal);
+        var none = Layers.Read(environment: new Hashtable { ["FACT_CERTS"] = "/c", ["FACT_MODE"] = "hybrid", ["GUESTMARK_NODE_UNIX_LISTENERS"] = "10818=stackrox-push" });
+        Assert.Null(NodeSetup.Create(none));
+        Assert.Contains("own agent needs a port with protocol push", Assert.Single(none.Problems).Message, StringComparison.Ordinal);
+        foreach (var (text, problem) in new[] { ("0=push", "is no port"), ("818=pull", "is not one of push"), ("=push", "has no port"), ("{prot: push}", "'prot' is not known") })
+        {
+            values = Layers.ReadFile(_folder, $"unix-listeners:\n  - {text}\n", Layers.Certificates);
+            Assert.Contains(problem, Assert.Single(values.Problems).Message, StringComparison.Ordinal);
+        }
+    }
+
     [Theory]
     [InlineData("/host/var/lib/rpm", null, "/host")]
     [InlineData("/var/lib/rpm", "/host", "/host")]

@@ -61,7 +61,11 @@ public sealed class EndpointTests : IDisposable
     public async Task The_page_for_operators_lists_the_metrics_of_a_node()
     {
         var port = FreePort();
-        await using var node = StartNode(port, "127.0.0.1:1");
+        // One that knows from an earlier start who its guests are, so that it tells of that too.
+        Directory.CreateDirectory(_folder.File("data"));
+        await File.WriteAllTextAsync(
+            _folder.File("data/guests.json"), """{"version":1,"cluster":"local","node":"node1","generation":1,"received":"2026-01-01T00:00:00Z","guests":[]}""");
+        await using var node = StartNode(port, "127.0.0.1:1", "--node", "node1", "--registry-sensor", "true");
         await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
         Assert.Equal(PushStatus.Stored, await SendAsync(Frame(Report)));
         var lines = (await _http.GetStringAsync($"http://127.0.0.1:{port}/metrics")).Split('\n');

@@ -140,7 +140,8 @@ public sealed class NodeLab : IAsyncLifetime
     async Task<VirtualMachine> BootNodeAsync()
     {
         var machine = await VirtualMachine.BootAsync("node", _folder.Path, _folder.File($"{VsockSwitch.CidHost}"), megabytes: 640, _disk);
-        await machine.RunAsync("guestmark node --config /data/node.yaml >> /data/node.log 2>&1 &");
+        // The first port is a socket that the service manager opened; the others the node opens itself.
+        await machine.RunAsync($"vsock activate {PushPort} guestmark node --config /data/node.yaml >> /data/node.log 2>&1 &");
         return machine;
     }
 }

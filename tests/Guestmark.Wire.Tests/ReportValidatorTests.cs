@@ -16,7 +16,7 @@ public sealed class ReportValidatorTests
     {
         var body = Report(500).ToByteArray();
         Assert.Null(ReportValidator.Validate(body, out var summary));
-        Assert.Equal(new ReportSummary("42", 500, 1), summary);
+        Assert.Equal(new ReportSummary("42", 500, 1, ClaimedUid: "x"), summary);
     }
 
     [Fact]

@@ -16,18 +16,21 @@ static class GuestApi
         control.MapGet("/guests", (GuestRegistry registry, NodeConfiguration configuration, NodeSpools spools) =>
         {
             spools.KeepShares.Release(spools.Keep.AcknowledgedIndex);
-            return Results.Json(new GuestList([.. registry.AllWithUnknown().Select(channel => StatusOf(channel, registry, spools, configuration.Current))
+            return Results.Json(new GuestStatusList([.. registry.AllWithUnknown().Select(channel => StatusOf(channel, registry, spools, configuration.Current))
                 .OrderBy(guest => guest.Name, StringComparer.Ordinal).ThenBy(guest => guest.Uid, StringComparer.Ordinal)]), CellStateFile.Json);
         });
 
     static GuestStatus StatusOf(GuestChannel channel, GuestRegistry registry, NodeSpools spools, NodeOptions options)
     {
         var guest = channel.Guest;
-        var isHeard = guest.SocketBase is not null ? channel.IsReachable(options.PushPort) : options.VsockListeners.Count > 0 && registry.IsHeard(channel);
+        var ports = options.SocketListeners();
+        var isHeard = guest.SocketBase is not null
+            ? ports.All(listener => channel.IsReachable(listener.Port))
+            : (options.VsockListeners.Count > 0 || options.VsockOnDemand is not null) && registry.IsHeard(channel);
         var (reports, refused, lastReportAt, refusal) = channel.Share.Account;
         return new GuestStatus(
             guest.Name, guest.Uid, channel.IsKnown,
-            guest.SocketBase is not null ? guest.SocketPath(options.PushPort) : string.Create(CultureInfo.InvariantCulture, $"vsock:{guest.Cid}"),
+            guest.SocketBase is not null ? guest.SocketPath(ports[0].Port) : string.Create(CultureInfo.InvariantCulture, $"vsock:{guest.Cid}"),
             !isHeard ? "not-listening" : channel.Connections > 0 ? "connected" : "listening",
             channel.Connections, lastReportAt?.UtcDateTime, reports, refused, refusal?.Status.ToString(), refusal?.At.UtcDateTime,
             spools.KeepShares.Of(guest.Uid));
@@ -35,13 +38,13 @@ static class GuestApi
 }
 
 /// <summary>The answer to <c>GET /v1/guests</c>.</summary>
-public sealed record GuestList(IReadOnlyList<GuestStatus> Guests);
+public sealed record GuestStatusList(IReadOnlyList<GuestStatus> Guests);
 
 /// <summary>How a guest is, for people and programs. Counts are from the start of the node.</summary>
 /// <param name="Known">False: no registry knows it, and it was accepted as it is.</param>
-/// <param name="Channel">The path of its Unix socket, or <c>vsock:CID</c>.</param>
+/// <param name="Channel">The path of its Unix socket, the first where it has several, or <c>vsock:CID</c>.</param>
 /// <param name="State">
-/// <c>connected</c>; <c>listening</c>, as between two reports; <c>not-listening</c> when its socket cannot be bound, somebody replaced it, or nobody listens on AF_VSOCK.
+/// <c>connected</c>; <c>listening</c>, as between two reports; <c>not-listening</c> when a socket of it cannot be bound, somebody replaced it, or nobody listens on AF_VSOCK.
 /// </param>
 /// <param name="LastReportAt">When the last report was stored. Null: none since the start.</param>
 /// <param name="Reports">Reports that were stored.</param>

@@ -17,21 +17,21 @@ public sealed class GuestChannel
     readonly string _source;
     readonly ConcurrentDictionary<ConnectionContext, byte> _connections = new();
     readonly ConcurrentDictionary<uint, ChannelIdentity> _vsock = new();
-    readonly ChannelIdentity _socket;
+    readonly ConcurrentDictionary<uint, ChannelIdentity> _socket = new();
     readonly ChannelIdentity _pull;
     readonly ulong _networkNamespace;
     volatile bool _closed;
 
     /// <param name="source">First part of its events' source: <c>//cluster/node</c>.</param>
     /// <param name="networkNamespace">Inode of the namespace in which its context id holds.</param>
-    internal GuestChannel(GuestOptions guest, string source, uint socketPort, ulong networkNamespace, GuestShare share, bool isKnown = true)
+    internal GuestChannel(GuestOptions guest, string source, ulong networkNamespace, GuestShare share, bool isKnown = true)
     {
         Guest = guest;
         Share = share;
         IsKnown = isKnown;
         _source = $"{source}/{guest.Name}";
         _networkNamespace = networkNamespace;
-        _socket = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = socketPort, BootEpoch = guest.BootEpoch };
+        KubernetesUid = Guid.TryParseExact(guest.Uid, "D", out var uid) && uid.Version == 4 ? guest.Uid : null;
         _pull = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = guest.PullPort, BootEpoch = guest.BootEpoch };
     }
 
@@ -41,6 +41,12 @@ public sealed class GuestChannel
     public bool IsKnown { get; }
 
     public GuestShare Share { get; }
+
+    /// <summary>
+    /// What its reports must claim as its uid in Kubernetes, if they claim one. Null where the registry has another kind of uid: Kubernetes' are UUIDs of version
+    /// 4, those that a node makes of names are of version 5, and anything else is no word that a guest could know.
+    /// </summary>
+    public string? KubernetesUid { get; }
 
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
@@ -54,8 +60,19 @@ public sealed class GuestChannel
     /// <summary>Of these, how many the guest has closed already.</summary>
     internal int Ended() => _connections.Count(entry => entry.Key is GuestConnection { Input.HasEnded: true });
 
-    /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is. Its context id is the registry's.</summary>
-    public ChannelIdentity OnSocket => _socket;
+    /// <summary>
+    /// The attribution of what comes to <paramref name="port"/> of its Unix socket: the path alone says whose it is. Its context id is the registry's.
+    /// </summary>
+    public ChannelIdentity OnSocket(uint port) =>
+        _socket.GetOrAdd(
+            port,
+            static (port, channel) => new ChannelIdentity(channel._source, channel.Guest.Uid)
+            {
+                GuestCid = channel.Guest.Cid,
+                GuestPort = port,
+                BootEpoch = channel.Guest.BootEpoch,
+            },
+            this);
 
     /// <summary>The attribution of what it answers when it is asked, through the hypervisor's end of the same socket.</summary>
     public ChannelIdentity OnPull => _pull;

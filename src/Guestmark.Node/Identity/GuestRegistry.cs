@@ -67,6 +67,9 @@ public sealed class GuestRegistry
     /// <summary>The guests that are known, in no order.</summary>
     public IReadOnlyList<GuestChannel> All => _table.All;
 
+    /// <summary>Whether any known guest's channel is a context id that this process's AF_VSOCK listeners hear.</summary>
+    internal bool HearsVsock => _table.ByCid.Count > 0;
+
     /// <summary>
     /// Calls <paramref name="listener"/> after each change, with what is different. Calls follow each other; a listener returns quickly and does not throw.
     /// </summary>
@@ -107,7 +110,7 @@ public sealed class GuestRegistry
 
             var name = string.Create(CultureInfo.InvariantCulture, $"vsock:{Network.Inode}:{cid}");
             channel = new GuestChannel(
-                new GuestOptions { Uid = name, Name = name, Cid = cid }, _source, 0, Network.Inode, NewShare(weight: 1), isKnown: false);
+                new GuestOptions { Uid = name, Name = name, Cid = cid }, _source, Network.Inode, NewShare(weight: 1), isKnown: false);
             _unknown.Add(cid, channel);
             return channel;
         }
@@ -129,7 +132,7 @@ public sealed class GuestRegistry
             var options = _configuration.Current;
             GuestOptions[] all = [.. _parts.Where(part => part.Key != source).SelectMany(part => part.Value), .. guests];
             var errors = new List<string>();
-            GuestOptions.Validate(all, options.PushPort, errors);
+            GuestOptions.Validate(all, options, errors);
             // Who names this process's namespace, and who names none, mean the same one.
             foreach (var twice in all.Where(IsHeardHere).GroupBy(guest => guest.Cid).Where(same => same.Select(guest => guest.NetworkNamespace).Distinct().Count() > 1))
                 errors.Add($"guest cid {twice.Key} is given to {string.Join(" and ", twice.Select(guest => $"'{guest.Name}'"))}: network namespace {Network.Inode} is this node's own");
@@ -145,7 +148,7 @@ public sealed class GuestRegistry
                 {
                     if (!_shares.TryGetValue(guest.Uid, out var share)) _shares.Add(guest.Uid, share = NewShare(guest.Weight));
                     share.Flow.Weight = guest.Weight;
-                    channel = new GuestChannel(guest, _source, options.PushPort, guest.NetworkNamespace ?? Network.Inode, share);
+                    channel = new GuestChannel(guest, _source, guest.NetworkNamespace ?? Network.Inode, share);
                     come.Add(channel);
                 }
 

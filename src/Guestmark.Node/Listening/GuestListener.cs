@@ -20,7 +20,7 @@ public sealed partial class GuestListener : IAsyncDisposable
     public const UnixFileMode ModeDefault = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
     /// <summary>The kernel's own limit (net.core.somaxconn) since Linux 5.4. A Unix socket's connect waits when it is reached, AF_VSOCK's fails.</summary>
-    const int Backlog = 4096;
+    internal const int Backlog = 4096;
 
     static readonly TimeSpan BackOffFirst = TimeSpan.FromMilliseconds(5);
     static readonly TimeSpan BackOffLast = TimeSpan.FromSeconds(1);

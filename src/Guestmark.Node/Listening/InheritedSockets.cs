@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Guestmark.Wire.Sockets;
 
 namespace Guestmark.Node.Listening;
 
@@ -11,7 +12,9 @@ namespace Guestmark.Node.Listening;
 /// </summary>
 /// <remarks>
 /// They stay open as long as the process: the service manager goes on listening whatever becomes of a guest here, so a socket that was closed could never be
-/// bound again. Nor would duplicates do: epoll(7) keeps what it knows of a descriptor until the last one of the socket is closed, which the service manager has. AF_VSOCK sockets are not among them: .NET cannot tell their address, and the node opens its own.
+/// bound again. Nor would duplicates do: epoll(7) keeps what it knows of a descriptor until the last one of the socket is closed, which the service
+/// manager has.
+/// <para>An AF_VSOCK socket is found by its port alone, whatever context id of this machine it was bound to.</para>
 /// </remarks>
 public sealed partial class InheritedSockets
 {
@@ -20,9 +23,10 @@ public sealed partial class InheritedSockets
     // <fcntl.h>
     const int SetDescriptorFlags = 2;
     const int CloseOnExec = 1;
+    const int CloseDuplicateOnExec = 0x8_0000; // O_CLOEXEC
 
     readonly Lock _lock = new();
-    readonly List<(string Address, Socket Socket)> _sockets = [];
+    readonly List<(string Address, uint? VsockPort, Socket Socket)> _sockets = [];
     readonly HashSet<string> _taken = new(StringComparer.Ordinal);
 
     /// <summary>Those of this process. They are looked for once.</summary>
@@ -39,9 +43,10 @@ public sealed partial class InheritedSockets
     public Socket? Take(EndPoint address)
     {
         var text = address.ToString();
+        var vsockPort = (address as VsockEndPoint)?.Port;
         lock (_lock)
         {
-            var index = _sockets.FindIndex(socket => string.Equals(socket.Address, text, StringComparison.Ordinal));
+            var index = _sockets.FindIndex(socket => vsockPort is null ? string.Equals(socket.Address, text, StringComparison.Ordinal) : socket.VsockPort == vsockPort);
             if (index < 0) return null;
             _taken.Add(_sockets[index].Address);
             return _sockets[index].Socket;
@@ -52,9 +57,12 @@ public sealed partial class InheritedSockets
     internal static InheritedSockets Of(params Socket[] sockets)
     {
         var inherited = new InheritedSockets();
-        inherited._sockets.AddRange(sockets.Select(socket => (socket.LocalEndPoint!.ToString()!, socket)));
+        foreach (var socket in sockets) inherited.Add(socket.LocalEndPoint!, socket);
         return inherited;
     }
+
+    /// <summary>As if this one had been inherited, with an address that it does not tell itself.</summary>
+    internal void Add(EndPoint address, Socket socket) => _sockets.Add((address.ToString()!, (address as VsockEndPoint)?.Port, socket));
 
     internal static InheritedSockets FromEnvironment(string? process, string? count)
     {
@@ -67,17 +75,68 @@ public sealed partial class InheritedSockets
             if (fcntl(descriptor, SetDescriptorFlags, CloseOnExec) != 0) continue;
             try
             {
+                if (VsockAddressOf(descriptor) is { } vsock)
+                {
+                    inherited.Add(vsock, AdoptVsock(descriptor));
+                    continue;
+                }
+
                 var socket = new Socket(new SafeSocketHandle(descriptor, ownsHandle: true));
-                if (socket.LocalEndPoint?.ToString() is { } address) inherited._sockets.Add((address, socket));
+                if (socket.LocalEndPoint is { } address) inherited.Add(address, socket);
             }
             catch (SocketException)
             {
-                // No socket, or of a family that .NET does not know: it stays open and unused.
+                // No socket, or of a family that neither .NET nor this node knows: it stays open and unused.
             }
         }
 
         return inherited;
     }
+
+    /// <summary>Makes <paramref name="placeholder"/>, which is bound and was never used, the socket of <paramref name="descriptor"/>, which listens.</summary>
+    /// <remarks>
+    /// .NET accepts only on a socket that it has bound itself, or whose address it can read. So one of the same family is bound to any address, and the other's
+    /// descriptor takes the place of its own (dup3(2)) before the runtime has put that into its epoll. To listen again only sets the length of the queue.
+    /// </remarks>
+    /// <exception cref="SocketException">The kernel refused it.</exception>
+    internal static Socket Adopt(Socket placeholder, int descriptor)
+    {
+        if (dup3(descriptor, (int)placeholder.SafeHandle.DangerousGetHandle(), CloseDuplicateOnExec) < 0)
+            throw new SocketException((int)SocketError.SocketError, Marshal.GetLastPInvokeErrorMessage());
+        placeholder.Listen(GuestListener.Backlog);
+        return placeholder;
+    }
+
+    /// <summary>Null: no socket of AF_VSOCK.</summary>
+    static VsockEndPoint? VsockAddressOf(int descriptor)
+    {
+        Span<byte> address = stackalloc byte[128]; // sizeof(struct sockaddr_storage)
+        var length = (uint)address.Length;
+        return getsockname(descriptor, ref MemoryMarshal.GetReference(address), ref length) == 0
+            ? VsockEndPoint.Read(address[..(int)Math.Min(length, (uint)address.Length)])
+            : null;
+    }
+
+    static Socket AdoptVsock(int descriptor)
+    {
+        var placeholder = VsockEndPoint.CreateSocket();
+        try
+        {
+            placeholder.Bind(new VsockEndPoint(VsockEndPoint.CidAny, VsockEndPoint.PortAny));
+            return Adopt(placeholder, descriptor);
+        }
+        catch
+        {
+            placeholder.Dispose();
+            throw;
+        }
+    }
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int getsockname(int descriptor, ref byte address, ref uint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int dup3(int descriptor, int replaced, int flags);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int fcntl(int descriptor, int command, int argument);

@@ -1,16 +1,20 @@
 using Guestmark.Events;
 using Guestmark.Node.Admission;
+using Guestmark.Node.Cells;
 using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
+using Guestmark.Rpc.Guests;
 using Guestmark.Wire.Framing;
 using Guestmark.Wire.Sockets;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Node.Protocols;
 
 /// <summary>What happens to a connection between being accepted and being served: whose it is, whether it may be, and what it speaks.</summary>
 sealed class GuestReception(
-    NodeConfiguration configuration, GuestRegistry registry, EventStamper stamper, Refusals refusals, NodeMetrics metrics, DeadlineSweep deadlines)
+    NodeConfiguration configuration, GuestRegistry registry, EventStamper stamper, Refusals refusals, NodeMetrics metrics, CellMetrics cellMetrics,
+    DeadlineSweep deadlines, TimeProvider time, ILogger<CellChannel> logger)
 {
     /// <summary>The first port that any user of a guest may bind (PROT_SOCK of vsock and IP alike).</summary>
     const uint PortUnprivilegedFirst = 1024;
@@ -27,14 +31,19 @@ sealed class GuestReception(
     public ConnectionSlots Connections { get; } = new(() => configuration.Current.Limits.ConnectionsMax);
 
     /// <summary>Serves a connection of a Unix socket: it is the guest's to whom the socket was given.</summary>
-    public Task ServeSocketAsync(GuestChannel channel, ConnectionContext connection) =>
-        ServeAsync(channel, channel.OnSocket, configuration.Current.PushProtocol, connection);
+    /// <param name="declarations">Of <see cref="DeclarationsOf"/>, where that is what is spoken there.</param>
+    public Task ServeSocketAsync(GuestChannel channel, UnixListenerOptions listener, CellChannel? declarations, ConnectionContext connection) =>
+        ServeAsync(channel, channel.OnSocket(listener.Port), listener.Protocol, connection, declarations);
+
+    /// <summary>What takes a guest's declarations on a port of its Unix socket: they are attributed to the guest, and to no cell.</summary>
+    public CellChannel DeclarationsOf(GuestChannel channel, uint port) => new(
+        channel.OnSocket(port), configuration.Current.Cells, stamper, refusals, cellMetrics, logger, time, order: Order, share: channel.Share);
 
     /// <summary>Serves a connection of AF_VSOCK: it is the guest's that has the peer's context id now.</summary>
     public Task ServeVsockAsync(VsockListenerOptions listener, ConnectionContext connection)
     {
         if (connection.RemoteEndPoint is not VsockEndPoint peer) return Task.CompletedTask;
-        var mayBeGuest = peer.Cid is > GuestOptions.CidReservedLast and < uint.MaxValue;
+        var mayBeGuest = peer.Cid is > GuestEntry.CidReservedLast and < uint.MaxValue;
         var channel = mayBeGuest ? registry.Find(peer.Cid) : null;
         if (channel is null && mayBeGuest && configuration.Current.UnknownGuests == UnknownGuestPolicy.Accept)
         {
@@ -80,7 +89,7 @@ sealed class GuestReception(
         return status;
     }
 
-    async Task ServeAsync(GuestChannel channel, ChannelIdentity identity, GuestProtocol protocol, ConnectionContext connection)
+    async Task ServeAsync(GuestChannel channel, ChannelIdentity identity, GuestProtocol protocol, ConnectionContext connection, CellChannel? declarations = null)
     {
         var slots = channel.Share.Connections;
         // Who closed a connection may open another at once, even if its end has not been read yet.
@@ -99,10 +108,13 @@ sealed class GuestReception(
             if (!channel.TryAdd(connection)) return;
             if (connection is GuestConnection { Input: var input }) input.Memory = channel.Share.Memory;
             var options = configuration.Current;
-            await (protocol == GuestProtocol.Push
-                ? new PushConnection(channel, identity, connection, options, _intake, metrics, deadlines).RunAsync()
-                : new StackRoxPushConnection(
-                    channel, identity, connection, protocol == GuestProtocol.StackRoxIndexPush, options, _intake, metrics, deadlines).RunAsync());
+            await (protocol switch
+            {
+                GuestProtocol.Push => new PushConnection(channel, identity, connection, options, _intake, metrics, deadlines).RunAsync(),
+                GuestProtocol.Cells => declarations!.RunAsync(connection),
+                _ => new StackRoxPushConnection(
+                    channel, identity, connection, protocol == GuestProtocol.StackRoxIndexPush, options, _intake, metrics, deadlines).RunAsync(),
+            });
         }
         finally
         {

@@ -39,6 +39,12 @@ sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper,
             return Refuse(channel, PushStatus.IdentityMismatch, $"a report on the channel of CID {cid} claims another");
         }
 
+        if (channel.KubernetesUid is { } uid && report.ClaimedUid is { } claimedUid && !string.Equals(claimedUid, uid, StringComparison.OrdinalIgnoreCase))
+        {
+            refusals.Report(identity, RefusalReason.IdentityMismatch, claimedUid);
+            return Refuse(channel, PushStatus.IdentityMismatch, $"a report on the channel of uid {uid} claims another");
+        }
+
         return PushStatus.Stored;
     }
 

@@ -20,6 +20,15 @@ static class CertificateText
         return Excerpt(dns ?? certificate.GetNameInfo(X509NameType.SimpleName, forIssuer: false));
     }
 
+    /// <summary>Whether it carries a name: as one of its DNS names, or as its common name when it has none.</summary>
+    public static bool HasName(X509Certificate2 certificate, string name)
+    {
+        var names = AlternativeNames(certificate)?.EnumerateDnsNames().ToList() ?? [];
+        return names.Count > 0
+            ? names.Contains(name, StringComparer.Ordinal)
+            : string.Equals(certificate.GetNameInfo(X509NameType.SimpleName, forIssuer: false), name, StringComparison.Ordinal);
+    }
+
     /// <summary>All names for which a server with this certificate may answer.</summary>
     public static string Names(X509Certificate2 certificate)
     {

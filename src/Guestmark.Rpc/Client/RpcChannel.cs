@@ -56,7 +56,7 @@ public sealed class RpcChannel : IDisposable
             return Task.FromException<TResponse>(e);
         }
 
-        var call = new UnaryCall<TResponse>(_options.ReceiveMessageBytesMax);
+        var call = new UnaryCall<TResponse>(options?.ReceiveMessageBytesMax ?? _options.ReceiveMessageBytesMax);
         // What goes wrong there ends the call, whose task is returned.
         _ = Start(call, method.Path, options, request, size, cancellationToken);
         return call.Task;
@@ -69,7 +69,7 @@ public sealed class RpcChannel : IDisposable
         where TResponse : class, IMessage<TResponse>, new()
     {
         ObjectDisposedException.ThrowIf(_disposed.IsCancellationRequested, this);
-        var call = new StreamingCall<TResponse>(_options.ReceiveMessageBytesMax);
+        var call = new StreamingCall<TResponse>(options?.ReceiveMessageBytesMax ?? _options.ReceiveMessageBytesMax);
         var started = Start(call, method.Path, options, message: null, 0, cancellationToken);
         return new RpcCall<TRequest, TResponse>(call, started, _options.SendMessageBytesMax);
     }

@@ -36,6 +36,9 @@ public sealed class RpcServerCall
         : _context.Connection.RemoteIpAddress is { } address ? new System.Net.IPEndPoint(address, _context.Connection.RemotePort).ToString()
         : "local";
 
+    /// <summary>Whether the caller's certificate carries <paramref name="name"/>, letter for letter. False on a plaintext listener: nobody has proved anything.</summary>
+    public bool PeerHasName(string name) => PeerCertificate is { } certificate && CertificateText.HasName(certificate, name);
+
     internal RpcMetadata? ResponseHeadersOrNull { get; private set; }
 
     internal RpcMetadata? ResponseTrailersOrNull { get; private set; }

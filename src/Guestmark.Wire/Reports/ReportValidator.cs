@@ -8,7 +8,8 @@ namespace Guestmark.Wire.Reports;
 /// <param name="PackageCount">Packages in the report.</param>
 /// <param name="RepositoryCount">Repositories in the report: one for each CPE of each.</param>
 /// <param name="IsReactive">It says that it was sent because something changed (trigger REACTIVE), not because it was time.</param>
-public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount, int RepositoryCount, bool IsReactive = false);
+/// <param name="ClaimedUid">The guest's idea of its uid in Kubernetes (<c>vm_id</c>); null when it gives none. As <paramref name="ClaimedCid"/>.</param>
+public readonly record struct ReportSummary(string? ClaimedCid, int PackageCount, int RepositoryCount, bool IsReactive = false, string? ClaimedUid = null);
 
 /// <summary>
 /// Checks the bytes of a <c>virtualmachine.v1.VMReport</c> without building its objects: a hostile body of 16 MiB could
@@ -88,7 +89,7 @@ public static class ReportValidator
     {
         var walker = new Walker(body);
         var error = walker.Walk(Message.VmReport, 0, body.Length, depth: 1);
-        summary = error is null ? new ReportSummary(walker.ClaimedCid, walker.Packages, walker.Repositories, walker.Trigger == TriggerReactive) : default;
+        summary = error is null ? new ReportSummary(walker.ClaimedCid, walker.Packages, walker.Repositories, walker.Trigger == TriggerReactive, walker.ClaimedUid) : default;
         return error;
     }
 
@@ -135,6 +136,8 @@ public static class ReportValidator
         int _facts;
 
         public string? ClaimedCid { get; private set; }
+
+        public string? ClaimedUid { get; private set; }
 
         public ulong Trigger { get; private set; }
 
@@ -192,6 +195,8 @@ public static class ReportValidator
                         return $"more than {RepositoryReferencesMax} references to repositories";
                     // A context id has at most 10 digits; anything longer is a claim that cannot be true.
                     if (message == Message.IndexReport && number == 1 && length > 0) ClaimedCid = Encoding.UTF8.GetString(text[..Math.Min(length, 16)]);
+                    // A uid has 36 characters.
+                    if (message == Message.IndexReport && number == 3 && length > 0) ClaimedUid = Encoding.UTF8.GetString(text[..Math.Min(length, 64)]);
                     return null;
                 case Kind.Nested:
                     if (nested is Message.PackageEntry && ++Packages > PackagesMax) return $"more than {PackagesMax} packages";

@@ -18,6 +18,9 @@ public sealed partial class VsockEndPoint(uint cid, uint port) : EndPoint
     /// <summary>Any context id of this machine (VMADDR_CID_ANY), to listen on.</summary>
     public const uint CidAny = uint.MaxValue;
 
+    /// <summary>Any free port from 1024 on (VMADDR_PORT_ANY), to bind.</summary>
+    public const uint PortAny = uint.MaxValue;
+
     /// <summary>The port on which hosts and agents of StackRox listen. Its early documents say 1024, which was never true.</summary>
     public const uint PortDefault = 818;
 
@@ -69,12 +72,14 @@ public sealed partial class VsockEndPoint(uint cid, uint port) : EndPoint
 
     /// <summary>The end point of an address that the kernel gave.</summary>
     /// <exception cref="ArgumentException">The address is of another family.</exception>
-    public override EndPoint Create(SocketAddress socketAddress)
-    {
-        var bytes = socketAddress.Buffer.Span;
-        if (socketAddress.Size < 12 || MemoryMarshal.Read<ushort>(bytes) != Family) throw new ArgumentException("not an address of AF_VSOCK", nameof(socketAddress));
-        return new VsockEndPoint(MemoryMarshal.Read<uint>(bytes[8..]), MemoryMarshal.Read<uint>(bytes[4..]));
-    }
+    public override EndPoint Create(SocketAddress socketAddress) =>
+        Read(socketAddress.Buffer.Span[..Math.Min(socketAddress.Size, socketAddress.Buffer.Length)])
+        ?? throw new ArgumentException("not an address of AF_VSOCK", nameof(socketAddress));
+
+    /// <summary>The end point in a <c>struct sockaddr</c>. Null: it is of another family, or too short for one.</summary>
+    public static VsockEndPoint? Read(ReadOnlySpan<byte> address) => address.Length >= 12 && MemoryMarshal.Read<ushort>(address) == Family
+        ? new VsockEndPoint(MemoryMarshal.Read<uint>(address[8..]), MemoryMarshal.Read<uint>(address[4..]))
+        : null;
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"vsock:{(cid == CidAny ? "any" : cid.ToString(CultureInfo.InvariantCulture))}:{port}");
 

@@ -63,6 +63,9 @@ static class NodeSettings
 
     public static readonly Setting<string> RegistryFile = FilePath("registry-file", "/run/guestmark/guests.json", "More guests, in a JSON file that is read again when it changes");
 
+    public static readonly Setting<bool> RegistrySensor = Flag("registry-sensor", "GUESTMARK_NODE_REGISTRY_SENSOR",
+        "More guests, those that the sensor names for this node; they are kept on disk for a start without it");
+
     public static readonly Setting<UnknownGuestPolicy> UnknownGuests = Word<UnknownGuestPolicy>("unknown-guests", "refuse", "refuse|accept", "accept",
         "What becomes of guests that nobody has named: refused with a status, or accepted with their channel as their name", reloads: true);
 
@@ -70,7 +73,7 @@ static class NodeSettings
         "The port that agents push to: of AF_VSOCK, and the number after SOCKET_ of a guest", "FACT_VSOCK_PORT");
 
     public static readonly Setting<GuestProtocol> PushProtocol = Word<GuestProtocol>("push-protocol", "push", "PROTOCOL", "stackrox-push",
-        "What agents speak on guests' sockets: push, stackrox-push (4.10 and 4.11) or stackrox-index-push (4.9)");
+        "What agents speak on guests' sockets where there are no unix-listeners: push, stackrox-push (4.10 and 4.11) or stackrox-index-push (4.9)");
 
     public static readonly Setting<UnixFileMode> SocketMode = Add(new Setting<UnixFileMode>(SettingForms.FileMode, SettingForms.WriteFileMode)
     {
@@ -81,6 +84,17 @@ static class NodeSettings
         Description = "Mode of guests' sockets: who may connect, and so speak as the guest",
     });
 
+    public static readonly ListSetting<UnixListenerOptions> UnixListeners = Add(new ListSetting<UnixListenerOptions>(SettingForms.UnixListener, SettingForms.WriteUnixListener)
+    {
+        Key = "unix-listeners",
+        Flag = "--unix-listener",
+        IsList = true,
+        Form = "PORT[=PROTOCOL]",
+        Example = "818=push;10818=stackrox-push",
+        Description = "Ports that are served on every guest's socket, each on SOCKET_PORT: PORT[=push|stackrox-push|stackrox-index-push|cells]. "
+            + "Without: vsock-port, with push-protocol. Repeatable",
+    });
+
     public static readonly ListSetting<VsockListenerOptions> Listeners = Add(new ListSetting<VsockListenerOptions>(SettingForms.Listener, SettingForms.WriteListener)
     {
         Key = "listeners",
@@ -89,7 +103,8 @@ static class NodeSettings
         Form = "PORT[,…]",
         Example = "819,protocol=stackrox-push,privileged-source-port=true",
         Description = "Ports of AF_VSOCK: PORT[,protocol=push|stackrox-push|stackrox-index-push][,privileged-source-port=true]. "
-            + "Without: vsock-port, when a guest has no socket, unknown guests are accepted, or neither guests nor a registry file are given. Repeatable",
+            + "Without: vsock-port, when a guest has no socket, unknown guests are accepted, or neither guests nor a registry are given; "
+            + "with registry-sensor alone, while it names a guest without a socket. Repeatable",
     });
 
     public static readonly Setting<long> MessageBytesMax = Bytes("message-bytes-max", Preset.MessageBytesMax, 1024, Preset.MessageBytesMax, false, "Longest message of a guest", "4MiB");

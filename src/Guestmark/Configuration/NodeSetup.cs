@@ -64,7 +64,15 @@ sealed record NodeSetup
             foreach (var error in options.Validate()) problems.Add(new(null, error));
         }
 
-        var agent = runsAgent ? MakeAgent(values, options, usesVsock, prints) : null;
+        // Its own agent speaks the protocol that has an answer.
+        var ownPort = options.SocketListeners().FirstOrDefault(listener => listener.Protocol == GuestProtocol.Push)?.Port;
+        if (hasOwnChannel && ownPort is null)
+        {
+            var setting = values.IsGiven(NodeSettings.UnixListeners) ? NodeSettings.UnixListeners : (Setting)NodeSettings.PushProtocol;
+            problems.Add(new(values.OriginOf(setting), $"{setting.Key}: this machine's own agent needs a port with protocol push, as {options.PushPort}=push of unix-listeners"));
+        }
+
+        var agent = runsAgent ? MakeAgent(values, options, usesVsock, prints, ownPort ?? options.PushPort) : null;
         return problems.Count > 0 ? null : new NodeSetup
         {
             Options = options,
@@ -102,7 +110,8 @@ sealed record NodeSetup
         var certificates = values.Of(NodeSettings.Certs);
         var stackRox = StackRox(values, certificates, delivers);
         var endpoint = values.IsGiven(NodeSettings.SensorEndpoint) ? values.Of(NodeSettings.SensorEndpoint)
-            : values.Of(NodeSettings.Url) ?? (stackRox is null ? values.Of(NodeSettings.SensorEndpoint) : null);
+            // Who asks for the sensor's registry has a sensor.
+            : values.Of(NodeSettings.Url) ?? (stackRox is null || values.Of(NodeSettings.RegistrySensor) ? values.Of(NodeSettings.SensorEndpoint) : null);
         if (delivers && endpoint is not null && certificates is null && values.IsFileRead)
         {
             values.Problems.Add(new(null, $"certs: give --certs, {NodeSettings.Certs.Variable} or 'certs:' a folder with ca.pem, cert.pem and key.pem; "
@@ -114,9 +123,19 @@ sealed record NodeSetup
         var guests = running?.Listens ?? listens ? values.Of(NodeSettings.Guests).ToList() : [];
         if (running?.HasOwnChannel ?? hasOwnChannel) guests.Add(OwnChannel(uidNode, running?.Options.DataDirectory ?? data));
         var listeners = values.Of(NodeSettings.Listeners);
-        if (!listens) listeners = [];
-        // Document 0 listens on AF_VSOCK; a host whose guests all have sockets may not even have the device.
-        else if (!values.IsGiven(NodeSettings.Listeners) && NeedsVsock(values)) listeners = [new VsockListenerOptions { Port = values.Of(NodeSettings.VsockPort) }];
+        uint? onDemand = null;
+        if (!listens)
+        {
+            listeners = [];
+        }
+        else if (!values.IsGiven(NodeSettings.Listeners))
+        {
+            // Document 0 listens on AF_VSOCK; a host whose guests all have sockets may not even have the device.
+            if (NeedsVsock(values)) listeners = [new VsockListenerOptions { Port = values.Of(NodeSettings.VsockPort) }];
+            // The sensor alone knows whether there is a guest that needs it.
+            else if (values.Of(NodeSettings.RegistrySensor) && !NamesGuests(values)) onDemand = values.Of(NodeSettings.VsockPort);
+        }
+
         return new NodeOptions
         {
             Cluster = cluster,
@@ -125,6 +144,7 @@ sealed record NodeSetup
             Guests = [.. guests.Select(guest => guest.Uid.Length > 0 ? guest : guest with { Uid = GuestOptions.UidOf(uidCluster, uidNode, guest.Name) })],
             PushPort = values.Of(NodeSettings.VsockPort),
             PushProtocol = values.Of(NodeSettings.PushProtocol),
+            UnixListeners = values.Of(NodeSettings.UnixListeners),
             SocketMode = values.Of(NodeSettings.SocketMode),
             SensorEndpoint = endpoint,
             SensorName = values.Of(NodeSettings.SensorName),
@@ -139,6 +159,8 @@ sealed record NodeSetup
             Mode = mode,
             VsockListeners = listeners,
             RegistryFile = values.Of(NodeSettings.RegistryFile),
+            RegistryFromSensor = listens && values.Of(NodeSettings.RegistrySensor),
+            VsockOnDemand = onDemand,
             UnknownGuests = values.Of(NodeSettings.UnknownGuests),
             Limits = new GuestLimits
             {
@@ -170,15 +192,15 @@ sealed record NodeSetup
     }
 
     /// <summary>
-    /// A host whose guests all have Unix sockets must not listen where every machine of the host can connect. So a registry file alone, whose
+    /// A host whose guests all have Unix sockets must not listen where every machine of the host can connect. So a registry alone, whose
     /// guests may come later, opens nothing: listeners are then named.
     /// </summary>
-    static bool NeedsVsock(SettingValues values)
-    {
-        var guests = values.Of(NodeSettings.Guests);
-        return guests.Any(guest => guest.SocketBase is null) || values.Of(NodeSettings.UnknownGuests) == UnknownGuestPolicy.Accept
-            || (guests.Count == 0 && values.Of(NodeSettings.RegistryFile) is null);
-    }
+    static bool NeedsVsock(SettingValues values) =>
+        values.Of(NodeSettings.Guests).Any(guest => guest.SocketBase is null) || values.Of(NodeSettings.UnknownGuests) == UnknownGuestPolicy.Accept
+        || (!NamesGuests(values) && !values.Of(NodeSettings.RegistrySensor));
+
+    /// <summary>Whether anybody on this host says who its guests are.</summary>
+    static bool NamesGuests(SettingValues values) => values.Of(NodeSettings.Guests).Count > 0 || values.Of(NodeSettings.RegistryFile) is not null;
 
     /// <summary>The channel of this machine's own agent.</summary>
     static GuestOptions OwnChannel(string node, string data) => new() { Name = node, Uid = "", SocketBase = Path.Combine(data, "self.sock") };
@@ -209,9 +231,9 @@ sealed record NodeSetup
         return new StackRoxSensorOptions { Endpoint = endpoint, ServerName = values.Of(NodeSettings.StackRoxName)!, Certificates = folder! };
     }
 
-    static VmAgentOptions MakeAgent(SettingValues values, NodeOptions options, bool usesVsock, bool prints) => new()
+    static VmAgentOptions MakeAgent(SettingValues values, NodeOptions options, bool usesVsock, bool prints, uint ownPort) => new()
     {
-        Socket = usesVsock || prints ? null : Path.Combine(options.DataDirectory, "self.sock") + $"_{options.PushPort}",
+        Socket = usesVsock || prints ? null : Path.Combine(options.DataDirectory, "self.sock") + $"_{ownPort}",
         VsockPort = options.PushPort,
         PrintsOnly = prints,
         AlsoPrints = values.Of(NodeSettings.Json),

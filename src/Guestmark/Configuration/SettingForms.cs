@@ -188,6 +188,26 @@ static class SettingForms
     public static string WriteListener(VsockListenerOptions listener) =>
         $"{listener.Port},protocol={WriteWord(listener.Protocol)}{(listener.PrivilegedSourcePort ? ",privileged-source-port=true" : "")}";
 
+    /// <summary><c>PORT[=push|stackrox-push|stackrox-index-push|cells]</c>, or a mapping with <c>port</c> and <c>protocol</c>.</summary>
+    public static UnixListenerOptions? UnixListener(ConfigurationNode node, ICollection<ConfigurationProblem> problems)
+    {
+        var parts = new Parts(node, problems, "unix listener", ["port", "protocol"]);
+        if (node is ScalarNode scalar)
+        {
+            var equals = scalar.Text.IndexOf('=');
+            parts.Set("port", equals < 0 ? scalar.Text : scalar.Text[..equals]);
+            if (equals >= 0) parts.Set("protocol", scalar.Text[(equals + 1)..]);
+        }
+
+        if (!parts.AreKnown) return null;
+        var port = parts.Read("port", Port);
+        var protocol = parts.Read("protocol", Word<GuestProtocol>());
+        if (port is null && parts.AreGood) return parts.Refuse<UnixListenerOptions>("has no port: write PORT or PORT=push");
+        return parts.AreGood ? new UnixListenerOptions { Port = port!.Value, Protocol = protocol ?? GuestProtocol.Push } : null;
+    }
+
+    public static string WriteUnixListener(UnixListenerOptions listener) => $"{listener.Port}={WriteWord(listener.Protocol)}";
+
     /// <summary>A text of a list.</summary>
     public static string? Item(ConfigurationNode node, ICollection<ConfigurationProblem> problems)
     {

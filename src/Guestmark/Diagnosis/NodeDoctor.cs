@@ -4,6 +4,7 @@ using System.Security.Cryptography.X509Certificates;
 using Guestmark.Configuration;
 using Guestmark.Node;
 using Guestmark.Rpc;
+using Guestmark.Rpc.Guests;
 using Guestmark.Rpc.Health;
 using Guestmark.Telemetry;
 
@@ -37,6 +38,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
         if (!setup.Delivers) return findings;
         findings.AddRange(await RunningAsync(cancellationToken));
         if (_options.SensorEndpoint is { } sensor) findings.Add(await DialAsync("sensor", sensor, _options.SensorName, _options.Certificates, cancellationToken));
+        if (_options is { RegistryFromSensor: true, SensorEndpoint: { } teller }) findings.Add(await AskForGuestsAsync(teller, cancellationToken));
         if (_options.StackRoxSensor is { } other) findings.Add(await DialAsync("stackrox-sensor", other.Endpoint, other.ServerName, other.Certificates, cancellationToken));
         return findings;
     }
@@ -47,7 +49,10 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
         var dials = setup.Agent is { Socket: null, PrintsOnly: false };
         if (!listens && !dials)
         {
-            yield return HealthFinding.Ok("vsock", "not needed: every guest has a Unix socket");
+            const string onDemand = "needed when the sensor names a guest without a Unix socket";
+            yield return _options.VsockOnDemand is null ? HealthFinding.Ok("vsock", "not needed: every guest has a Unix socket")
+                : host.Exists("/dev/vsock") ? HealthFinding.Ok("vsock", $"{onDemand}: /dev/vsock is there")
+                : HealthFinding.Warn("vsock", $"{onDemand}, and there is no /dev/vsock", "modprobe vsock; in a container mount the device; or give every guest a Unix socket");
             yield break;
         }
 
@@ -194,7 +199,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
 
     IEnumerable<HealthFinding> Permissions()
     {
-        var reserved = _options.VsockListeners.Select(listener => listener.Port).Where(port => port <= ReservedPortLast).Select(port => $"vsock port {port}").ToList();
+        var reserved = _options.VsockListeners.Select(listener => listener.Port).Concat(_options.VsockOnDemand is { } onDemand ? [onDemand] : []).Where(port => port <= ReservedPortLast).Select(port => $"vsock port {port}").ToList();
         var firstFree = int.TryParse(host.Read("/proc/sys/net/ipv4/ip_unprivileged_port_start"), NumberStyles.None, CultureInfo.InvariantCulture, out var start) ? start : ReservedPortLast + 1;
         if (_options.Endpoint is { } endpoint && endpoint.Port < firstFree && endpoint.Port > 0) reserved.Add($"TCP port {endpoint.Port}");
         if (reserved.Count > 0)
@@ -257,6 +262,39 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
     {
         var line = host.Read("/proc/self/status")?.Split('\n').FirstOrDefault(text => text.StartsWith("CapEff:", StringComparison.Ordinal));
         return line is not null && ulong.TryParse(line["CapEff:".Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out var mask) && (mask >> number & 1) != 0;
+    }
+
+    /// <summary>Asks the sensor who this node's guests are, as the node does, and looks at the first list.</summary>
+    async Task<HealthFinding> AskForGuestsAsync(Uri endpoint, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var certificates = CertificateDirectory.Open(_options.Certificates, host.Time);
+            using var channel = new RpcChannel(
+                endpoint, new RpcChannelOptions { Certificates = certificates, ServerName = _options.SensorName, ConnectTimeout = DialTimeout });
+            var callOptions = new RpcCallOptions { Timeout = DialTimeout, ReceiveMessageBytesMax = GuestListing.ListBytesMax };
+            await using var call = channel.Open(GuestListing.Watch, callOptions, cancellationToken);
+            await call.WriteAsync(new WatchGuestsRequest { Node = _options.Node }, cancellationToken);
+            await call.CompleteAsync();
+            var list = await call.ReadAsync(cancellationToken) ?? throw new RpcException(RpcStatusCode.Unavailable, "the sensor ended the call");
+            return list.Guests.Count > 0
+                ? HealthFinding.Ok("registry", $"the sensor names {Words.Count(list.Guests.Count, "guest")} of node '{_options.Node}'")
+                : HealthFinding.Warn("registry", $"the sensor names no guest of node '{_options.Node}'", "see that its list calls the node so, or give the node that name (node)");
+        }
+        catch (CertificateException)
+        {
+            return HealthFinding.Fail("registry", "not asked without certificates", "mend the certificates first");
+        }
+        catch (RpcException e)
+        {
+            var remedy = e.Code switch
+            {
+                RpcStatusCode.PermissionDenied => "give the node a certificate with its name, or the name of its certificate (node)",
+                RpcStatusCode.FailedPrecondition or RpcStatusCode.Unimplemented => "start the sensor with --guests FILE, or the node without registry-sensor",
+                _ => "see that the sensor can be reached; the guests of the last list are heard until then",
+            };
+            return HealthFinding.Fail("registry", $"the sensor does not say who the guests of node '{_options.Node}' are: {CommandLine.TerminalText.Printable(e.Detail)}", remedy);
+        }
     }
 
     /// <summary>Connects as the relay does: TCP, mutual TLS, and one call.</summary>

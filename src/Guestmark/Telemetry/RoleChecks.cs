@@ -118,6 +118,29 @@ static class RoleChecks
         return HealthFinding.Ok("relay", "delivery works, or there was nothing to deliver");
     });
 
+    /// <summary>
+    /// Whether the node knows what the sensor says of its guests. An old list is better than none: a warning after <paramref name="grace"/>. Without one
+    /// nobody knows whom to listen to.
+    /// </summary>
+    public static HealthCheck RegistryIsFollowed(MetricsCollector metrics, TimeSpan grace) => new(Liveness: false, () =>
+    {
+        const string remedy = "see the log for the reason (SensorRegistryLost, SensorRegistryRefused): the sensor needs --guests, this node's certificate its name";
+        var families = metrics.Collect();
+        if (Values(families, "guestmark_node_registry_age_seconds").Select(value => value.Value).ToList() is not [var seconds])
+            return HealthFinding.Fail("registry", "the sensor has never said who this node's guests are", remedy);
+        var count = Words.Count((int)Values(families, "guestmark_node_registry_guests").Sum(value => value.Value), "guest");
+        var age = TimeSpan.FromSeconds(seconds);
+        return age >= grace
+            ? HealthFinding.Warn("registry", $"the sensor's list of {count} was last right {Words.Span(age)} ago; those that came or went since are not known", remedy)
+            : HealthFinding.Ok("registry", $"the sensor names {count} of this node");
+    });
+
+    /// <summary>Whether the guests that are told to nodes are those of the file.</summary>
+    /// <param name="problem">What is wrong with it; null: nothing.</param>
+    public static HealthCheck GuestsAreTaken(string path, Func<string?> problem) => new(Liveness: false, () => problem() is { } found
+        ? HealthFinding.Warn("guests", $"nodes are told the guests of an earlier {path}: {found}", "mend the file; it is read again at once")
+        : HealthFinding.Ok("guests", $"nodes are told the guests of {path}"));
+
     /// <summary>Each guest's Unix socket is listened on, and its path leads to that very socket: somebody may have removed the file or bound another in its place.</summary>
     /// <remarks>
     /// Not for liveness: a machine's folder may be gone before its registry knows, the node tries again by itself, and a restart would cut off all others.

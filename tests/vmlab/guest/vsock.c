@@ -5,6 +5,7 @@
 //   vsock write [-s SOURCE] [-u USER] PORT <bytes    these bytes; prints every status that is answered until the host closes
 //   vsock raw [-s SOURCE] [-u USER] PORT <body       these bytes, then the end of the stream (StackRox's push); prints "closed"
 //   vsock hold [-s SOURCE] [-u USER] PORT <bytes     these bytes, then silence for ever
+//   vsock activate PORT COMMAND...                   COMMAND with a socket that listens on PORT, as systemd's socket activation starts it
 //
 // To CID 2, from port SOURCE, as user USER (a number). Exit code 0 when it went as said, 1 when the connection was refused or broke, 2 for wrong use.
 #include <errno.h>
@@ -62,6 +63,20 @@ int main(int argc, char **argv) {
     if (device < 0 || ioctl(device, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) < 0) return fail("/dev/vsock");
     printf("%u\n", cid);
     return 0;
+  }
+
+  if (argc > 3 && !strcmp(argv[1], "activate")) {
+    // sd_listen_fds(3): descriptors from 3 on, and the process that they are for.
+    char pid[16];
+    int listener = socket(AF_VSOCK, SOCK_STREAM, 0);
+    struct sockaddr_vm own = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = strtoul(argv[2], NULL, 10)};
+    if (listener < 0 || bind(listener, (struct sockaddr *)&own, sizeof own) < 0 || listen(listener, 128) < 0 || dup2(listener, 3) < 0) return fail(argv[2]);
+    if (listener != 3) close(listener);
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", "1", 1);
+    execvp(argv[3], argv + 3);
+    return fail(argv[3]);
   }
 
   unsigned long source = 0;
