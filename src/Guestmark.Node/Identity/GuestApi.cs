@@ -40,9 +40,9 @@ public sealed record GuestStatusList(IReadOnlyList<GuestStatus> Guests);
 
 /// <summary>How a guest is, for people and programs. Counts are from the start of the node.</summary>
 /// <param name="Known">False: no registry knows it, and it was accepted as it is.</param>
-/// <param name="Channel">The path of its Unix socket, or <c>vsock:CID</c>.</param>
+/// <param name="Channel">The path of its Unix socket, the first where it has several, or <c>vsock:CID</c>.</param>
 /// <param name="State">
-/// <c>connected</c>; <c>listening</c>, as between two reports; <c>not-listening</c> when its socket cannot be bound, somebody replaced it, or nobody listens on AF_VSOCK.
+/// <c>connected</c>; <c>listening</c>, as between two reports; <c>not-listening</c> when a socket of it cannot be bound, somebody replaced it, or nobody listens on AF_VSOCK.
 /// </param>
 /// <param name="LastReportAt">When the last report was stored. Null: none since the start.</param>
 /// <param name="Reports">Reports that were stored.</param>
