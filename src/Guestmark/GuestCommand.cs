@@ -39,12 +39,12 @@ static class GuestCommand
     {
         var table = new TextTable(
             new("GUEST") { MayShorten = true }, new("UID") { MayShorten = true, MayLeave = true }, new("CHANNEL") { MayShorten = true }, new("STATE"), new("LAST REPORT"),
-            new("REPORTS") { IsRight = true }, new("REFUSED") { IsRight = true }, new("LAST REFUSAL") { MayShorten = true, MayLeave = true });
+            new("REPORTS") { IsRight = true }, new("REFUSED") { IsRight = true }, new("SPOOL") { IsRight = true }, new("LAST REFUSAL") { MayShorten = true, MayLeave = true });
         foreach (var guest in guests)
         {
             table.Add(
                 guest!["name"]?.ToString(), guest["uid"]?.ToString(), guest["channel"]?.ToString(), guest["state"]?.ToString(), Words.Time(guest["lastReportAt"]),
-                guest["reports"]?.ToString(), guest["refused"]?.ToString(), guest["lastRefusal"]?.ToString());
+                guest["reports"]?.ToString(), guest["refused"]?.ToString(), Words.Size(guest["spoolBytes"]?.GetValue<long>() ?? 0), guest["lastRefusal"]?.ToString());
         }
 
         if (guests.Count > 0) table.Write();

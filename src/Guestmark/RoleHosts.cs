@@ -207,7 +207,7 @@ static class RoleHosts
 
     /// <summary>The Unix sockets of guests that a node must have.</summary>
     static List<(string Path, bool IsReachable)> Sockets(GuestRegistry guests, uint port) =>
-        [.. guests.All.Where(channel => channel.Guest.SocketBase is not null).Select(channel => (channel.Guest.SocketPath(port), channel.IsReachable))];
+        [.. guests.All.Where(channel => channel.Guest.SocketBase is not null).Select(channel => (channel.Guest.SocketPath(port), channel.IsReachable(port)))];
 
     static HealthCheck[] Configuration(IServiceProvider provider) =>
         provider.GetService<NodeReload>() is { } reload ? [RoleChecks.ConfigurationIsInForce(reload)] : [];

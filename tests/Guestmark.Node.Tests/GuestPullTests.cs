@@ -166,7 +166,8 @@ public sealed class GuestPullTests : IDisposable
         await using var other = new HybridVsockPeer(_folder.File("other.sock"), HybridVsockDialect.HostPort, _ => _folder.File("nobody"));
         Assert.Empty(configuration.Replace(node.Options with { Guests = [Asked() with { Uid = "other", Name = "other", Cid = null, SocketBase = _folder.File("other.sock") }] }));
         await UntilAsync(other, () => other.Asked > 1);
-        Assert.Equal(asked, hypervisor.Asked);
+        // It may have been about to be asked when it left, once.
+        Assert.InRange(hypervisor.Asked, asked, asked + 1);
     }
 
     GuestOptions Asked() => new() { Uid = "uid-asked", Name = "asked", Cid = 7, SocketBase = _folder.File("vm.sock"), PullPort = 1818 };

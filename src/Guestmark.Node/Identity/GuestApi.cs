@@ -1,5 +1,6 @@
 using System.Globalization;
 using Guestmark.Node.Cells;
+using Guestmark.Node.Relay;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -12,21 +13,24 @@ static class GuestApi
 {
     /// <param name="control">Of the control socket, below <c>/v1</c>.</param>
     public static void Map(IEndpointRouteBuilder control) =>
-        control.MapGet("/guests", (GuestRegistry registry, NodeConfiguration configuration) => Results.Json(
-            new GuestList([.. registry.AllWithUnknown().Select(channel => StatusOf(channel, registry, configuration.Current))
-                .OrderBy(guest => guest.Name, StringComparer.Ordinal).ThenBy(guest => guest.Uid, StringComparer.Ordinal)]),
-            CellStateFile.Json));
+        control.MapGet("/guests", (GuestRegistry registry, NodeConfiguration configuration, NodeSpools spools) =>
+        {
+            spools.KeepShares.Release(spools.Keep.AcknowledgedIndex);
+            return Results.Json(new GuestList([.. registry.AllWithUnknown().Select(channel => StatusOf(channel, registry, spools, configuration.Current))
+                .OrderBy(guest => guest.Name, StringComparer.Ordinal).ThenBy(guest => guest.Uid, StringComparer.Ordinal)]), CellStateFile.Json);
+        });
 
-    static GuestStatus StatusOf(GuestChannel channel, GuestRegistry registry, NodeOptions options)
+    static GuestStatus StatusOf(GuestChannel channel, GuestRegistry registry, NodeSpools spools, NodeOptions options)
     {
         var guest = channel.Guest;
-        var isHeard = guest.SocketBase is not null ? channel.IsReachable : options.VsockListeners.Count > 0 && registry.IsHeard(channel);
+        var isHeard = guest.SocketBase is not null ? channel.IsReachable(options.PushPort) : options.VsockListeners.Count > 0 && registry.IsHeard(channel);
         var (reports, refused, lastReportAt, refusal) = channel.Share.Account;
         return new GuestStatus(
             guest.Name, guest.Uid, channel.IsKnown,
             guest.SocketBase is not null ? guest.SocketPath(options.PushPort) : string.Create(CultureInfo.InvariantCulture, $"vsock:{guest.Cid}"),
             !isHeard ? "not-listening" : channel.Connections > 0 ? "connected" : "listening",
-            channel.Connections, lastReportAt?.UtcDateTime, reports, refused, refusal?.Status.ToString(), refusal?.At.UtcDateTime);
+            channel.Connections, lastReportAt?.UtcDateTime, reports, refused, refusal?.Status.ToString(), refusal?.At.UtcDateTime,
+            spools.KeepShares.Of(guest.Uid));
     }
 }
 
@@ -42,6 +46,8 @@ public sealed record GuestList(IReadOnlyList<GuestStatus> Guests);
 /// <param name="LastReportAt">When the last report was stored. Null: none since the start.</param>
 /// <param name="Reports">Reports that were stored.</param>
 /// <param name="Refused">Messages and connections that were answered with another status.</param>
-/// <param name="LastRefusal">That status.</param>
+/// <param name="LastRefusal">The last such status.</param>
+/// <param name="SpoolBytes">What waits in the spool for delivery.</param>
 public sealed record GuestStatus(
-    string Name, string Uid, bool Known, string Channel, string State, int Connections, DateTime? LastReportAt, ulong Reports, ulong Refused, string? LastRefusal, DateTime? LastRefusedAt);
+    string Name, string Uid, bool Known, string Channel, string State, int Connections, DateTime? LastReportAt, ulong Reports, ulong Refused, string? LastRefusal, DateTime? LastRefusedAt,
+    long SpoolBytes);

@@ -21,7 +21,6 @@ public sealed class GuestChannel
     readonly ChannelIdentity _pull;
     readonly ulong _networkNamespace;
     volatile bool _closed;
-    volatile GuestListener? _listener;
 
     /// <param name="source">First part of its events' source: <c>//cluster/node</c>.</param>
     /// <param name="networkNamespace">Inode of the namespace in which its context id holds.</param>
@@ -46,14 +45,14 @@ public sealed class GuestChannel
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
 
+    /// <summary>Who listens on its Unix sockets, by port.</summary>
+    internal ConcurrentDictionary<uint, GuestListener> Listeners { get; } = new();
+
+    /// <summary>Whether somebody who connects to its Unix socket of a port reaches this node.</summary>
+    public bool IsReachable(uint port) => Listeners.TryGetValue(port, out var listener) && listener.IsReachable;
+
     /// <summary>Of these, how many the guest has closed already.</summary>
     internal int Ended() => _connections.Count(entry => entry.Key is GuestConnection { Input.HasEnded: true });
-
-    /// <summary>Who listens on its Unix socket. Null: it has none, or it is not listened on.</summary>
-    internal GuestListener? Listener { get => _listener; set => _listener = value; }
-
-    /// <summary>Whether somebody who connects to the path of its Unix socket reaches this node.</summary>
-    public bool IsReachable => _listener is { IsReachable: true };
 
     /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is. Its context id is the registry's.</summary>
     public ChannelIdentity OnSocket => _socket;

@@ -92,7 +92,7 @@ sealed partial class GuestListeners(
             {
                 // Before the next guest's is bound: it may have the same path. A message that is under way has its time, and nobody waits for it here.
                 _sockets.Remove(channel);
-                channel.Listener = null;
+                channel.Listeners.Clear();
                 Close(listener);
             }
 
@@ -152,8 +152,9 @@ sealed partial class GuestListeners(
     {
         if (channel.Guest.SocketBase is null || _sockets.ContainsKey(channel)) return;
         var address = new UnixDomainSocketEndPoint(channel.Guest.SocketPath(configuration.Current.PushPort));
-        channel.Listener = Listen(address, connection => reception.ServeSocketAsync(channel, connection));
-        _sockets.Add(channel, channel.Listener);
+        var listener = Listen(address, connection => reception.ServeSocketAsync(channel, connection));
+        _sockets.Add(channel, listener);
+        channel.Listeners[configuration.Current.PushPort] = listener;
     }
 
     GuestListener Listen(EndPoint address, Func<ConnectionContext, Task> serve)
