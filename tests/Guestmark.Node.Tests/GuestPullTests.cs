@@ -131,7 +131,9 @@ public sealed class GuestPullTests : IDisposable
                     await using var tls = new SslStream(new NetworkStream(accepted));
                     await tls.AuthenticateAsServerAsync(new SslServerAuthenticationOptions
                     {
-                        ServerCertificate = certificate, ClientCertificateRequired = true, RemoteCertificateValidationCallback = (_, shown, _, _) => shown is not null,
+                        ServerCertificate = certificate,
+                        ClientCertificateRequired = true,
+                        RemoteCertificateValidationCallback = (_, shown, _, _) => shown is not null,
                     });
                     var header = new byte[4];
                     await tls.ReadExactlyAsync(header);

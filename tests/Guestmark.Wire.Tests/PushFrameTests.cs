@@ -1,4 +1,5 @@
 using System.Buffers;
+using Guestmark.TestKit;
 using Guestmark.Wire.Framing;
 
 namespace Guestmark.Wire.Tests;
@@ -77,5 +78,39 @@ public sealed class PushFrameTests
             ],
             Enum.GetValues<PushStatus>().Select(status => $"{status}={(uint)status}"));
         Assert.All(Enum.GetValues<PushStatus>(), status => Assert.DoesNotContain("unknown", status.Describe(), StringComparison.Ordinal));
+    }
+
+    [Fact]
+    [Trait("Category", "Fuzz")]
+    public void Any_bytes_in_any_pieces_give_the_messages_that_are_in_them()
+    {
+        const int bodyBytesMax = 100;
+        var random = new Random(20261126);
+        byte[] seed = [3, 0, 0, 0, 1, 2, 3, 1, 0, 0, 0, 9, 100, 0, 0, 0, .. new byte[100], 101, 0, 0, 0, 1];
+        for (var i = 0; i < Damage.Inputs(20_000); i++)
+        {
+            var bytes = Damage.Mutate(seed, random);
+            var pieces = new List<byte[]>();
+            for (var at = 0; at < bytes.Length; at += pieces[^1].Length) pieces.Add(bytes[at..Math.Min(bytes.Length, at + random.Next(1, 40))]);
+            var buffer = Segments.Of([[], .. pieces]);
+            for (var at = 0; ;)
+            {
+                var length = bytes.Length - at < 4 ? 0 : bytes[at] | (uint)bytes[at + 1] << 8 | (uint)bytes[at + 2] << 16 | (uint)bytes[at + 3] << 24;
+                var expected = bytes.Length - at < 4 ? FrameReadResult.Incomplete
+                    : length == 0 ? FrameReadResult.EmptyBody
+                    : length > bodyBytesMax ? FrameReadResult.BodyTooLong
+                    : bytes.Length - at - 4 < length ? FrameReadResult.Incomplete : FrameReadResult.Complete;
+                Assert.Equal(expected, PushFrame.TryRead(ref buffer, bodyBytesMax, out var body, out var named));
+                Assert.Equal(length, named);
+                if (expected != FrameReadResult.Complete)
+                {
+                    Assert.Equal(bytes.Length - at, buffer.Length);
+                    break;
+                }
+
+                Assert.Equal(bytes[(at + 4)..(at + 4 + (int)length)], body.ToArray());
+                at += 4 + (int)length;
+            }
+        }
     }
 }
