@@ -6,7 +6,7 @@ build_ours() {
   ours=$root/artifacts/bin/Guestmark.Benchmarks/release/Guestmark.Benchmarks
 }
 
-# start_server NAME COMMAND... : starts a program that prints "ready PORT" and ends when its input ends. Sets NAME_port.
+# start_server NAME COMMAND... : starts a program that prints "ready PORT" and ends when its input ends. Sets NAME_port and NAME_pid; end_server NAME ends it.
 start_server() {
   local name=$1 ready port to from
   shift
@@ -14,6 +14,7 @@ start_server() {
   fifo=$(mktemp -u "${TMPDIR:-/tmp}/gm-bench-XXXXXX")
   mkfifo "$fifo.in" "$fifo.out"
   "$@" <"$fifo.in" >"$fifo.out" &
+  printf -v "${name}_pid" %s $!
   # The server lives while this script holds its input open.
   exec {to}>"$fifo.in" {from}<"$fifo.out"
   rm "$fifo.in" "$fifo.out"
@@ -22,6 +23,13 @@ start_server() {
     return 1
   }
   printf -v "${name}_port" %s "$port"
+  printf -v "${name}_input" %s "$to"
+}
+
+end_server() {
+  local input=$1_input pid=$1_pid
+  eval "exec ${!input}>&-"
+  wait "${!pid}"
 }
 
 # compare METRIC GOAL ROUNDS OURS PEER : runs two commands in alternation, after a round that does not count. Each prints one number, more
@@ -56,6 +64,18 @@ compare_by() {
 package_agent() {
   bash "$root/deploy/packages/build.sh" >&2 || return 1
   agent=$root/artifacts/packages/agent/guestmark-agent
+}
+
+# rows : turns what compare printed, on standard input, into rows of a table. $labels has a line "METRIC TEXT" for each metric that is to be in it.
+rows() {
+  LABELS=$labels awk '
+    function short(n) { return n >= 1e6 ? sprintf("%.1f million", n / 1e6) : sprintf("%d", n) }
+    BEGIN { count = split(ENVIRON["LABELS"], lines, "\n"); for (i = 1; i <= count; i++) { name = lines[i]; sub(/ .*/, "", name); text[name] = substr(lines[i], length(name) + 2) } }
+    $1 in text {
+      ours = $2; peer = $3; ratio = $4 " " $5; goal = $6
+      gsub(/[a-z]+=/, "", ours); gsub(/[a-z]+=/, "", peer); sub("ratio=", "", ratio); sub("goal=", "", goal)
+      printf "| %s | %s | %s | %s | %s |\n", text[$1], short(ours), short(peer), ratio, goal + 0 ? goal : "none"
+    }'
 }
 
 # record NAME : replaces the block NAME of docs/specification.md by standard input.

@@ -1,11 +1,14 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
+using Guestmark.Events;
 using Guestmark.Node;
 using Guestmark.Rpc;
+using Guestmark.Spool;
 using Guestmark.Wire.Framing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Benchmarks;
@@ -27,7 +30,10 @@ static class NodeLoad
 
     static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(10);
 
-    /// <summary>Prints "ready 0" and serves until its input ends. What guests push goes into the spool, and no further: there is no sensor.</summary>
+    /// <summary>
+    /// Prints "ready 0" and serves until its input ends; then writes into the file "stored" how many reports of honest guests its spool has. What guests push
+    /// goes no further: there is no sensor.
+    /// </summary>
     public static async Task<int> ServeAsync(string folder)
     {
         CertificateAuthority.Create(Path.Combine(folder, "ca"));
@@ -54,7 +60,27 @@ static class NodeLoad
         await app.StartAsync();
         Console.WriteLine("ready 0");
         await Console.In.ReadToEndAsync();
+        var stored = await StoredAsync(app.Services.GetRequiredService<EventSpool>());
+        await File.WriteAllTextAsync(Path.Combine(folder, "stored"), stored.ToString(CultureInfo.InvariantCulture));
         return 0;
+    }
+
+    static async Task<long> StoredAsync(EventSpool spool)
+    {
+        var honest = Enumerable.Range(0, Flooder).Select(i => $"uid-{i}").ToHashSet();
+        var cursor = spool.OpenCursor();
+        var stored = 0L;
+        for (ulong seen = 0, last = spool.LastIndex; seen < last;)
+        {
+            foreach (var record in await cursor.ReadAsync(1000, 1 << 24, default))
+            {
+                seen++;
+                if (StampedEvent.TryRead(record.Data, out var stamped) is { } fault) throw new InvalidDataException($"record {seen} is no event: {fault}");
+                if (stamped!.Type == EventTypes.InventoryReport && honest.Contains(stamped.Subject)) stored++;
+            }
+        }
+
+        return stored;
     }
 
     /// <summary>Holds 10,000 connections that say nothing, until its input ends.</summary>
@@ -69,7 +95,7 @@ static class NodeLoad
 
     /// <summary>
     /// 99 guests that send a report of 2 KB ten times a second each and wait for each answer. Prints p99 of the answer in microseconds. Fails when an answer is
-    /// another than stored.
+    /// another than stored. Adds to the file "acknowledged" how many there were.
     /// </summary>
     public static async Task<int> HonestAsync(string folder, int seconds)
     {
@@ -81,6 +107,7 @@ static class NodeLoad
         var (p50, p99) = (latencies[latencies.Count / 2], latencies[latencies.Count * 99 / 100]);
         Console.Error.WriteLine(string.Create(
             CultureInfo.InvariantCulture, $"  honest: {latencies.Count} reports stored, p50 {p50:F0} us, p99 {p99:F0} us, most {latencies[^1]:F0} us"));
+        await File.AppendAllLinesAsync(Path.Combine(folder, "acknowledged"), [latencies.Count.ToString(CultureInfo.InvariantCulture)]);
         Console.WriteLine(p99.ToString("F0", CultureInfo.InvariantCulture));
         return 0;
 

@@ -10,15 +10,14 @@ resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
 start_server node "$ours" node-serve "$folder"
-node=$!
 sleep 15
-bare=$(resident "$node")
+bare=$(resident "$node_pid")
 start_server idle "$ours" node-idle "$folder"
 sleep 5
-before=$(ticks "$node")
+before=$(ticks "$node_pid")
 sleep 10
-spent=$(($(ticks "$node") - before))
-full=$(resident "$node")
+spent=$(($(ticks "$node_pid") - before))
+full=$(resident "$node_pid")
 each=$(((full - bare) * 1024 / idle_port))
 record "bench/run node idle" <<END
 

@@ -31,7 +31,7 @@ public sealed record ChannelIdentity
     /// </summary>
     public uint? GuestCid { get; internal init; }
 
-    /// <summary>The port that the guest dialled.</summary>
+    /// <summary>The port that the guest dialled, or, when it was asked, the one on which it answered.</summary>
     public uint? GuestPort { get; internal init; }
 
     /// <summary>

@@ -13,11 +13,7 @@ public static class InventoryJson
     {
         using var json = new Utf8JsonWriter(output);
         json.WriteStartObject();
-        json.WriteStartObject("os");
-        json.WriteString("id", inventory.Os.Id);
-        json.WriteString("versionId", inventory.Os.VersionId);
-        json.WriteString("prettyName", inventory.Os.PrettyName);
-        json.WriteEndObject();
+        WriteOs(json, inventory.Os);
         WriteHost(json, inventory.Host);
 
         json.WriteStartArray("packages");
@@ -28,8 +24,25 @@ public static class InventoryJson
         }
 
         json.WriteEndArray();
+        WriteProblems(json, inventory.Problems);
+        json.WriteEndObject();
+    }
+
+    /// <summary>The property <c>os</c>, as every document about a machine has it.</summary>
+    public static void WriteOs(Utf8JsonWriter json, OsRelease os)
+    {
+        json.WriteStartObject("os");
+        json.WriteString("id", os.Id);
+        json.WriteString("versionId", os.VersionId);
+        json.WriteString("prettyName", os.PrettyName);
+        json.WriteEndObject();
+    }
+
+    /// <summary>The property <c>problems</c>, as every document about a machine has it.</summary>
+    public static void WriteProblems(Utf8JsonWriter json, IReadOnlyList<InventoryProblem> problems)
+    {
         json.WriteStartArray("problems");
-        foreach (var problem in inventory.Problems)
+        foreach (var problem in problems)
         {
             json.WriteStartObject();
             json.WriteString("path", problem.Path);
@@ -38,7 +51,6 @@ public static class InventoryJson
         }
 
         json.WriteEndArray();
-        json.WriteEndObject();
     }
 
     static void WriteHost(Utf8JsonWriter json, HostFacts host)

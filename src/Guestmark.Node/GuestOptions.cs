@@ -42,6 +42,12 @@ public sealed record GuestOptions
     /// <summary>Share of the spool under load relative to other guests, 1 to 100. Default 1.</summary>
     public int Weight { get; init; } = 1;
 
+    /// <summary>
+    /// The port on which the guest's agent answers when it is asked for its report (<c>guestmark-agent serve</c>), dialled through <see cref="SocketBase"/>. Null:
+    /// it is not asked.
+    /// </summary>
+    public uint? PullPort { get; init; }
+
     /// <summary>The socket that the node listens on: <c>&lt;SocketBase&gt;_&lt;port&gt;</c>.</summary>
     public string SocketPath(uint port) => $"{SocketBase}_{port}";
 
@@ -63,7 +69,7 @@ public sealed record GuestOptions
     {
         foreach (var guest in guests) guest.Validate(port, errors);
         foreach (var twice in guests.GroupBy(g => g.Uid).Where(g => g.Count() > 1)) errors.Add(Twice(twice));
-        foreach (var twice in guests.Where(g => g.SocketBase is not null).GroupBy(g => g.SocketBase).Where(g => g.Count() > 1))
+        foreach (var twice in guests.Where(g => g.SocketBase is not null).GroupBy(g => Path.GetFullPath(g.SocketBase!)).Where(g => g.Count() > 1))
             errors.Add($"guest socket '{twice.Key}' is given {twice.Count()} times");
         foreach (var twice in guests.Where(g => g.Cid is not null).GroupBy(g => (g.Cid, g.NetworkNamespace)).Where(g => g.Count() > 1))
             errors.Add($"guest cid {twice.Key.Cid} is given to {string.Join(" and ", twice.Select(g => $"'{g.Name}'"))}");
@@ -83,6 +89,8 @@ public sealed record GuestOptions
         if (Cid is <= CidReservedLast or uint.MaxValue) errors.Add($"guest '{Name}': its cid is {Cid}, guests have 3 to {uint.MaxValue - 1}");
         if (Weight is < 1 or > 100) errors.Add($"guest '{Name}': its weight is {Weight}, 1 to 100 are allowed");
         if (BootEpoch?.Length > 128) errors.Add($"guest '{Name}': its boot epoch has {BootEpoch.Length} characters, at most 128 are allowed");
+        if (PullPort is 0 or uint.MaxValue) errors.Add($"guest '{Name}': its port to pull from is {PullPort}, 1 to {uint.MaxValue - 1} are allowed");
+        if (PullPort is not null && SocketBase is null) errors.Add($"guest '{Name}': it cannot be asked on port {PullPort}: give the socket of its hypervisor");
         if (SocketBase is null) return;
         if (!Path.IsPathFullyQualified(SocketBase)) errors.Add($"guest '{Name}': its socket '{SocketBase}' is a relative path; write an absolute one, which does not depend on where the node is started");
         var path = SocketPath(port);

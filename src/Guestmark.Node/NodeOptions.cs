@@ -56,6 +56,9 @@ public sealed record NodeOptions
     /// <summary>Bytes of the spool. Default 1 GiB.</summary>
     public long SpoolBytesMax { get; init; } = 1L << 30;
 
+    /// <summary>How often guests with a <see cref="GuestOptions.PullPort"/> are asked for their report. 5 minutes: an unchanged one costs a handshake.</summary>
+    public TimeSpan PullInterval { get; init; } = TimeSpan.FromMinutes(5);
+
     /// <summary>The Unix socket of <c>guestmark cell</c> and other commands. Default: <c>control.sock</c> in the data folder.</summary>
     public string ControlSocket
     {
@@ -105,6 +108,7 @@ public sealed record NodeOptions
         if (MessageBytesMax is < 1024 or > PushFrame.BodyBytesMaxDefault)
             errors.Add($"message bytes {MessageBytesMax}: must be 1024 to {PushFrame.BodyBytesMaxDefault}");
         if (MessageTimeout <= TimeSpan.Zero || IdleTimeout <= TimeSpan.Zero) errors.Add("timeouts must be over 0");
+        if (PullInterval < TimeSpan.FromSeconds(1)) errors.Add($"pull interval {PullInterval}: must be at least 1 s");
         Limits.Validate(MessageBytesMax, errors);
         if (PushProtocol == GuestProtocol.Cells) errors.Add("push protocol 'cells': cells have sockets of their own, see 'guestmark cell'");
         foreach (var listener in VsockListeners)
@@ -117,6 +121,8 @@ public sealed record NodeOptions
             errors.Add($"vsock listener {twice.Key} is given {twice.Count()} times");
         Cells.Validate(errors);
         GuestOptions.Validate(Guests, PushPort, errors);
+        if (string.IsNullOrEmpty(Certificates) && Guests.FirstOrDefault(guest => guest.PullPort is not null) is { } asked)
+            errors.Add($"guest '{asked.Name}': its agent wants to see a certificate when it is asked; give the node one (certs)");
         return errors;
     }
 

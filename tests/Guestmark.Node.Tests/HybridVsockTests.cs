@@ -1,12 +1,13 @@
 using System.Net.Sockets;
 using System.Text;
+using System.Text.RegularExpressions;
 using Guestmark.Node.Listening;
 using Guestmark.TestKit;
 
 namespace Guestmark.Node.Tests;
 
 /// <summary>Establishes the host's way to a port of a guest, beside a peer that speaks each dialect of the answer.</summary>
-public sealed class HybridVsockTests : IDisposable
+public sealed partial class HybridVsockTests : IDisposable
 {
     readonly TemporaryFolder _folder = new();
 
@@ -89,6 +90,46 @@ public sealed class HybridVsockTests : IDisposable
         await accepted.SendAsync(Encoding.ASCII.GetBytes(answer));
         Assert.Contains("hypervisor's vsock socket", (await Assert.ThrowsAsync<HybridVsockException>(() => connecting)).Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    [Trait("Category", "Fuzz")]
+    public async Task Any_bytes_are_an_answer_in_its_form_or_refused_and_what_follows_is_the_guests()
+    {
+        using var hypervisor = Listen();
+        var random = new Random(20261122);
+        // The dialects, with what a guest may say at once.
+        byte[][] seeds = ["OK 1073741824\nhello"u8.ToArray(), "OK 818\n"u8.ToArray(), "OK 4294967295\nOK 1\n"u8.ToArray(), []];
+        for (var i = 0; i < Damage.Inputs(2000); i++)
+        {
+            var seed = seeds[random.Next(seeds.Length)];
+            var answer = random.Next(8) == 0 ? seed : Damage.Mutate(seed, random);
+            var connecting = HybridVsock.ConnectAsync(Path, 818, TimeProvider.System);
+            using (var accepted = await hypervisor.AcceptAsync())
+            {
+                await ReadLineAsync(accepted);
+                await accepted.SendAsync(answer);
+            }
+
+            // Latin-1: a byte is a character.
+            var form = AnswerForm().Match(Encoding.Latin1.GetString(answer));
+            if (!form.Success || !uint.TryParse(form.Groups["number"].ValueSpan, out var number))
+            {
+                await Assert.ThrowsAsync<HybridVsockException>(() => connecting);
+                continue;
+            }
+
+            var connection = await connecting;
+            using var socket = connection.Socket;
+            Assert.Equal(number, connection.Number);
+            var rest = new byte[answer.Length + 1];
+            var length = 0;
+            while (await socket.ReceiveAsync(rest.AsMemory(length)) is > 0 and var count) length += count;
+            Assert.Equal(answer[form.Length..], rest[..length]);
+        }
+    }
+
+    [GeneratedRegex("^OK (?<number>[0-9]{1,28})\n", RegexOptions.ExplicitCapture, 1000)]
+    private static partial Regex AnswerForm();
 
     [Fact]
     public async Task Without_an_answer_it_is_asked_again_and_in_the_end_given_up()

@@ -16,7 +16,10 @@ public sealed class StackRoxPushTests
     {
         await using var node = await StartAsync(GuestProtocol.StackRoxPush);
         await SendAsync(node, Report.ToByteArray());
-        Assert.Equal(Report.ToByteArray(), (await StoredAsync(node)).Data.ToArray());
+        var stored = await StoredAsync(node);
+        Assert.Equal(Report.ToByteArray(), stored.Data.ToArray());
+        // The registry's, with which the report's was compared.
+        Assert.Equal("7", stored.Attribute("guestcid"));
     }
 
     [Fact]

@@ -355,6 +355,21 @@ public sealed class ConfigurationTests : IDisposable
         Assert.Contains("FACT_CERTS", Assert.Single(without.Problems).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_guest_that_is_asked_needs_the_socket_of_its_hypervisor_and_the_node_a_certificate()
+    {
+        var guest = Assert.Single(Layers.Setup(new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "web1=/run/web1.sock,pull=1818" }).Options.Guests);
+        Assert.Equal(1818u, guest.PullPort);
+        Assert.Equal("web1=/run/web1.sock,pull=1818", SettingForms.WriteGuest(guest with { Uid = "" }));
+
+        var refused = Layers.Read(environment: new Hashtable { ["FACT_CERTS"] = "/certs", ["GUESTMARK_NODE_GUESTS"] = "web1,cid=9,pull=1818" });
+        Assert.Null(NodeSetup.Create(refused));
+        Assert.Contains("the socket of its hypervisor", Assert.Single(refused.Problems).Message, StringComparison.Ordinal);
+
+        var options = new NodeOptions { DataDirectory = "/data", StackRoxSensor = new StackRoxSensorOptions { Endpoint = new Uri("https://sensor"), Certificates = "/certs" }, Certificates = "", Guests = [guest] };
+        Assert.Contains("certs", Assert.Single(options.Validate()), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("warn", LogLevel.Warning)]
     [InlineData("WARNING", LogLevel.Warning)]
@@ -366,13 +381,28 @@ public sealed class ConfigurationTests : IDisposable
     [Trait("Category", "Fuzz")]
     public void Any_text_gives_values_or_named_problems()
     {
-        var inputs = int.TryParse(Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS"), out var asked) ? asked : 2000;
+        using var memory = new TemporaryFolder(TemporaryFolder.Memory);
         var random = new Random(20261121);
-        var seed = ConfigCommand.Yaml(Layers.Read(NodeSettings.All.ToDictionary(setting => setting, setting => setting.Example)));
-        string[] bits = ["- ", "{", "}", "[", "]", ": ", "\"", "'", "&a ", "*a", "!!int ", "\n", "\t", "|\n", ">-\n", "%YAML 9\n", "---\n", "...\n", "? ", "\u0000", "\ud800", "\ufeff", "999999999999999999999"];
-        for (var i = 0; i < inputs; i++)
+        // Every setting, and one that a node starts with.
+        string[] seeds =
+        [
+            ConfigCommand.Yaml(Layers.Read(NodeSettings.All.ToDictionary(setting => setting, setting => setting.Example))),
+            """
+            node: host-7
+            certs: /etc/guestmark/certs
+            guests: ["web1=/run/vm/web1.sock,uid=6f1c,weight=2", {name: web2, socket: /run/vm/web2.sock, cid: 9, boot-epoch: b1}]
+            listeners: []
+            limits: {messages-burst: 5, bytes-burst: 64MiB, reactive-per-minute: 0.5}
+            cells: {port: 9002, keep-alive-window: 20s, probe-sources: [process.spawned]}
+            endpoint: {address: "127.0.0.1:9100"}
+            log: {level: debug, format: json}
+            """,
+        ];
+        Assert.NotNull(NodeSetup.Create(Layers.ReadFile(memory, seeds[1])));
+        string[] bits = ["- ", "{", "}", "[", "]", ": ", "\"", "'", "&a ", "*a", "!!int ", "\n", "\t", "|\n", ">-\n", "%YAML 9\n", "---\n", "...\n", "? ", "\u0000", "\ud800", "\ufeff", "999999999999999999999", "-1", "NaN", "1e400", ";", ","];
+        for (var i = 0; i < Damage.Inputs(2000); i++)
         {
-            var text = new StringBuilder(seed);
+            var text = new StringBuilder(seeds[i % 2]);
             for (var damage = random.Next(1, 6); damage > 0; damage--)
             {
                 var at = random.Next(text.Length);
@@ -391,8 +421,17 @@ public sealed class ConfigurationTests : IDisposable
             }
 
             var problems = new List<ConfigurationProblem>();
-            if (ConfigurationFile.Parse("fuzz", text.ToString(), problems) is not null) continue;
-            Assert.True(problems.Count == 1 && problems[0].Origin!.Line > 0, text.ToString());
+            if (ConfigurationFile.Parse("fuzz", text.ToString(), problems) is null)
+            {
+                Assert.True(problems.Count == 1 && problems[0].Origin!.Line > 0, text.ToString());
+                continue;
+            }
+
+            // Half a pair of surrogates is no UTF-8 and becomes a question mark in the file.
+            File.WriteAllBytes(memory.File("node.yaml"), Encoding.UTF8.GetBytes(text.ToString()));
+            var values = Layers.Read(file: memory.File("node.yaml"));
+            Assert.Equal(NodeSetup.Create(values) is null, values.Problems.Count > 0);
+            Assert.All(values.Problems, problem => Assert.True(problem.Message.Length is > 0 and < 2000, text.ToString()));
         }
     }
 

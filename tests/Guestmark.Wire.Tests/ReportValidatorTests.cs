@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Guestmark.TestKit;
 using Guestmark.Wire.Reports;
 using Scanner = Guestmark.Wire.Reports.Scanner;
 

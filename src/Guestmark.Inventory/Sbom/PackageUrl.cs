@@ -199,6 +199,20 @@ public static class PackageUrl
 /// <param name="Version">Empty when there is none.</param>
 public sealed record PackageUrlParts(string Type, string Namespace, string Name, string Version, IReadOnlyList<(string Name, string Value)> Qualifiers)
 {
+    /// <summary>Whose packages have the type. Null: none that an inventory has.</summary>
+    public PackageManager? Manager => Type switch
+    {
+        "rpm" => PackageManager.Rpm,
+        "deb" => PackageManager.Dpkg,
+        "apk" => PackageManager.Apk,
+        "pypi" => PackageManager.PyPI,
+        "npm" => PackageManager.Npm,
+        "maven" => PackageManager.Maven,
+        "golang" => PackageManager.Go,
+        "nuget" => PackageManager.NuGet,
+        _ => null,
+    };
+
     /// <summary>The first value of a qualifier. Null when it is absent or empty.</summary>
     public string? Qualifier(string name)
     {

@@ -50,7 +50,7 @@ sealed class SbomPackages
             return;
         }
 
-        if (ManagerOf(url.Type) is not { } manager)
+        if (url.Manager is not { } manager)
         {
             LeaveOut($"packages of type {GuestText.Quote(url.Type)}", entry);
             return;
@@ -303,19 +303,6 @@ sealed class SbomPackages
     }
 
     static bool IsOfSystem(PackageManager manager) => manager is PackageManager.Rpm or PackageManager.Dpkg or PackageManager.Apk;
-
-    static PackageManager? ManagerOf(string type) => type switch
-    {
-        "rpm" => PackageManager.Rpm,
-        "deb" => PackageManager.Dpkg,
-        "apk" => PackageManager.Apk,
-        "pypi" => PackageManager.PyPI,
-        "npm" => PackageManager.Npm,
-        "maven" => PackageManager.Maven,
-        "golang" => PackageManager.Go,
-        "nuget" => PackageManager.NuGet,
-        _ => null,
-    };
 }
 
 /// <summary>Names of distributions as other programs write them, by os-release.</summary>

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
 
 namespace Guestmark.Node.Cells;
@@ -18,11 +18,10 @@ static class CellApi
 {
     const int BodyBytesMax = 16 * 1024;
 
-    public static void Map(IEndpointRouteBuilder routes)
+    /// <param name="control">Of the control socket, below <c>/v1</c>.</param>
+    public static void Map(IEndpointRouteBuilder control)
     {
-        var cells = routes.MapGroup("/v1/cells").AddEndpointFilter(async (context, next) =>
-            // The same server may listen on the network, for metrics. Cells are the business of who may enter the node's folder.
-            context.HttpContext.Features.Get<ControlConnection>() is null ? Results.NotFound() : await next(context));
+        var cells = control.MapGroup("/cells");
         cells.MapPost("", AddAsync);
         cells.MapGet("", (CellRegistry registry) => Results.Json(new CellList(registry.List()), CellStateFile.Json));
         cells.MapDelete("/{id}", async (string id, CellRegistry registry) =>
@@ -34,11 +33,12 @@ static class CellApi
         CellDefinition? definition;
         try
         {
-            if (context.Request.ContentLength > BodyBytesMax) throw new JsonException($"the body has {context.Request.ContentLength} bytes, at most {BodyBytesMax} are allowed");
+            // Of a chunked body nobody knows the length before its end.
+            context.Features.GetRequiredFeature<IHttpMaxRequestBodySizeFeature>().MaxRequestBodySize = BodyBytesMax;
             definition = await JsonSerializer.DeserializeAsync<CellDefinition>(context.Request.Body, CellStateFile.Json, context.RequestAborted)
                 ?? throw new JsonException("the body is null");
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or BadHttpRequestException)
         {
             return Problem(CellOutcome.Invalid, $"the body is no cell: {e.Message}");
         }
@@ -65,13 +65,3 @@ static class CellApi
 
 /// <summary>The answer to <c>GET /v1/cells</c>.</summary>
 public sealed record CellList(IReadOnlyList<CellStatus> Cells);
-
-/// <summary>Marks connections of the control socket: <see cref="NodeServices.ListenForControl"/> sets it, and nothing that arrives can.</summary>
-sealed class ControlConnection
-{
-    public static Task MarkAsync(ConnectionContext connection, ConnectionDelegate next)
-    {
-        connection.Features.Set(new ControlConnection());
-        return next(connection);
-    }
-}

@@ -18,6 +18,7 @@ public sealed class GuestChannel
     readonly ConcurrentDictionary<ConnectionContext, byte> _connections = new();
     readonly ConcurrentDictionary<uint, ChannelIdentity> _vsock = new();
     readonly ChannelIdentity _socket;
+    readonly ChannelIdentity _pull;
     readonly ulong _networkNamespace;
     volatile bool _closed;
 
@@ -31,6 +32,7 @@ public sealed class GuestChannel
         _source = $"{source}/{guest.Name}";
         _networkNamespace = networkNamespace;
         _socket = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = socketPort, BootEpoch = guest.BootEpoch };
+        _pull = new ChannelIdentity(_source, guest.Uid) { GuestCid = guest.Cid, GuestPort = guest.PullPort, BootEpoch = guest.BootEpoch };
     }
 
     public GuestOptions Guest { get; }
@@ -43,11 +45,20 @@ public sealed class GuestChannel
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
 
+    /// <summary>Who listens on its Unix sockets, by port.</summary>
+    internal ConcurrentDictionary<uint, GuestListener> Listeners { get; } = new();
+
+    /// <summary>Whether somebody who connects to its Unix socket of a port reaches this node.</summary>
+    public bool IsReachable(uint port) => Listeners.TryGetValue(port, out var listener) && listener.IsReachable;
+
     /// <summary>Of these, how many the guest has closed already.</summary>
     internal int Ended() => _connections.Count(entry => entry.Key is GuestConnection { Input.HasEnded: true });
 
     /// <summary>The attribution of what comes from its Unix socket: the path alone says whose it is. Its context id is the registry's.</summary>
     public ChannelIdentity OnSocket => _socket;
+
+    /// <summary>The attribution of what it answers when it is asked, through the hypervisor's end of the same socket.</summary>
+    public ChannelIdentity OnPull => _pull;
 
     /// <summary>The attribution of what comes from its context id to <paramref name="port"/>.</summary>
     public ChannelIdentity OnVsock(uint port) =>

@@ -8,7 +8,7 @@ namespace Guestmark.Node.Identity;
 /// <summary>Reads <see cref="NodeOptions.RegistryFile"/> at the start and whenever it was replaced.</summary>
 /// <remarks>
 /// JSON: <c>{"guests": [{"uid": "…", "name": "…", "cid": 5, "networkNamespace": 4026531840, "bootEpoch": "…", "weight": 1}, {"uid": "…", "name": "…",
-/// "socketBase": "/run/vm/web1.sock"}]}</c>. Without a uid one is made from cluster, node and name. Unknown keys are an error: a misspelt one would change who
+/// "socketBase": "/run/vm/web1.sock", "pullPort": 818}]}</c>. Without a uid one is made from cluster, node and name. Unknown keys are an error: a misspelt one would change who
 /// a guest is.
 /// <para>A file that cannot be read or is wrong stops the start; later the guests of the last good one stay, and the log says what is wrong. One that
 /// contradicts what others say of guests is tried again with each look, since they may mend it. Looked at once
@@ -62,7 +62,7 @@ sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, T
     /// <summary>What is wrong, in the words of the file: those of the serializer are about types that its writer does not know.</summary>
     static string Words(JsonException e)
     {
-        const string members = "uid, name, socketBase, cid, networkNamespace, bootEpoch and weight";
+        const string members = "uid, name, socketBase, cid, networkNamespace, bootEpoch, weight and pullPort";
         var message = e.Message;
         var quoted = message.Split('\'') is { Length: > 2 } parts ? parts[1] : "";
         var problem = message switch
@@ -71,7 +71,7 @@ sealed partial class RegistryFile(NodeOptions options, GuestRegistry registry, T
             _ when message.Contains("missing required", StringComparison.Ordinal) => e.Path is null or "$" ? "there is no list guests" : "a guest has no name",
             _ when message.Contains("Duplicate", StringComparison.OrdinalIgnoreCase) => $"'{quoted}' is given twice",
             _ when message.Contains("type '", StringComparison.Ordinal) || message.Contains("System.", StringComparison.Ordinal) || message.Contains("Guestmark.", StringComparison.Ordinal)
-                => "the value is of the wrong kind: cid, networkNamespace and weight are numbers, guests is a list, everything else of a guest is a text",
+                => "the value is of the wrong kind: cid, networkNamespace, weight and pullPort are numbers, guests is a list, everything else of a guest is a text",
             _ => $"is not JSON: {message.Split(" Path:")[0].Split(" LineNumber:")[0]}",
         };
         return $"line {e.LineNumber + 1 ?? 1}{(e.Path is null or "$" ? "" : $", {e.Path}")}: {problem}";
@@ -155,6 +155,8 @@ sealed record RegistryEntry
 
     public int Weight { get; set; } = 1;
 
+    public uint? PullPort { get; set; }
+
     public GuestOptions ToGuest(NodeOptions options) => new()
     {
         Uid = Uid ?? GuestOptions.UidOf(options.Cluster, options.Node, Name),
@@ -164,6 +166,7 @@ sealed record RegistryEntry
         NetworkNamespace = NetworkNamespace,
         BootEpoch = BootEpoch,
         Weight = Weight,
+        PullPort = PullPort,
     };
 }
 

@@ -16,7 +16,7 @@ namespace Guestmark.Node.Listening;
 /// <remarks>
 /// A port, or the socket of a configured guest, that cannot be listened on stops the start. What others say of guests, the registry file or the sensor, does
 /// not: it is logged and tried again, as for every guest that comes later. The hypervisor of the guest before it may not be gone yet, or its folder is, and one
-/// machine must not keep the node from all others. A socket whose file somebody removed is bound again.
+/// machine must not keep the node from all others. A socket whose file somebody removed or replaced is bound again.
 /// </remarks>
 sealed partial class GuestListeners(
     NodeConfiguration configuration, GuestRegistry registry, GuestReception reception, TimeProvider time, ILogger<GuestListener> logger) : IHostedService
@@ -92,6 +92,7 @@ sealed partial class GuestListeners(
             {
                 // Before the next guest's is bound: it may have the same path. A message that is under way has its time, and nobody waits for it here.
                 _sockets.Remove(channel);
+                channel.Listeners.Clear();
                 Close(listener);
             }
 
@@ -126,7 +127,9 @@ sealed partial class GuestListeners(
         if (wanted <= _descriptors) return;
         _descriptors = wanted;
         if (DescriptorLimit.Raise(wanted) is not { } limit) return;
-        if (limit < wanted) LogFewDescriptors(limit, wanted);
+        // Whoever uses them up ends the process: the runtime opens a pipe for each thread and aborts when it cannot start one.
+        reception.Connections.Ceiling = limit < wanted ? (int)Math.Max(limit / 2, limit - (wanted - options.Limits.ConnectionsMax)) : int.MaxValue;
+        if (limit < wanted) LogFewDescriptors(limit, wanted, reception.Connections.Ceiling);
         else LogDescriptors(limit);
     }
 
@@ -149,7 +152,9 @@ sealed partial class GuestListeners(
     {
         if (channel.Guest.SocketBase is null || _sockets.ContainsKey(channel)) return;
         var address = new UnixDomainSocketEndPoint(channel.Guest.SocketPath(configuration.Current.PushPort));
-        _sockets.Add(channel, Listen(address, connection => reception.ServeSocketAsync(channel, connection)));
+        var listener = Listen(address, connection => reception.ServeSocketAsync(channel, connection));
+        _sockets.Add(channel, listener);
+        channel.Listeners[configuration.Current.PushPort] = listener;
     }
 
     GuestListener Listen(EndPoint address, Func<ConnectionContext, Task> serve)
@@ -169,9 +174,9 @@ sealed partial class GuestListeners(
     partial void LogDescriptors(long limit);
 
     [LoggerMessage(
-        4115, LogLevel.Warning, "Only {Limit} files may be open at once; the connections, cells and guests that are allowed need {Wanted}: raise LimitNOFILE of the service",
+        4115, LogLevel.Warning, "Only {Limit} files may be open at once; the connections, cells and guests that are allowed need {Wanted}, so at most {Connections} connections are taken: raise LimitNOFILE of the service",
         EventName = "DescriptorLimitLow")]
-    partial void LogFewDescriptors(long limit, long wanted);
+    partial void LogFewDescriptors(long limit, long wanted, int connections);
 
     [LoggerMessage(4116, LogLevel.Warning, "The socket {Address} cannot be removed: {Problem}", EventName = "SocketNotRemoved")]
     partial void LogNotRemoved(EndPoint address, string problem);

@@ -64,6 +64,22 @@ sealed class GuestReception(
         return ServeAsync(channel, identity, listener.Protocol, connection);
     }
 
+    /// <summary>Takes a report that the node has asked a guest for, as one that was pushed.</summary>
+    /// <param name="report">Whole, and in its own memory until this returns.</param>
+    public async Task<PushStatus> TakePulledAsync(GuestChannel channel, ReadOnlyMemory<byte> report)
+    {
+        var identity = channel.OnPull;
+        var status = _intake.Check(channel, identity, report.Span, out _);
+        if (status == PushStatus.Stored)
+        {
+            await _intake.TakeTurnAsync(channel, report.Length);
+            status = await _intake.StoredAsync(channel, _intake.Stamp(identity, report.Span), report.Length);
+        }
+
+        metrics.Answered(status);
+        return status;
+    }
+
     async Task ServeAsync(GuestChannel channel, ChannelIdentity identity, GuestProtocol protocol, ConnectionContext connection)
     {
         var slots = channel.Share.Connections;

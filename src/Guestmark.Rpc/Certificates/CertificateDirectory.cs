@@ -97,6 +97,18 @@ public sealed partial class CertificateDirectory : IDisposable
         };
     }
 
+    /// <summary>
+    /// What a client says in the handshake that begins now to a server that is known by the channel on which it answers, whatever certificate it has.
+    /// </summary>
+    public SslClientAuthenticationOptions ClientAuthenticationToAny(string serverName) => new()
+    {
+        TargetHost = serverName,
+        EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
+        ClientCertificateContext = Current().Context,
+        AllowTlsResume = false,
+        RemoteCertificateValidationCallback = (_, _, _, _) => true,
+    };
+
     /// <summary>Our certificate in words, for an error about its refusal.</summary>
     internal string Describe()
     {

@@ -174,25 +174,9 @@ sealed class FeedXml : IDisposable
     }
 
     /// <summary>Gives only so many bytes between two nodes.</summary>
-    sealed class AllowanceStream(Stream inner) : Stream
+    sealed class AllowanceStream(Stream inner) : ReadOnlyStream
     {
         public int Allowance { get; set; } = NodeBytesMax;
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
 
         public override int Read(Span<byte> buffer)
         {
@@ -201,15 +185,5 @@ sealed class FeedXml : IDisposable
             Allowance -= read;
             return read;
         }
-
-        public override void Flush()
-        {
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

@@ -54,19 +54,7 @@ sealed class PackagePattern
         if (!text.StartsWith("pkg:", StringComparison.OrdinalIgnoreCase)) return Fail("it does not begin with pkg:", out problem);
         if (text.Contains('#')) return Fail("a file in a package (#) is not known", out problem);
         if (PackageUrl.TryParse(text) is not { } url) return Fail("it has no name", out problem);
-        PackageManager? manager = url.Type switch
-        {
-            "rpm" => PackageManager.Rpm,
-            "deb" => PackageManager.Dpkg,
-            "apk" => PackageManager.Apk,
-            "pypi" => PackageManager.PyPI,
-            "npm" => PackageManager.Npm,
-            "maven" => PackageManager.Maven,
-            "golang" => PackageManager.Go,
-            "nuget" => PackageManager.NuGet,
-            _ => null,
-        };
-        if (manager is not { } type) return Fail($"packages of type {url.Type} are not in any inventory", out problem);
+        if (url.Manager is not { } type) return Fail($"packages of type {url.Type} are not in any inventory", out problem);
         if (url.Qualifiers.Count > QualifiersMax) return Fail($"it has more than {QualifiersMax} qualifiers", out problem);
         string? architecture = null, distribution = null, module = null;
         uint? epoch = null;

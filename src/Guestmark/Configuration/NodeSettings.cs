@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using Guestmark.Events.Signing;
 using Guestmark.Node;
 using Microsoft.Extensions.Logging;
 
@@ -22,55 +23,29 @@ static class NodeSettings
     static readonly CellOptions Cells = Preset.Cells;
     static readonly List<Setting> Table = [];
 
+    /// <summary>From <see cref="LogLevel.Trace"/> on.</summary>
+    static readonly string[] LevelWords = ["trace", "debug", "info", "warn", "error"];
+
     /// <summary>In the order of help and documentation.</summary>
     public static IReadOnlyList<Setting> All => Table;
 
-    public static readonly Setting<NodeMode> Mode = Add(new Setting<NodeMode>(SettingForms.Word<NodeMode>(), SettingForms.WriteWord)
-    {
-        Key = "mode",
-        Variable = "FACT_MODE",
-        Default = "vsock-listener",
-        Form = "MODE",
-        Example = "hybrid",
-        Description = "What this node does: vsock-listener, vm-agent (reports on this machine), hybrid (both), file-monitor (not built yet)",
-    });
+    public static readonly Setting<NodeMode> Mode = Word<NodeMode>("mode", "vsock-listener", "MODE", "hybrid",
+        "What this node does: vsock-listener, vm-agent (reports on this machine), hybrid (both), file-monitor (not built yet)", variable: "FACT_MODE");
 
     public static readonly Setting<string> Cluster = Text("cluster", Preset.Cluster, "NAME", "prod-1", "The cluster's name in every event");
 
-    public static readonly Setting<string> Node = Add(new Setting<string>(SettingForms.Text, text => text)
-    {
-        Key = "node",
-        Default = ScannedGuest.NameOfThisMachine(),
-        DefaultInWords = "the host's name",
-        Form = "NAME",
-        Example = "host-7",
-        Description = "This host's name in every event",
-    });
+    public static readonly Setting<string> Node = Text("node", ScannedGuest.NameOfThisMachine(), "NAME", "host-7", "This host's name in every event", "the host's name");
 
-    public static readonly Setting<string> Data = Add(new Setting<string>(SettingForms.FilePath, text => text)
-    {
-        Key = "data",
-        Default = Path.Combine(RoleArguments.DataHome, "node"),
-        DefaultInWords = "$XDG_DATA_HOME/guestmark/node",
-        Form = "DIR",
-        Example = "/srv/guestmark",
-        Description = "The folder for the spools and what else this process keeps",
-    });
+    public static readonly Setting<string> Data = FilePath("data", "/srv/guestmark", "The folder for the spools and what else this process keeps",
+        Path.Combine(RoleArguments.DataHome, "node"), form: "DIR", presetInWords: "$XDG_DATA_HOME/guestmark/node");
 
     public static readonly Setting<Uri> SensorEndpoint = Endpoint("sensor-endpoint", "FACT_SENSOR_ENDPOINT", "sensor:443", "sensor.example.com:8443",
         "The sensor that events are delivered to");
 
     public static readonly Setting<string> SensorName = Text("sensor-name", "", "NAME", "sensor.guestmark.svc", "The name in the sensor's certificate, when it is not the endpoint's host");
 
-    public static readonly Setting<string> Certs = Add(new Setting<string>(SettingForms.FilePath, text => text)
-    {
-        Key = "certs",
-        Variable = "FACT_CERTS",
-        ShortFlag = "-c",
-        Form = "DIR",
-        Example = "/etc/guestmark/certs",
-        Description = "Folder with ca.pem, cert.pem and key.pem of this process; replaced files are used at once",
-    });
+    public static readonly Setting<string> Certs = FilePath("certs", "/etc/guestmark/certs",
+        "Folder with ca.pem, cert.pem and key.pem of this process; replaced files are used at once", variable: "FACT_CERTS", shortFlag: "-c", form: "DIR");
 
     public static readonly Setting<Uri> Url = Endpoint("url", "FACT_URL", "", "sensor.example.com:443", "Another word of the original's for sensor-endpoint, which wins");
 
@@ -83,39 +58,19 @@ static class NodeSettings
         Form = "NAME=SOCKET",
         Example = "web1=/run/vm/web1.sock,uid=6f1c,weight=2",
         Description = "The machines of this host: NAME=SOCKET (the node listens on SOCKET_PORT) or NAME,cid=CID; then uid=, netns=, boot-epoch=, weight=, "
-            + "with a socket cid= (which its reports must claim). Repeatable",
+            + "with a socket cid= (which its reports must claim) and pull=PORT (its agent is asked there). Repeatable",
     });
 
     public static readonly Setting<string> RegistryFile = FilePath("registry-file", "/run/guestmark/guests.json", "More guests, in a JSON file that is read again when it changes");
 
-    public static readonly Setting<UnknownGuestPolicy> UnknownGuests = Add(new Setting<UnknownGuestPolicy>(SettingForms.Word<UnknownGuestPolicy>(), SettingForms.WriteWord)
-    {
-        Key = "unknown-guests",
-        Default = "refuse",
-        Reloads = true,
-        Form = "refuse|accept",
-        Example = "accept",
-        Description = "What becomes of guests that nobody has named: refused with a status, or accepted with their channel as their name",
-    });
+    public static readonly Setting<UnknownGuestPolicy> UnknownGuests = Word<UnknownGuestPolicy>("unknown-guests", "refuse", "refuse|accept", "accept",
+        "What becomes of guests that nobody has named: refused with a status, or accepted with their channel as their name", reloads: true);
 
-    public static readonly Setting<uint> VsockPort = Add(new Setting<uint>(SettingForms.Port, Number)
-    {
-        Key = "vsock-port",
-        Variable = "FACT_VSOCK_PORT",
-        Default = "818",
-        Form = "PORT",
-        Example = "1024",
-        Description = "The port that agents push to: of AF_VSOCK, and the number after SOCKET_ of a guest",
-    });
+    public static readonly Setting<uint> VsockPort = Port("vsock-port", Preset.PushPort, "1024",
+        "The port that agents push to: of AF_VSOCK, and the number after SOCKET_ of a guest", "FACT_VSOCK_PORT");
 
-    public static readonly Setting<GuestProtocol> PushProtocol = Add(new Setting<GuestProtocol>(SettingForms.Word<GuestProtocol>(), SettingForms.WriteWord)
-    {
-        Key = "push-protocol",
-        Default = "push",
-        Form = "PROTOCOL",
-        Example = "stackrox-push",
-        Description = "What agents speak on guests' sockets: push, stackrox-push (4.10 and 4.11) or stackrox-index-push (4.9)",
-    });
+    public static readonly Setting<GuestProtocol> PushProtocol = Word<GuestProtocol>("push-protocol", "push", "PROTOCOL", "stackrox-push",
+        "What agents speak on guests' sockets: push, stackrox-push (4.10 and 4.11) or stackrox-index-push (4.9)");
 
     public static readonly Setting<UnixFileMode> SocketMode = Add(new Setting<UnixFileMode>(SettingForms.FileMode, SettingForms.WriteFileMode)
     {
@@ -137,11 +92,13 @@ static class NodeSettings
             + "Without: vsock-port, when a guest has no socket, unknown guests are accepted, or neither guests nor a registry file are given. Repeatable",
     });
 
-    public static readonly Setting<int> MessageBytesMax = Bytes("message-bytes-max", Preset.MessageBytesMax, 1024, Preset.MessageBytesMax, "4MiB", "Longest message of a guest");
+    public static readonly Setting<long> MessageBytesMax = Bytes("message-bytes-max", Preset.MessageBytesMax, 1024, Preset.MessageBytesMax, false, "Longest message of a guest", "4MiB");
 
     public static readonly Setting<TimeSpan> MessageTimeout = Time("message-timeout", Preset.MessageTimeout, 1, 3600, "10s", "Time from the first byte of a message to its last");
 
     public static readonly Setting<TimeSpan> IdleTimeout = Time("idle-timeout", Preset.IdleTimeout, 1, 86400, "5m", "Time a connection may stay silent between messages");
+
+    public static readonly Setting<TimeSpan> PullInterval = Time("pull-interval", Preset.PullInterval, 1, 86400, "10m", "Time between two questions to a guest with pull=PORT; unchanged reports are not sent again");
 
     public static readonly Setting<int> ConnectionsMax = Count("limits.connections-max", Limits.ConnectionsMax, 1, 1_000_000, "Connections of all guests together");
 
@@ -151,14 +108,14 @@ static class NodeSettings
 
     public static readonly Setting<int> MessagesBurst = Count("limits.messages-burst", Limits.MessagesBurst, 1, 1_000_000_000, "Messages of one guest at once");
 
-    public static readonly Setting<long> BytesPerSecond = LongBytes("limits.bytes-per-second", Limits.BytesPerSecond, 0, 1L << 40, true, "Bytes of one guest over a long time; 0: no limit");
+    public static readonly Setting<long> BytesPerSecond = Bytes("limits.bytes-per-second", Limits.BytesPerSecond, 0, 1L << 40, true, "Bytes of one guest over a long time; 0: no limit");
 
-    public static readonly Setting<long> BytesBurst = LongBytes("limits.bytes-burst", Limits.BytesBurst, 1024, 1L << 40, true, "Bytes of one guest at once");
+    public static readonly Setting<long> BytesBurst = Bytes("limits.bytes-burst", Limits.BytesBurst, 1024, 1L << 40, true, "Bytes of one guest at once");
 
-    public static readonly Setting<long> MessageMemoryMax = LongBytes(
+    public static readonly Setting<long> MessageMemoryMax = Bytes(
         "limits.message-memory-max", Limits.MessageMemoryMax, 1 << 20, 1L << 40, true, "Memory for unfinished messages of all guests together", "512MiB");
 
-    public static readonly Setting<long> OutstandingBytesMax = LongBytes(
+    public static readonly Setting<long> OutstandingBytesMax = Bytes(
         "limits.outstanding-bytes-max", Limits.OutstandingBytesMax, 1 << 20, 1L << 40, false, "Messages of all guests between their last byte and the disk; beyond, guests take turns");
 
     public static readonly Setting<double> ReactivePerMinute = Rate("limits.reactive-per-minute", Limits.ReactivePerMinute, true,
@@ -169,38 +126,18 @@ static class NodeSettings
     public static readonly Setting<int> SpoolShare = Count("limits.spool-share", Limits.SpoolShare, 1, 100,
         "Percent of what the others leave of the spool that one guest may fill; beyond, it is told to try again; 100: no limit");
 
-    public static readonly Setting<uint> CellsPort = Add(new Setting<uint>(SettingForms.Port, Number)
-    {
-        Key = "cells.port",
-        Default = Number(Cells.Port),
-        Form = "PORT",
-        Example = "9002",
-        Description = "The port of declarations of CellOS's cells",
-    });
+    public static readonly Setting<uint> CellsPort = Port("cells.port", Cells.Port, "9002", "The port of declarations of CellOS's cells");
 
     public static readonly Setting<TimeSpan> CellsKeepAlive = Time("cells.keep-alive-window", Cells.KeepAliveWindow, 1, 3600, "20s", "Silence after which a cell's agent counts as silenced");
 
-    public static readonly Setting<int> CellsMax = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000), Number)
-    {
-        Key = "cells.cells-max",
-        Default = Number(Cells.CellsMax),
-        Form = "N",
-        Example = "64",
-        Description = "Cells at once",
-    });
+    public static readonly Setting<int> CellsMax = Count("cells.cells-max", Cells.CellsMax, 1, 1_000_000, "Cells at once", reloads: false, "64");
 
     public static readonly Setting<TimeSpan> CellsFrameTimeout = Time("cells.frame-timeout", Cells.FrameTimeout, 1, 3600, "8s", "Time from the first byte of a declaration to its last");
 
     public static readonly Setting<double> DeclarationsPerSecond = Rate("cells.declarations-per-second", Cells.DeclarationsPerSecond, false, "Declarations of one cell over a long time; 0: no limit");
 
-    public static readonly Setting<int> DeclarationsBurst = Add(new Setting<int>(SettingForms.Number("number", 1, 1_000_000_000), Number)
-    {
-        Key = "cells.declarations-burst",
-        Default = Number(Cells.DeclarationsBurst),
-        Form = "N",
-        Example = "64",
-        Description = "Declarations of one cell at once",
-    });
+    public static readonly Setting<int> DeclarationsBurst = Count(
+        "cells.declarations-burst", Cells.DeclarationsBurst, 1, 1_000_000_000, "Declarations of one cell at once", reloads: false, "64");
 
     public static readonly ListSetting<string> ProbeSources = Add(new ListSetting<string>(SettingForms.Item, text => text)
     {
@@ -215,14 +152,21 @@ static class NodeSettings
 
     public static readonly Setting<string> SigningKeyFile = FilePath("signing.key-file", "/etc/guestmark/signing.pem", "The key that signs events; without: events are not signed");
 
-    public static readonly Setting<string> SigningAlgorithm = Text(
-        "signing.algorithm", "ecdsa-p256", "NAME", "ed25519", "ecdsa-p256, ed25519 or hmac-sha256");
+    public static readonly Setting<string> SigningAlgorithm = Add(new Setting<string>(SettingForms.Text, text => text)
+    {
+        Key = "signing.algorithm",
+        Words = SigningAlgorithms.Names,
+        Default = SigningAlgorithms.Names[0],
+        Form = "NAME",
+        Example = "ed25519",
+        Description = "ecdsa-p256, ed25519 or hmac-sha256",
+    });
 
     public static readonly Setting<string> SigningKeyId = Text("signing.key-id", "", "TEXT", "key-2026", "Attribute keyid of events; without: made from the key");
 
-    public static readonly Setting<long> SpoolBytesMax = LongBytes("spool.bytes-max", Preset.SpoolBytesMax, 128 << 20, 1L << 50, false, "Size of the spool of events that must be kept");
+    public static readonly Setting<long> SpoolBytesMax = Bytes("spool.bytes-max", Preset.SpoolBytesMax, 128 << 20, 1L << 50, false, "Size of the spool of events that must be kept");
 
-    public static readonly Setting<long> ShedSpoolBytesMax = LongBytes(
+    public static readonly Setting<long> ShedSpoolBytesMax = Bytes(
         "spool.shed-bytes-max", Preset.ShedSpoolBytesMax, 16 << 20, 1L << 50, false, "Size of the spool of events whose oldest are dropped when it is full");
 
     public static readonly Setting<Uri> StackRoxEndpoint = Endpoint("stackrox-sensor.endpoint", "GUESTMARK_NODE_STACKROX_SENSOR_ENDPOINT", "", "sensor.stackrox.svc:443",
@@ -245,35 +189,17 @@ static class NodeSettings
         Description = "Where /metrics, /healthz and /readyz are served; without: nowhere, or 0.0.0.0:9000 with one of the next two",
     });
 
-    public static readonly Setting<bool?> ExposeMetrics = Add(new Setting<bool?>(SettingForms.OptionalSwitch, Switch)
-    {
-        Key = "endpoint.expose-metrics",
-        Flag = "--expose-metrics",
-        Variable = "FACT_ENDPOINT_EXPOSE_METRICS",
-        IsSwitch = true,
-        Form = "true|false",
-        Example = "false",
-        Description = "Serve /metrics; without: when there is an address",
-    });
+    public static readonly Setting<bool?> ExposeMetrics = Part("expose-metrics", "FACT_ENDPOINT_EXPOSE_METRICS", "Serve /metrics; without: when there is an address");
 
-    public static readonly Setting<bool?> HealthCheck = Add(new Setting<bool?>(SettingForms.OptionalSwitch, Switch)
-    {
-        Key = "endpoint.health-check",
-        Flag = "--health-check",
-        Variable = "FACT_ENDPOINT_HEALTH_CHECK",
-        IsSwitch = true,
-        Form = "true|false",
-        Example = "false",
-        Description = "Serve /healthz and /readyz; without: when there is an address",
-    });
+    public static readonly Setting<bool?> HealthCheck = Part("health-check", "FACT_ENDPOINT_HEALTH_CHECK", "Serve /healthz and /readyz; without: when there is an address");
 
     public static readonly Setting<TimeSpan> RelayGrace = Time("endpoint.relay-grace", TimeSpan.FromSeconds(60), 1, 86400, "5m",
         "How long the sensor may be out of reach before /readyz says so");
 
-    public static readonly Setting<LogLevel> Level = Add(new Setting<LogLevel>(ParseLevel, level => level.ToString().ToLowerInvariant())
+    public static readonly Setting<LogLevel> Level = Add(new Setting<LogLevel>(ParseLevel, WriteLevel)
     {
         Key = "log.level",
-        Flag = "--log-level",
+        Words = LevelWords,
         Variable = "FACT_LOGLEVEL",
         Default = "info",
         Reloads = true,
@@ -282,26 +208,10 @@ static class NodeSettings
         Description = "trace, debug, info, warn or error",
     });
 
-    public static readonly Setting<LogFormat> Format = Add(new Setting<LogFormat>(SettingForms.Word<LogFormat>(), SettingForms.WriteWord)
-    {
-        Key = "log.format",
-        Flag = "--log-format",
-        Default = "text",
-        Form = "text|json",
-        Example = "json",
-        Description = "A line of text or of JSON for each entry, on standard error",
-    });
+    public static readonly Setting<LogFormat> Format = Word<LogFormat>("log.format", "text", "text|json", "json", "A line of text or of JSON for each entry, on standard error");
 
-    public static readonly Setting<bool> HotReload = Add(new Setting<bool>(SettingForms.Switch, Switch)
-    {
-        Key = "hotreload",
-        Variable = "FACT_HOTRELOAD",
-        Default = "true",
-        IsSwitch = true,
-        Form = "true|false",
-        Example = "false",
-        Description = "Read the configuration file again when it changes; SIGHUP does so in any case",
-    });
+    public static readonly Setting<bool> HotReload = Flag(
+        "hotreload", "FACT_HOTRELOAD", "Read the configuration file again when it changes; SIGHUP does so in any case", preset: true);
 
     public static readonly Setting<bool> EnableVsockServer = Flag("enable-vsock-server", "FACT_ENABLE_VSOCK_SERVER", "hybrid: listen for guests; with neither of the two, both are on");
 
@@ -311,37 +221,12 @@ static class NodeSettings
 
     public static readonly Setting<bool> SkipHttp = Flag("skip-http", "FACT_SKIP_HTTP", "vm-agent: send nothing over the network; prints each inventory as JSON");
 
-    public static readonly Setting<bool> Json = Add(new Setting<bool>(SettingForms.Switch, Switch)
-    {
-        Key = "json",
-        Variable = "FACT_JSON",
-        ShortFlag = "-j",
-        Default = "false",
-        IsSwitch = true,
-        Form = "true|false",
-        Example = "true",
-        Description = "vm-agent: also print each inventory to standard output as JSON",
-    });
+    public static readonly Setting<bool> Json = Flag("json", "FACT_JSON", "vm-agent: also print each inventory to standard output as JSON", shortFlag: "-j");
 
-    public static readonly Setting<string> RpmDb = Add(new Setting<string>(SettingForms.FilePath, text => text)
-    {
-        Key = "rpmdb",
-        Variable = "FACT_RPMDB",
-        Default = "/var/lib/rpm",
-        Form = "DIR",
-        Example = "/host/var/lib/rpm",
-        Description = "vm-agent: the rpm database; its root is where dpkg's and apk's are looked for as well",
-    });
+    public static readonly Setting<string> RpmDb = FilePath("rpmdb", "/host/var/lib/rpm",
+        "vm-agent: the rpm database; its root is where dpkg's and apk's are looked for as well", "/var/lib/rpm", "FACT_RPMDB", form: "DIR");
 
-    public static readonly Setting<string> HostMount = Add(new Setting<string>(SettingForms.FilePath, text => text)
-    {
-        Key = "host-mount",
-        Variable = "FACT_HOST_MOUNT",
-        Default = "/",
-        Form = "DIR",
-        Example = "/host",
-        Description = "vm-agent: where the root of this machine is mounted",
-    });
+    public static readonly Setting<string> HostMount = FilePath("host-mount", "/host", "vm-agent: where the root of this machine is mounted", "/", "FACT_HOST_MOUNT", form: "DIR");
 
     public static readonly Setting<TimeSpan> Interval = Add(new Setting<TimeSpan>(SettingForms.Time(TimeSpan.FromMinutes(10), TimeSpan.FromDays(7)), SettingForms.WriteTime)
     {
@@ -372,22 +257,30 @@ static class NodeSettings
         return setting;
     }
 
-    static Setting<string> Text(string key, string preset, string form, string example, string description) => Add(new Setting<string>(SettingForms.Text, text => text)
-    {
-        Key = key,
-        Default = preset,
-        Form = form,
-        Example = example,
-        Description = description,
-    });
+    static Setting<string> Text(string key, string preset, string form, string example, string description, string? presetInWords = null) =>
+        Add(new Setting<string>(SettingForms.Text, text => text)
+        {
+            Key = key,
+            Default = preset,
+            DefaultInWords = presetInWords,
+            Form = form,
+            Example = example,
+            Description = description,
+        });
 
-    static Setting<string> FilePath(string key, string example, string description) => Add(new Setting<string>(SettingForms.FilePath, text => text)
-    {
-        Key = key,
-        Form = "PATH",
-        Example = example,
-        Description = description,
-    });
+    static Setting<string> FilePath(
+        string key, string example, string description, string preset = "", string? variable = null, string? shortFlag = null, string form = "PATH", string? presetInWords = null) =>
+        Add(new Setting<string>(SettingForms.FilePath, text => text)
+        {
+            Key = key,
+            ShortFlag = shortFlag,
+            Variable = variable,
+            Default = preset,
+            DefaultInWords = presetInWords,
+            Form = form,
+            Example = example,
+            Description = description,
+        });
 
     static Setting<Uri> Endpoint(string key, string variable, string preset, string example, string description) =>
         Add(new Setting<Uri>(SettingForms.Endpoint, SettingForms.WriteEndpoint)
@@ -400,14 +293,41 @@ static class NodeSettings
             Description = description,
         });
 
-    static Setting<bool> Flag(string key, string variable, string description) => Add(new Setting<bool>(SettingForms.Switch, Switch)
+    static Setting<T> Word<T>(string key, string preset, string form, string example, string description, bool reloads = false, string? variable = null)
+        where T : struct, Enum => Add(new Setting<T>(SettingForms.Word<T>(), SettingForms.WriteWord)
+        {
+            Words = SettingForms.Words<T>(),
+            Key = key,
+            Variable = variable,
+            Default = preset,
+            Reloads = reloads,
+            Form = form,
+            Example = example,
+            Description = description,
+        });
+
+    static Setting<bool> Flag(string key, string variable, string description, bool preset = false, string? shortFlag = null) =>
+        Add(new Setting<bool>(SettingForms.Switch, Switch)
+        {
+            Key = key,
+            Variable = variable,
+            ShortFlag = shortFlag,
+            Default = Switch(preset),
+            IsSwitch = true,
+            Form = "true|false",
+            Example = Switch(!preset),
+            Description = description,
+        });
+
+    /// <summary>A part of the endpoint, which is there with an address unless it is refused.</summary>
+    static Setting<bool?> Part(string name, string variable, string description) => Add(new Setting<bool?>(SettingForms.OptionalSwitch, value => Switch(value is true))
     {
-        Key = key,
+        Key = "endpoint." + name,
+        Flag = "--" + name,
         Variable = variable,
-        Default = "false",
         IsSwitch = true,
         Form = "true|false",
-        Example = "true",
+        Example = "false",
         Description = description,
     });
 
@@ -421,37 +341,27 @@ static class NodeSettings
             Description = description,
         });
 
-    static Setting<double> Rate(string key, double preset, bool reloads, string description) => Add(new Setting<double>(SettingForms.Number("rate", 0.0, 1e9), Number)
-    {
-        Key = key,
-        Default = Number(preset),
-        Reloads = reloads,
-        Form = "N",
-        Example = "12.5",
-        Description = description,
-    });
+    static Setting<double> Rate(string key, double preset, bool reloads, string description) => Number(key, preset, SettingForms.Number("rate", 0.0, 1e9), reloads, "N", "12.5", description);
 
-    static Setting<int> Count(string key, int preset, int min, int max, string description) => Add(new Setting<int>(SettingForms.Number("number", min, max), Number)
-    {
-        Key = key,
-        Default = Number(preset),
-        Reloads = true,
-        Form = "N",
-        Example = "7",
-        Description = description,
-    });
+    static Setting<int> Count(string key, int preset, int min, int max, string description, bool reloads = true, string example = "7") =>
+        Number(key, preset, SettingForms.Number("number", min, max), reloads, "N", example, description);
 
-    static Setting<int> Bytes(string key, int preset, int min, int max, string example, string description) => Add(new Setting<int>(
-        node => SettingForms.Bytes(min, max)(node) is var (bytes, problem) && problem is null ? ((int)bytes, null) : (0, problem), bytes => SettingForms.WriteBytes(bytes))
-    {
-        Key = key,
-        Default = SettingForms.WriteBytes(preset),
-        Form = "SIZE",
-        Example = example,
-        Description = description,
-    });
+    static Setting<uint> Port(string key, uint preset, string example, string description, string? variable = null) =>
+        Number(key, preset, SettingForms.Port, reloads: false, "PORT", example, description, variable);
 
-    static Setting<long> LongBytes(string key, long preset, long min, long max, bool reloads, string description, string example = "192MiB") =>
+    static Setting<T> Number<T>(string key, T preset, Func<ScalarNode, (T, string?)> parse, bool reloads, string form, string example, string description, string? variable = null)
+        where T : struct, IFormattable => Add(new Setting<T>(parse, Number)
+        {
+            Key = key,
+            Variable = variable,
+            Default = Number(preset),
+            Reloads = reloads,
+            Form = form,
+            Example = example,
+            Description = description,
+        });
+
+    static Setting<long> Bytes(string key, long preset, long min, long max, bool reloads, string description, string example = "192MiB") =>
         Add(new Setting<long>(SettingForms.Bytes(min, max), SettingForms.WriteBytes)
         {
             Key = key,
@@ -462,6 +372,9 @@ static class NodeSettings
             Description = description,
         });
 
+    /// <summary>As <see cref="ParseLevel"/> calls it first.</summary>
+    public static string WriteLevel(LogLevel level) => LevelWords[(int)level];
+
     public static (LogLevel, string?) ParseLevel(ScalarNode node) => node.Text.ToLowerInvariant() switch
     {
         "trace" => (LogLevel.Trace, null),
@@ -469,13 +382,11 @@ static class NodeSettings
         "info" or "information" => (LogLevel.Information, null),
         "warn" or "warning" => (LogLevel.Warning, null),
         "error" => (LogLevel.Error, null),
-        _ => (default, "is not one of trace, debug, info, warn, error"),
+        _ => (default, $"is not one of {string.Join(", ", LevelWords)}"),
     };
 
     static string Number<T>(T number)
         where T : IFormattable => number.ToString(null, CultureInfo.InvariantCulture);
 
     static string Switch(bool value) => value ? "true" : "false";
-
-    static string Switch(bool? value) => value is true ? "true" : "false";
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Guestmark.CommandLine;
 
 namespace Guestmark.Configuration;
@@ -26,6 +27,7 @@ abstract class Setting
     public string? ShortFlag { get; init; }
 
     /// <summary>The environment variable: document 0's <c>FACT_…</c>, or <c>GUESTMARK_NODE_</c> and the key.</summary>
+    [AllowNull]
     public string Variable { get => field ?? "GUESTMARK_NODE_" + Key.ToUpperInvariant().Replace('.', '_').Replace('-', '_'); init; }
 
     /// <summary>Whether a new value in the file is put into force while the node runs. Else it waits for a restart.</summary>
@@ -44,6 +46,9 @@ abstract class Setting
 
     /// <summary>Reads what was written. Null with a problem when the setting does not take it.</summary>
     public abstract object? Read(ConfigurationNode node, ICollection<ConfigurationProblem> problems);
+
+    /// <summary>All values, where there are few: a shell completes them.</summary>
+    public IReadOnlyList<string> Words { get; init; } = [];
 
     /// <summary>What the default means.</summary>
     public object? ReadDefault()

@@ -102,8 +102,12 @@ static class SettingForms
             if (string.Equals(WriteWord(value), node.Text, StringComparison.OrdinalIgnoreCase)) return (value, null);
         }
 
-        return (default, $"is not one of {string.Join(", ", Enum.GetValues<T>().Select(WriteWord))}");
+        return (default, $"is not one of {string.Join(", ", Words<T>())}");
     };
+
+    /// <summary>All that <see cref="Word{T}"/> takes.</summary>
+    public static IReadOnlyList<string> Words<T>()
+        where T : struct, Enum => [.. Enum.GetValues<T>().Select(WriteWord)];
 
     /// <summary><c>VsockListener</c> as <c>vsock-listener</c>.</summary>
     public static string WriteWord<T>(T value)
@@ -112,10 +116,10 @@ static class SettingForms
         string.Concat(value.ToString().Replace("StackRox", "Stackrox", StringComparison.Ordinal)
             .Select((c, i) => char.IsUpper(c) ? (i > 0 ? "-" : "") + char.ToLowerInvariant(c) : c.ToString()));
 
-    /// <summary><c>NAME=SOCKET[,uid=UID][,cid=CID][,netns=INODE][,boot-epoch=TEXT][,weight=N]</c>, or the same as a mapping.</summary>
+    /// <summary><c>NAME=SOCKET[,uid=UID][,cid=CID][,netns=INODE][,boot-epoch=TEXT][,weight=N][,pull=PORT]</c>, or the same as a mapping.</summary>
     public static GuestOptions? Guest(ConfigurationNode node, ICollection<ConfigurationProblem> problems)
     {
-        var parts = new Parts(node, problems, "guest", ["name", "uid", "socket", "cid", "netns", "boot-epoch", "weight"]);
+        var parts = new Parts(node, problems, "guest", ["name", "uid", "socket", "cid", "netns", "boot-epoch", "weight", "pull"]);
         if (node is ScalarNode scalar)
         {
             var fields = scalar.Text.Split(',');
@@ -141,6 +145,7 @@ static class SettingForms
             NetworkNamespace = parts.Read("netns", Number("inode", 1ul, ulong.MaxValue)),
             BootEpoch = parts.Text("boot-epoch"),
             Weight = parts.Read("weight", Number("weight", 1, 100)) ?? 1,
+            PullPort = parts.Read("pull", Port),
         };
         if (guest.Uid.Length > 128) return parts.Refuse($"'{name}': its uid has {guest.Uid.Length} characters, at most 128 are taken");
         return parts.AreGood ? guest : null;
@@ -154,6 +159,7 @@ static class SettingForms
         guest.NetworkNamespace is { } netns ? $"netns={netns}" : "",
         guest.BootEpoch is { } epoch ? $"boot-epoch={epoch}" : "",
         guest.Weight != 1 ? $"weight={guest.Weight}" : "",
+        guest.PullPort is { } port ? $"pull={port}" : "",
     }.Where(part => part.Length > 0));
 
     /// <summary><c>PORT[,protocol=push|stackrox-push|stackrox-index-push][,privileged-source-port=true]</c>, or the same as a mapping.</summary>

@@ -27,11 +27,7 @@ static class MatchJson
             json.WriteString("name", input.Name);
             json.WriteString("format", input.Format);
             json.WriteEndObject();
-            json.WriteStartObject("os");
-            json.WriteString("id", inventory.Os.Id);
-            json.WriteString("versionId", inventory.Os.VersionId);
-            json.WriteString("prettyName", inventory.Os.PrettyName);
-            json.WriteEndObject();
+            InventoryJson.WriteOs(json, inventory.Os);
             WritePackages(json, report);
             WriteDatabase(json, report);
             WriteCounts(json, report);
@@ -44,16 +40,7 @@ static class MatchJson
 
             json.WriteEndArray();
             WriteTexts(json, "hints", report.Hints);
-            json.WriteStartArray("problems");
-            foreach (var problem in inventory.Problems)
-            {
-                json.WriteStartObject();
-                json.WriteString("path", problem.Path);
-                json.WriteString("message", problem.Message);
-                json.WriteEndObject();
-            }
-
-            json.WriteEndArray();
+            InventoryJson.WriteProblems(json, inventory.Problems);
             json.WriteEndObject();
         }
 

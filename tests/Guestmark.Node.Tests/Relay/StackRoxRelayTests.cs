@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Google.Protobuf;
 using Guestmark.Events;
 using Guestmark.Rpc;
@@ -12,7 +13,7 @@ using Scanner = Guestmark.Wire.Reports.Scanner;
 namespace Guestmark.Node.Tests.Relay;
 
 /// <summary>Establishes that a StackRox Sensor gets every report, byte for byte as the guest sent it, whatever it answers in between.</summary>
-public sealed class StackRoxRelayTests : IDisposable
+public sealed partial class StackRoxRelayTests : IDisposable
 {
     const int Reports = 60;
 
@@ -134,6 +135,43 @@ public sealed class StackRoxRelayTests : IDisposable
         await EmptyAsync(() => node.Shed.Depth);
         Assert.Equal((1, 1), (node.Counter("guestmark.spool.stored shed"), node.Counter("guestmark.relay.withheld stackrox shed NotAReport")));
     }
+
+    [Fact]
+    public async Task A_disk_that_refuses_the_position_does_not_end_the_node_and_what_waited_goes_on_afterwards()
+    {
+        Issue();
+        await using var node = await SpoolingNode.StartAsync(_folder, Options(1) with { SensorEndpoint = null });
+        var position = OpenFile(_folder.File("data/spool/keep/acknowledged"));
+        using var full = File.OpenHandle("/dev/full", FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        var kept = dup(position);
+        Assert.Equal(position, dup2((int)full.DangerousGetHandle(), position));
+        try
+        {
+            await node.StampAsync(EventTypes.VmLifecycle, "guestmark.v1.Any", []);
+            await IdentityTests.WaitForAsync(() => Task.FromResult(Count(node, "retries") > 0));
+        }
+        finally
+        {
+            Assert.Equal(position, dup2(kept, position));
+            Assert.Equal(0, close(kept));
+        }
+
+        await node.StampAsync(EventTypes.VmLifecycle, "guestmark.v1.Any", []);
+        await EmptyAsync(() => node.Keep.Depth);
+        await IdentityTests.WaitForAsync(() => Task.FromResult(Count(node, "withheld", " NotAReport") >= 2));
+
+        static int OpenFile(string path) => Directory.GetFiles("/proc/self/fd")
+            .Where(link => File.ResolveLinkTarget(link, returnFinalTarget: false)?.FullName == path).Select(link => int.Parse(Path.GetFileName(link))).Single();
+    }
+
+    [LibraryImport("libc")]
+    private static partial int dup(int file);
+
+    [LibraryImport("libc")]
+    private static partial int dup2(int from, int to);
+
+    [LibraryImport("libc")]
+    private static partial int close(int file);
 
     /// <summary>On the channel whose context id <see cref="Report"/> of the number claims.</summary>
     static Task<StampOutcome> StampAsync(SpoolingNode node, int number, byte[] report) =>

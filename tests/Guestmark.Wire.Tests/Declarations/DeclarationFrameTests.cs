@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Formats.Cbor;
 using System.Text;
+using Guestmark.TestKit;
 using Guestmark.Wire.Declarations;
 
 namespace Guestmark.Wire.Tests.Declarations;

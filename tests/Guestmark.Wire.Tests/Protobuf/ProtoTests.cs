@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using Guestmark.TestKit;
 using Guestmark.Wire.Protobuf;
 using Guestmark.Wire.Reports;
 using Scanner = Guestmark.Wire.Reports.Scanner;

@@ -1,4 +1,5 @@
 using System.Buffers;
+using Guestmark.TestKit;
 using Guestmark.Wire.Framing;
 using Guestmark.Wire.Pull;
 

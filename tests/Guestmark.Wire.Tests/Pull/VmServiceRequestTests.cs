@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Google.Protobuf;
+using Guestmark.TestKit;
 using Guestmark.Wire.Pull;
 using Guestmark.Wire.Pull.Messages;
 

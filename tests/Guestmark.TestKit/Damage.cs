@@ -1,7 +1,7 @@
-namespace Guestmark.Wire.Tests;
+namespace Guestmark.TestKit;
 
 /// <summary>Damages small messages by seed.</summary>
-static class Damage
+public static class Damage
 {
     /// <summary>How many damaged inputs a test tries: few in every run, and as many as GUESTMARK_FUZZ_INPUTS says when that is set.</summary>
     public static int Inputs(int usual) => int.TryParse(Environment.GetEnvironmentVariable("GUESTMARK_FUZZ_INPUTS"), out var inputs) ? inputs : usual;
