@@ -108,7 +108,8 @@ public sealed class EventStamper
                         return OverShare;
                     }
 
-                    if (Append(channel, type, dataType, data, out durable, out var index, out var bytes) == AppendOutcome.Full) return Task.FromResult(StampOutcome.Full);
+                    var outcome = Append(channel, type, dataType, data, out durable, out var index, out var bytes);
+                    if (outcome == AppendOutcome.Full) return Task.FromResult(StampOutcome.Full);
                     _sequence++;
                     ledger.Add(index, new EventPosition(_stream, _sequence));
                     shares?.Add(index, channel.Subject, bytes);
@@ -129,7 +130,11 @@ public sealed class EventStamper
         {
             var data = new EventLoss
             {
-                First = loss.First, Last = loss.Last, Reason = loss.Reason, FirstRecord = loss.Records.First, LastRecord = loss.Records.Last,
+                First = loss.First,
+                Last = loss.Last,
+                Reason = loss.Reason,
+                FirstRecord = loss.Records.First,
+                LastRecord = loss.Records.Last,
             };
             var stream = loss.Stream ?? NewStream(name, time);
             Task durable;

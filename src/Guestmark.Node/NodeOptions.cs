@@ -249,8 +249,8 @@ public sealed record GuestLimits
     public long OutstandingBytesMax { get; init; } = 32L << 20;
 
     /// <summary>
-    /// The part of the spool, in percent, that one guest may fill of what all others leave, 1 to 100. Default 50: alone it may fill half of the spool, and beside n
-    /// others that do the same a part of 1/(n+2), as much as stays free. 100: no limit but the spool's.
+    /// The part of the spool, in percent, that one guest may fill of what all others leave, 1 to 100. Default 50: alone it may fill half of the spool,
+    /// and beside n others that do the same a part of 1/(n+2), as much as stays free. 100: no limit but the spool's.
     /// </summary>
     public int SpoolShare { get; init; } = 50;
 

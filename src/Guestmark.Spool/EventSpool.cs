@@ -15,8 +15,8 @@ namespace Guestmark.Spool;
 /// (group commit: while one flush runs, the next group gathers).</item>
 /// <item>The appends of the group return; readers see the records.</item>
 /// <item>A cursor reads it, its checksum is compared again, the receiver acknowledges it.</item>
-/// <item>When all readers have acknowledged all records of a segment that is no longer written, the file is deleted; where the disk is full, also of the
-/// one that is.</item>
+/// <item>When all readers have acknowledged all records of a segment that is no longer written, the file is deleted; where the disk is full, also
+/// of the one that is.</item>
 /// </list>
 /// What failed to be flushed is never acknowledged, nor is anything after it: Linux marks pages clean whose writing failed
 /// (https://wiki.postgresql.org/wiki/Fsync_Errors), so a second flush of the same file proves nothing. A spool that is opened
@@ -328,7 +328,8 @@ public sealed partial class EventSpool : IAsyncDisposable
     /// </summary>
     void TakeSpent(List<Segment> done)
     {
-        if (_failure is not null || _queue.Count > 0 || _acknowledgedIndex + 1 < _durableEnd || !_segments.Exists(segment => segment.NextIndex > segment.FirstIndex)) return;
+        if (_failure is not null || _queue.Count > 0 || _acknowledgedIndex + 1 < _durableEnd) return;
+        if (!_segments.Exists(segment => segment.NextIndex > segment.FirstIndex)) return;
         foreach (var segment in _segments) _bytes -= segment.Length;
         done.AddRange(_segments);
         _segments.Clear();
@@ -487,7 +488,7 @@ public sealed partial class EventSpool : IAsyncDisposable
                 missing.Add(new SpoolLoss(place.FirstIndex, place.LastIndex, SpoolLossReason.Damage));
             }
 
-            // Behind the last whole record lies what a crash left half written, of which nobody was told that it was stored; or what the disk has damaged.
+            // Behind the last whole record lies what a crash left half written, of which nobody was told that it was stored; or what the disk damaged.
             var isTorn = i == files.Count - 1 && stored < segment.NextIndex;
             if (tail > 0 && isTorn)
             {
@@ -536,10 +537,11 @@ public sealed partial class EventSpool : IAsyncDisposable
 
         _nextIndex = _durableEnd;
         MoveAcknowledged();
-        if (_segments.Count > 0 && _segments[0].FirstIndex > _acknowledgedIndex + 1) missing.Insert(0, new SpoolLoss(_acknowledgedIndex + 1, _segments[0].FirstIndex - 1, gone));
-        foreach (var loss in missing)
+        if (_segments.Count > 0 && _segments[0].FirstIndex > _acknowledgedIndex + 1)
+            missing.Insert(0, new SpoolLoss(_acknowledgedIndex + 1, _segments[0].FirstIndex - 1, gone));
+        foreach (var (first, last, reason) in missing)
         {
-            if (AddLoss(loss.First, loss.Last, loss.Reason) is > 0 and var count && loss.Reason == SpoolLossReason.Damage) LogMissing(_options.Directory, count, loss.First, loss.Last);
+            if (AddLoss(first, last, reason) is > 0 and var count && reason == SpoolLossReason.Damage) LogMissing(_options.Directory, count, first, last);
         }
 
         if (_stored.AtOpening != _durableEnd - 1) WriteStored(_durableEnd - 1);
@@ -551,7 +553,9 @@ public sealed partial class EventSpool : IAsyncDisposable
     /// <summary>
     /// A position behind all that was ever stored is of another spool, or wrong: were it believed, records would be passed over that come up to it.
     /// </summary>
-    /// <param name="isAnyKnown">Whether anything but the positions says where the spool ends. Where nothing does there is also nothing to deliver again.</param>
+    /// <param name="isAnyKnown">
+    /// Whether anything but the positions says where the spool ends. Where nothing does there is also nothing to deliver again.
+    /// </param>
     void MistrustPositions(bool isAnyKnown)
     {
         const ulong most = 1UL << 62;
@@ -565,8 +569,8 @@ public sealed partial class EventSpool : IAsyncDisposable
     }
 
     /// <remarks>
-    /// Not flushed: it costs each commit a microsecond that way, and after a power cut it may say less than there is, which only leaves a loss unnoticed
-    /// that happens at the same time. For the same reason nothing fails with it.
+    /// Not flushed: it costs each commit 2 µs that way, and after a power cut it may say less than there is, which only leaves a loss unnoticed that
+    /// happens at the same time. For the same reason nothing fails with it.
     /// </remarks>
     void WriteStored(ulong index)
     {
@@ -910,7 +914,9 @@ public sealed partial class EventSpool : IAsyncDisposable
         EventName = "SpoolPositionMended")]
     partial void LogPositionMended(string path, ulong position, ulong last);
 
-    [LoggerMessage(3007, LogLevel.Error, "{Count} records of the spool {Directory} are gone that were not delivered, between {First} and {Last}", EventName = "SpoolRecordsGone")]
+    [LoggerMessage(
+        3007, LogLevel.Error, "{Count} records of the spool {Directory} are gone that were not delivered, between {First} and {Last}",
+        EventName = "SpoolRecordsGone")]
     partial void LogMissing(string directory, ulong count, ulong first, ulong last);
 
     [LoggerMessage(3005, LogLevel.Warning, "The segment {Path} is done with and could not be deleted", EventName = "SpoolNotDeleted")]

@@ -45,7 +45,8 @@ public sealed record SpoolInspection
     }
 
     /// <summary>Readers whose position lies behind all that was ever stored. The spool does not believe it when it is opened.</summary>
-    public IEnumerable<(string? Reader, ulong Acknowledged)> Ahead => Stored == 0 && Segments.Count == 0 ? [] : Readers.Where(reader => reader.Acknowledged > Last);
+    public IEnumerable<(string? Reader, ulong Acknowledged)> Ahead =>
+        Stored == 0 && Segments.Count == 0 ? [] : Readers.Where(reader => reader.Acknowledged > Last);
 
     /// <summary>Reads a spool. Segments that are deleted meanwhile are left out.</summary>
     /// <param name="visit">Sees every whole record, in order.</param>
@@ -83,7 +84,8 @@ public sealed record SpoolInspection
         foreach (var path in System.IO.Directory.GetFiles(directory, SpoolReader.FileName + "*").Order(StringComparer.Ordinal))
         {
             var name = Path.GetFileName(path);
-            if (PositionFile.Read(path) is { } acknowledged) readers.Add((name == SpoolReader.FileName ? null : name[(SpoolReader.FileName.Length + 1)..], acknowledged));
+            if (PositionFile.Read(path) is not { } acknowledged) continue;
+            readers.Add((name == SpoolReader.FileName ? null : name[(SpoolReader.FileName.Length + 1)..], acknowledged));
         }
 
         return new SpoolInspection { Stored = stored, Directory = directory, Segments = segments, Readers = readers, IsOpen = IsLocked(Path.Combine(directory, "lock")) };

@@ -145,7 +145,11 @@ static class SpoolCommand
         }
 
         foreach (var (reader, acknowledged) in spool.Ahead)
-            yield return ($"{folder.Path}: {reader ?? "the receiver"} is said to have all up to record {acknowledged}, of {spool.Last}; at its next start the spool delivers again all that it has", true);
+        {
+            yield return (
+                $"{folder.Path}: {reader ?? "the receiver"} is said to have all up to record {acknowledged}, of {spool.Last}; "
+                + "at its next start the spool delivers again all that it has", true);
+        }
     }
 
     static void PrintTable(Inspected inspected)

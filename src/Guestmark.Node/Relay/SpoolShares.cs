@@ -4,16 +4,17 @@ using Guestmark.Spool;
 namespace Guestmark.Node.Relay;
 
 /// <summary>
-/// How much of a spool each guest holds, so that one that sends without end while the receiver is away leaves room for the others. Safe for concurrent use.
+/// How much of a spool each guest holds, so that one that sends without end while the receiver is away leaves room for the others. Safe for
+/// concurrent use.
 /// </summary>
 /// <remarks>
-/// A guest may fill a part, <see cref="GuestLimits.SpoolShare"/>, of the room that the others leave. It is the threshold by which shared buffers of switches are
-/// divided (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", IEEE/ACM Transactions on Networking 6(2), 1998):
-/// at one half, n guests that take all they get end with a part of 1/(n+1) each, and as much stays free for everybody else. It needs no number of guests, and
-/// a guest that holds less than what is free is never refused.
+/// A guest may fill a part, <see cref="GuestLimits.SpoolShare"/>, of the room that the others leave. It is the threshold by which shared buffers
+/// of switches are divided (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", IEEE/ACM Transactions on
+/// Networking 6(2), 1998): at one half, n guests that take all they get end with a part of 1/(n+1) each, and as much stays free for everybody else.
+/// It needs no number of guests, and a guest that holds less than what is free is never refused.
 /// <para>
-/// Records are acknowledged in their order, so the account is a queue of (guest, bytes), 8 bytes for each record that waits, in blocks that are used again: some
-/// 14 MB for a spool of 1 GiB in the smallest reports. It is made from the records when the spool is opened.
+/// Records are acknowledged in their order, so the account is a queue of (guest, bytes), 8 bytes for each record that waits, in blocks that are used
+/// again: some 14 MB for a spool of 1 GiB in the smallest reports. It is made from the records when the spool is opened.
 /// </para>
 /// </remarks>
 sealed class SpoolShares
@@ -80,7 +81,9 @@ sealed class SpoolShares
 
     public void CountRefused() => Interlocked.Increment(ref _refused);
 
-    /// <summary>A record is in the spool, or on its way there. One that has an index that was given before takes its place: the disk had refused that one.</summary>
+    /// <summary>
+    /// A record is in the spool, or on its way there. One that has an index that was given before takes its place: the disk had refused that one.
+    /// </summary>
     /// <param name="bytes">Of its data.</param>
     public void Add(ulong index, string subject, int bytes)
     {

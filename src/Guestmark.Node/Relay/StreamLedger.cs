@@ -86,8 +86,8 @@ sealed class StreamLedger
 
     /// <summary>What a receiver is to be told of lost records: nothing of which a loss event is in the spool already.</summary>
     /// <remarks>
-    /// A record that no range holds lay before the first that is there, or behind the last: its segment is gone as a whole. Its stream nobody knows, but the
-    /// receiver is to know that there was something.
+    /// A record that no range holds lay before the first that is there, or behind the last: its segment is gone as a whole. Its stream nobody knows,
+    /// but the receiver is to know that there was something.
     /// </remarks>
     public List<StreamLoss> Explain(SpoolLoss loss)
     {
@@ -117,7 +117,8 @@ sealed class StreamLedger
         // What records were as numbers of a stream may be told, although nothing here says any more which stream it was.
         void AddUntold(Range? range, ulong first, ulong last)
         {
-            foreach (var records in _told.Select(told => told.RecordsIn(range)).Where(told => told.IsKnown && told.Last >= first && told.First <= last).OrderBy(told => told.First).ToList())
+            var told = _told.Select(told => told.RecordsIn(range)).Where(told => told.IsKnown && told.Last >= first && told.First <= last);
+            foreach (var records in told.OrderBy(told => told.First).ToList())
             {
                 if (records.First > first) Add(first, records.First - 1);
                 first = Math.Max(first, records.Last + 1);
@@ -125,9 +126,13 @@ sealed class StreamLedger
 
             if (first <= last) Add(first, last);
 
-            void Add(ulong from, ulong to) => losses.Add(range is { } of
-                ? new StreamLoss(of.Stream, of.SequenceOf(from), of.SequenceOf(to), reason, NextOf(of.Stream, of.SequenceOf(last)), new RecordRange(from, to))
-                : new StreamLoss(null, 1, to - from + 1, reason, to - from + 2, new RecordRange(from, to)));
+            void Add(ulong from, ulong to)
+            {
+                var records = new RecordRange(from, to);
+                losses.Add(range is { } of
+                    ? new StreamLoss(of.Stream, of.SequenceOf(from), of.SequenceOf(to), reason, NextOf(of.Stream, of.SequenceOf(last)), records)
+                    : new StreamLoss(null, 1, to - from + 1, reason, to - from + 2, records));
+            }
         }
     }
 
