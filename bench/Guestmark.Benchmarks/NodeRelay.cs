@@ -53,8 +53,10 @@ static class NodeRelay
         {
             var configuration = new NodeConfiguration(options);
             var registry = new GuestRegistry(configuration, TimeProvider.System);
-            var reception = new GuestReception(configuration, registry, stamper, refusals, new NodeMetrics(meters), new DeadlineSweep(TimeProvider.System));
-            serve = connection => reception.ServeSocketAsync(registry.All[0], connection);
+            var reception = new GuestReception(
+                configuration, registry, stamper, refusals, new NodeMetrics(meters), new CellMetrics(meters), new DeadlineSweep(TimeProvider.System), TimeProvider.System,
+                NullLogger<CellChannel>.Instance);
+            serve = connection => reception.ServeSocketAsync(registry.All[0], new UnixListenerOptions(), declarations: null, connection);
         }
 
         await using var listener = GuestListener.Bind(new UnixDomainSocketEndPoint(input), ServeAsync, NullLogger.Instance);
