@@ -10,6 +10,7 @@ var root = new RootCommand("Reports what is installed in this machine to its hos
     ScanCommand.Create(),
     ServeCommand.Create(),
     DeclareCommand.Create(),
+    CompletionCommand.Create("guestmark-agent"),
 }.WithExamples(
     """
     guestmark-agent

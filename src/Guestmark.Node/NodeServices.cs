@@ -6,6 +6,9 @@ using Guestmark.Node.Listening;
 using Guestmark.Node.Protocols;
 using Guestmark.Node.Pulling;
 using Guestmark.Node.Relay;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
@@ -68,8 +71,18 @@ public static class NodeServices
         });
     }
 
-    /// <summary>Adds the routes of the control socket. They answer on no other.</summary>
-    public static void MapNode(this IEndpointRouteBuilder routes) => CellApi.Map(routes);
+    /// <summary>Adds the routes of the control socket, <c>/v1/…</c>. They answer on no other.</summary>
+    /// <returns>For more of them.</returns>
+    public static RouteGroupBuilder MapNode(this IEndpointRouteBuilder routes)
+    {
+        var control = routes.MapGroup("/v1").AddEndpointFilter(async (context, next) =>
+            // The same server may listen on the network, for metrics. This is the business of who may enter the node's folder.
+            context.HttpContext.Features.Get<ControlConnection>() is null ? Results.NotFound() : await next(context));
+        CellApi.Map(control);
+        GuestApi.Map(control);
+        SigningApi.Map(control);
+        return control;
+    }
 
     /// <summary>Who may enter the folder commands the node. One that is the node's own is closed to others; of another that is open it makes no use.</summary>
     static void MakePrivate(string folder, bool isOwn)
@@ -88,5 +101,15 @@ public static class NodeServices
         }
 
         File.SetUnixFileMode(folder, ownerOnly);
+    }
+
+    /// <summary>Marks connections of the control socket: <see cref="ListenForControl"/> sets it, and nothing that arrives can.</summary>
+    sealed class ControlConnection
+    {
+        public static Task MarkAsync(ConnectionContext connection, ConnectionDelegate next)
+        {
+            connection.Features.Set(new ControlConnection());
+            return next(connection);
+        }
     }
 }

@@ -1,14 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Completions;
-using System.Net;
-using System.Net.Http.Json;
-using System.Net.Sockets;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Guestmark.CommandLine;
 using Guestmark.Configuration;
-using Spectre.Console;
 
 namespace Guestmark;
 
@@ -47,7 +42,7 @@ static class CellCommand
         var mode = new Option<string>("--socket-mode") { Description = "Who may connect: 0600 or 0660", HelpName = "MODE", DefaultValueFactory = _ => "0600" };
         mode.AcceptOnlyFromAmong("0600", "0660");
         var owner = new Option<string?>("--socket-owner") { Description = "Give the socket to the hypervisor's user and group, in numbers [default: the node's]", HelpName = "UID:GID" };
-        var control = Control();
+        var control = ControlClient.Flag();
         var node = new NodePlace();
         var add = new Command("add", "Listens for a cell. Start its machine when this has returned") { id, run, socketBase, hash, onSilence, mode, owner, control }.WithExamples(
             """
@@ -77,7 +72,7 @@ static class CellCommand
 
     static Command CreateList()
     {
-        var control = Control();
+        var control = ControlClient.Flag();
         var node = new NodePlace();
         var output = new Option<string>("--output", "-o") { Description = "table or json", HelpName = "FORMAT", DefaultValueFactory = _ => "table" };
         output.AcceptOnlyFromAmong("table", "json");
@@ -99,7 +94,7 @@ static class CellCommand
 
     static Command CreateRemove()
     {
-        var control = Control();
+        var control = ControlClient.Flag();
         var node = new NodePlace();
         var id = new Argument<string>("ID") { Description = "The cell's id" };
         id.CompletionSources.Add(context => CellIds(() => context.ParseResult.GetValue(control) ?? node.ControlSocket(context.ParseResult)));
@@ -112,13 +107,6 @@ static class CellCommand
         });
         return remove;
     }
-
-    static Option<string?> Control() => new("--control")
-    {
-        Description = $"The node's control socket [default: as the node finds it, by {NodeSettings.ControlSocket.Variable}, {NodeSettings.Data.Variable} and its configuration file]",
-        HelpName = "SOCKET",
-        CustomParser = result => Path.GetFullPath(result.Tokens[0].Value),
-    };
 
     /// <summary>A shell must not wait: without a node there is nothing to complete.</summary>
     static IEnumerable<CompletionItem> CellIds(Func<string> control)
@@ -135,92 +123,38 @@ static class CellCommand
         }
     }
 
+    /// <summary>The API names the members of its JSON; who called this gave flags.</summary>
     static async Task<JsonNode?> SendAsync(string control, HttpMethod method, string path, JsonNode? body, CancellationToken cancellationToken)
     {
-        using var http = new HttpClient(new SocketsHttpHandler { ConnectCallback = (_, cancellation) => ConnectAsync(control, cancellation) });
-        using var request = new HttpRequestMessage(method, new Uri("http://control/" + path));
-        if (body is not null) request.Content = JsonContent.Create(body);
-        HttpResponseMessage response;
         try
         {
-            response = await http.SendAsync(request, cancellationToken);
+            return await new ControlClient(control).SendAsync(method, path, body, cancellationToken);
         }
-        catch (HttpRequestException e) when (e.InnerException is CommandException inner)
+        catch (UsageException e)
         {
-            throw new CommandException(inner.Message, e);
-        }
-        catch (HttpRequestException e)
-        {
-            throw new CommandException($"--control {control}: what listens there does not answer as a node does: {e.Message}", e);
-        }
-
-        using (response)
-        {
-            var text = await response.Content.ReadAsStringAsync(cancellationToken);
-            if (response.IsSuccessStatusCode) return text.Length > 0 ? JsonNode.Parse(text) : null;
-            var problem = Detail(text) ?? $"the node answered {(int)response.StatusCode}";
-            // The API names the members of its JSON; who called this gave flags.
+            var problem = e.Message;
             foreach (var (member, flag) in Flags)
             {
                 if (problem.StartsWith(member + " ", StringComparison.Ordinal) || problem.StartsWith(member + ":", StringComparison.Ordinal)) problem = flag + problem[member.Length..];
             }
 
-            throw response.StatusCode == HttpStatusCode.BadRequest ? new UsageException(problem) : new CommandException(problem);
-        }
-    }
-
-    static string? Detail(string problem)
-    {
-        try
-        {
-            return JsonNode.Parse(problem)?["detail"]?.GetValue<string>();
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            return null;
-        }
-    }
-
-    static async ValueTask<Stream> ConnectAsync(string control, CancellationToken cancellationToken)
-    {
-        if (Encoding.UTF8.GetByteCount(control) is 0 or > 107) throw new CommandException($"--control {control}: the path of a Unix socket has 1 to 107 bytes");
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(control), cancellationToken);
-            return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch (SocketException e)
-        {
-            socket.Dispose();
-            throw new CommandException(
-                e.SocketErrorCode switch
-                {
-                    SocketError.AccessDenied => $"--control {control}: no permission; run as the node's user",
-                    SocketError.ConnectionRefused => $"--control {control}: no node listens there any more; start it, or name the socket of another",
-                    _ => $"--control {control}: there is no such socket; start the node, or name its socket: control.sock in its data folder",
-                },
-                e);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
+            throw new UsageException(problem);
         }
     }
 
     static void Print(JsonArray cells)
     {
-        var table = new Table().Border(TableBorder.None).AddColumns("CELL", "RUN", "STATE", "REASON", "FRAMES", "LAST FRAME", "SOCKET");
+        var table = new TextTable(
+            new("CELL") { MayShorten = true }, new("RUN") { MayShorten = true, MayLeave = true }, new("STATE"), new("REASON") { MayShorten = true }, new("FRAMES") { IsRight = true },
+            new("DROPPED") { IsRight = true }, new("LAST FRAME"), new("SOCKET") { MayShorten = true, MayLeave = true });
         foreach (var cell in cells)
         {
-            table.AddRow(Texts(
-                cell!["cell"]!["id"], cell["cell"]!["runId"], cell["state"], cell["reason"], cell["frames"], cell["lastFrameAt"], cell["socket"]));
+            table.Add(
+                cell!["cell"]!["id"]?.ToString(), cell["cell"]!["runId"]?.ToString(), cell["state"]?.ToString(), cell["reason"]?.ToString(), cell["frames"]?.ToString(),
+                cell["agentDropped"]?.ToString(), Words.Time(cell["lastFrameAt"]), cell["socket"]?.ToString());
         }
 
-        Terminal.Output().Write(table);
-        Console.Error.WriteLine(Words.Count(cells.Count, "cell"));
+        if (cells.Count > 0) table.Write();
+        Console.Error.WriteLine(cells.Count > 0 ? Words.Count(cells.Count, "cell") : "no cells; 'guestmark cell add --help' says how one is added");
     }
-
-    static Text[] Texts(params JsonNode?[] values) => [.. values.Select(value => new Text(TerminalText.Printable(value?.ToString() ?? "")))];
 }

@@ -14,6 +14,20 @@ static class DataFolder
         File.SetUnixFileMode(path, OwnerOnly);
     }
 
+    /// <summary>The same where the folder is this process's own. A volume of Kubernetes is root's, with a group for this process, and stays as it was mounted.</summary>
+    public static void CloseToOthers(string path)
+    {
+        Directory.CreateDirectory(path, OwnerOnly);
+        try
+        {
+            File.SetUnixFileMode(path, OwnerOnly);
+        }
+        catch (UnauthorizedAccessException)
+        {
+            // Not the owner. What is in it is closed in any case.
+        }
+    }
+
     /// <summary>Makes the folder, for its owner only, and takes it for this process until the result is disposed.</summary>
     /// <exception cref="CommandException">It cannot be made or written, or another process has it.</exception>
     public static FileStream Hold(string path)

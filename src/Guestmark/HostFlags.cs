@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Completions;
 using System.Net;
 using Guestmark.Configuration;
 using Guestmark.Systemd;
@@ -17,11 +18,10 @@ sealed class HostFlags
         CustomParser = RoleArguments.ParseListenAddress,
     };
 
-    readonly Option<LogLevel> _level = new("--log-level")
+    readonly Option<LogLevel?> _level = new("--log-level")
     {
-        Description = "trace, debug, info, warn or error",
+        Description = "trace, debug, info, warn or error [default: info]",
         HelpName = "LEVEL",
-        DefaultValueFactory = _ => LogLevel.Information,
         CustomParser = result =>
         {
             var (level, problem) = NodeSettings.ParseLevel(new ScalarNode(Origin.Default, result.Tokens[0].Value));
@@ -32,7 +32,13 @@ sealed class HostFlags
 
     readonly Option<string> _format = new("--log-format") { Description = "A line of text or of JSON for each entry", DefaultValueFactory = _ => "text" };
 
-    public HostFlags() => _format.AcceptOnlyFromAmong("text", "json");
+    public HostFlags()
+    {
+        _format.AcceptOnlyFromAmong("text", "json");
+        // Those of .NET's enumeration.
+        _level.CompletionSources.Clear();
+        _level.CompletionSources.Add(_ => NodeSettings.Level.Words.Select(word => new CompletionItem(word)));
+    }
 
     public void AddTo(Command command)
     {
@@ -43,7 +49,7 @@ sealed class HostFlags
 
     public HostSettings Read(ParseResult parsed) => new()
     {
-        Log = new LogSwitch(parsed.GetValue(_level)),
+        Log = new LogSwitch(parsed.GetValue(_level) ?? LogLevel.Information),
         Format = parsed.GetRequiredValue(_format) == "json" ? LogFormat.Json : LogFormat.Text,
         Telemetry = parsed.GetValue(_endpoint) is { } address ? new TelemetryOptions(address) : null,
         Notifier = ServiceNotifier.OfThisProcess(),

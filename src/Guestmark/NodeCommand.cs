@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics.Metrics;
 using Guestmark.CommandLine;
 using Guestmark.Configuration;
 using Guestmark.Node;
@@ -62,9 +63,10 @@ static class NodeCommand
                     agent, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<VmAgent>>()));
             }
 
-            services.AddHostedService(provider => new NodeReload(
+            services.AddSingleton(provider => new NodeReload(
                 read, values, provider.GetService<NodeConfiguration>() ?? new NodeConfiguration(setup.Options), host.Log, notifier,
-                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<NodeReload>>()));
+                provider.GetRequiredService<IMeterFactory>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<NodeReload>>()));
+            services.AddHostedService(provider => provider.GetRequiredService<NodeReload>());
         }
     }
 

@@ -8,6 +8,7 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
 {
     UpCommand.Create(),
     NodeCommand.Create(),
+    GuestCommand.Create(),
     CellCommand.Create(),
     SensorCommand.Create(),
     CentralCommand.Create(),
@@ -20,6 +21,7 @@ var root = new RootCommand("Guestmark tells what runs inside virtual machines, w
     MatchCommand.Create(),
     VersionsCommand.Create(),
     SpoolCommand.Create(),
+    CompletionCommand.Create("guestmark"),
 }.WithExamples(
     """
     guestmark up

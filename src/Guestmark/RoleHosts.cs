@@ -19,6 +19,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
@@ -60,17 +61,19 @@ static class RoleHosts
         AddHealth(builder.Services, host, provider =>
         [
             RoleChecks.SpoolWorks(provider.GetRequiredService<MetricsCollector>()),
-            RoleChecks.SocketsAreBound(() => NodeSockets(provider.GetRequiredService<GuestRegistry>(), options)),
+            RoleChecks.SocketsAreBound(() => Sockets(provider.GetRequiredService<GuestRegistry>(), options)),
             RoleChecks.FolderIsWritable(options.DataDirectory),
             RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
             RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
             .. options.RegistryFromSensor ? [RoleChecks.RegistryIsFollowed(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace)] : (HealthCheck[])[],
             .. options.Certificates is { } folder ? [RoleChecks.CertificatesAreValid(folder, provider.GetRequiredService<TimeProvider>())] : (HealthCheck[])[],
+            .. Configuration(provider),
         ]);
         add?.Invoke(builder.Services);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenForControl());
         var app = Build(builder, host);
-        app.MapNode();
+        // What /readyz says, also where no endpoint is configured: the doctor asks.
+        app.MapNode().MapGet("/health", (Health health) => Results.Bytes(Health.Json(health.Look(livenessOnly: false)), "application/json"));
         return app;
     }
 
@@ -78,7 +81,7 @@ static class RoleHosts
     public static WebApplication Agent(HostSettings host, Action<IServiceCollection> add)
     {
         var builder = CreateBuilder(host);
-        AddHealth(builder.Services, host, _ => []);
+        AddHealth(builder.Services, host, Configuration);
         add(builder.Services);
         // Without an address Kestrel would listen on port 5000.
         if (host.Telemetry is null) builder.Services.AddSingleton<IServer, NoServer>();
@@ -89,6 +92,8 @@ static class RoleHosts
     public static WebApplication Sensor(SensorOptions options, IPEndPoint rpc, HostSettings host)
     {
         ThrowIfInvalid("sensor", options.Validate());
+        // Before the spool makes it with what the umask leaves. Its events are what is installed in every machine.
+        DataFolder.CloseToOthers(options.DataDirectory);
         var builder = CreateBuilder(host);
         builder.Services.AddPublish();
         builder.Services.AddRpcHealth();
@@ -169,7 +174,6 @@ static class RoleHosts
     };
 
     /// <summary>The address that the n-th listener of a started host has, where 0 was asked for.</summary>
-
     public static Uri Address(WebApplication app, int listener)
     {
         var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
@@ -204,11 +208,14 @@ static class RoleHosts
     }
 
     /// <summary>The Unix sockets of guests that a node must have.</summary>
-    static List<string> NodeSockets(GuestRegistry guests, NodeOptions options) =>
+    static List<(string Path, bool IsReachable)> Sockets(GuestRegistry guests, NodeOptions options) =>
     [
         .. guests.All.Where(channel => channel.Guest.SocketBase is not null)
-            .SelectMany(channel => options.SocketListeners().Select(listener => channel.Guest.SocketPath(listener.Port))),
+            .SelectMany(channel => options.SocketListeners().Select(listener => (channel.Guest.SocketPath(listener.Port), channel.IsReachable(listener.Port)))),
     ];
+
+    static HealthCheck[] Configuration(IServiceProvider provider) =>
+        provider.GetService<NodeReload>() is { } reload ? [RoleChecks.ConfigurationIsInForce(reload)] : [];
 
     /// <summary>The collector of metrics, the checks, and who looks at them.</summary>
     static void AddHealth(IServiceCollection services, HostSettings host, Func<IServiceProvider, HealthCheck[]> checks)

@@ -1,12 +1,10 @@
 using System.CommandLine;
-using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Guestmark.CommandLine;
 using Guestmark.Configuration;
 using Guestmark.Events;
 using Guestmark.Spool;
-using Spectre.Console;
 
 namespace Guestmark;
 
@@ -153,7 +151,6 @@ static class SpoolCommand
     static void PrintTable(Inspected inspected)
     {
         var spool = inspected.Spool;
-        var console = Terminal.Output();
         Console.WriteLine($"{inspected.Folder.Name}: {inspected.Folder.Path}");
         Console.WriteLine(
             $"  {Words.Number(inspected.Waiting)} of {Words.Count(inspected.Records, "event")} waiting, {Words.Size(spool.Segments.Sum(segment => segment.Bytes))} on disk, acknowledged up to {spool.Acknowledged} of {Math.Max(spool.Last, spool.Segments.Count > 0 ? 0 : spool.Acknowledged)}"
@@ -166,35 +163,41 @@ static class SpoolCommand
         if (spool.IsOpen) Console.WriteLine("  A process has it open: this is a moment of it, and bytes at its end may be on their way.");
         if (inspected.Unreadable > 0) Console.WriteLine($"  {Words.Count(inspected.Unreadable, "record")} of another version or kind");
 
-        var segments = new Table().Border(TableBorder.Simple).AddColumn("SEGMENT");
-        foreach (var column in (string[])["FIRST", "LAST", "RECORDS", "BYTES", "DAMAGED", "TAIL"]) segments.AddColumn(new TableColumn(column).RightAligned());
+        var segments = new TextTable(new("SEGMENT"), Right("FIRST"), Right("LAST"), Right("RECORDS"), Right("BYTES"), Right("DAMAGED"), Right("TAIL"));
         foreach (var segment in spool.Segments)
         {
-            segments.AddRow(
-                Text(Path.GetFileName(segment.Path)), $"{segment.FirstIndex}", $"{segment.LastIndex}", Words.Number(segment.Records), Words.Number(segment.Bytes),
+            segments.Add(
+                Path.GetFileName(segment.Path), $"{segment.FirstIndex}", $"{segment.LastIndex}", Words.Number(segment.Records), Words.Number(segment.Bytes),
                 Words.Number(segment.Damage.Sum(damage => (long)(damage.LastIndex - damage.FirstIndex + 1))), Words.Number(segment.TailBytes));
         }
 
-        if (spool.Segments.Count > 0) console.Write(segments);
-        var streams = new Table().Border(TableBorder.Simple).AddColumn("STREAM");
-        foreach (var column in (string[])["FIRST", "LAST", "EVENTS"]) streams.AddColumn(new TableColumn(column).RightAligned());
-        foreach (var (stream, (first, to, count)) in inspected.Streams) streams.AddRow(Text(stream), $"{first}", $"{to}", Words.Number(count));
-        if (inspected.Streams.Count > 0) console.Write(streams);
-        var types = new Table().Border(TableBorder.Simple).AddColumn("TYPE").AddColumn(new TableColumn("EVENTS").RightAligned());
-        foreach (var (type, count) in inspected.Types.OrderByDescending(type => type.Value)) types.AddRow(Text(type), Words.Number(count));
-        if (inspected.Types.Count > 0) console.Write(types);
-        if (inspected.Lines.Count > 0)
-        {
-            var lines = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("RECORD").RightAligned()).AddColumns("TIME", "TYPE", "SUBJECT", "STREAM");
-            foreach (var column in (string[])["SEQUENCE", "BYTES"]) lines.AddColumn(new TableColumn(column).RightAligned());
-            foreach (var line in inspected.Lines)
-                lines.AddRow($"{line.Index}", Time(line.Time), Text(line.Type), Text(line.Subject), Text(line.Stream), $"{line.Sequence}", Words.Number(line.Bytes));
-            console.Write(lines);
-        }
+        Write(segments, spool.Segments.Count);
+        var streams = new TextTable(new("STREAM") { MayShorten = true }, Right("FIRST"), Right("LAST"), Right("EVENTS"));
+        foreach (var (stream, (first, to, count)) in inspected.Streams) streams.Add(Bound(stream), $"{first}", $"{to}", Words.Number(count));
+        Write(streams, inspected.Streams.Count);
+        var types = new TextTable(new("TYPE") { MayShorten = true }, Right("EVENTS"));
+        foreach (var (type, count) in inspected.Types.OrderByDescending(type => type.Value)) types.Add(Bound(type), Words.Number(count));
+        Write(types, inspected.Types.Count);
+        var lines = new TextTable(
+            Right("RECORD"), new("TIME"), new("TYPE") { MayShorten = true }, new("SUBJECT") { MayShorten = true }, new("STREAM") { MayShorten = true, MayLeave = true }, Right("SEQUENCE"),
+            Right("BYTES"));
+        foreach (var line in inspected.Lines)
+            lines.Add($"{line.Index}", Words.Time(line.Time), Bound(line.Type), Bound(line.Subject), Bound(line.Stream), $"{line.Sequence}", Words.Number(line.Bytes));
+        Write(lines, inspected.Lines.Count);
+        Console.WriteLine();
 
         foreach (var (line, _) in Faults(inspected.Folder, spool)) Console.WriteLine($"  {TerminalText.Printable(line)}");
 
-        static string Text(string text) => Markup.Escape(TerminalText.Printable(text.Length <= 80 ? text : text[..80] + "…"));
+        static TextColumn Right(string title) => new(title) { IsRight = true };
+
+        static string Bound(string text) => text.Length <= 80 ? text : text[..80] + "…";
+
+        static void Write(TextTable table, int rows)
+        {
+            if (rows == 0) return;
+            Console.WriteLine();
+            table.Write();
+        }
     }
 
     static void PrintJson(List<Inspected> inspected)
@@ -216,7 +219,7 @@ static class SpoolCommand
             json.WriteNumber("records", one.Records);
             json.WriteNumber("waiting", one.Waiting);
             json.WriteNumber("unreadable", one.Unreadable);
-            if (one.Oldest is { } oldest) json.WriteString("oldest", Time(oldest));
+            if (one.Oldest is { } oldest) json.WriteString("oldest", Words.Time(oldest));
             json.WriteStartArray("segments");
             foreach (var segment in one.Spool.Segments)
             {
@@ -275,7 +278,7 @@ static class SpoolCommand
                 {
                     json.WriteStartObject();
                     json.WriteNumber("record", line.Index);
-                    json.WriteString("time", Time(line.Time));
+                    json.WriteString("time", Words.Time(line.Time));
                     json.WriteString("type", line.Type);
                     json.WriteString("subject", line.Subject);
                     json.WriteString("stream", line.Stream);
@@ -294,8 +297,6 @@ static class SpoolCommand
         json.Flush();
         output.WriteByte((byte)'\n');
     }
-
-    static string Time(DateTimeOffset time) => time.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
     sealed record SpoolFolder(string Name, string Path)
     {

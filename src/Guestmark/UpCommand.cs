@@ -93,7 +93,7 @@ static class UpCommand
             return;
         }
 
-        await GreetAsync(central, address, setup.CentralData);
+        await GreetAsync(central, address, setup);
         try
         {
             while (true)
@@ -118,8 +118,9 @@ static class UpCommand
         }
     }
 
-    static async Task GreetAsync(WebApplication central, Uri address, string centralData)
+    static async Task GreetAsync(WebApplication central, Uri address, UpSetup setup)
     {
+        var centralData = setup.CentralData;
         await Console.Out.WriteLineAsync(
             $"""
 
@@ -127,6 +128,8 @@ static class UpCommand
              Sign in once with {RoleHosts.SignInLink(central, address)}
              The API takes the token in {Path.Combine(centralData, "api-token")}:
                curl -H "Authorization: Bearer $(cat {Path.Combine(centralData, "api-token")})" {address}api/v1/vms
+             Events are signed; the public key is in {setup.Keys}:
+               guestmark spool inspect -o jsonl {setup.NodeData} | guestmark verify - --keys {setup.Keys}
              Ctrl-C stops.
 
              """);

@@ -1,5 +1,7 @@
 using System.Net;
 using Guestmark.Central;
+using Guestmark.CommandLine;
+using Guestmark.Events.Signing;
 using Guestmark.Node;
 using Guestmark.Sensor;
 using Guestmark.Vulnerabilities;
@@ -17,6 +19,11 @@ sealed record UpSetup(string Data, IReadOnlyList<ScannedGuest> Guests, string[] 
     public string Certificates => Path.Combine(Data, "certs");
 
     public string Sockets => Path.Combine(Data, "guests");
+
+    /// <summary>Holds the key that the node signs with, and the public half of each that it ever signed with.</summary>
+    public string Keys => Path.Combine(Data, "keys");
+
+    public string NodeData => Path.Combine(Data, "node");
 
     public string CentralData => Path.Combine(Data, "central");
 }
@@ -52,12 +59,13 @@ sealed class UpHosts : IAsyncDisposable
         {
             Cluster = UpSetup.Cluster,
             Node = ScannedGuest.NameOfThisMachine(),
-            DataDirectory = Path.Combine(setup.Data, "node"),
+            DataDirectory = setup.NodeData,
             Guests = [.. setup.Guests.Select(guest => guest.Channel(setup.Sockets, UpSetup.Cluster))],
             PushPort = UpSetup.PushPort,
             SensorEndpoint = LoopbackEndpoint(sensor),
             SensorName = "sensor",
             Certificates = Path.Combine(setup.Certificates, "node"),
+            Signing = new SigningOptions { KeyFile = UpKeys.SecretFile(setup.Keys) },
             // A laptop's few guests: what a host may have would ask for more open files than a shell allows.
             Limits = new GuestLimits { ConnectionsMax = 256 },
             Cells = new CellOptions { CellsMax = 64 },
@@ -72,4 +80,24 @@ sealed class UpHosts : IAsyncDisposable
     }
 
     static Uri LoopbackEndpoint(WebApplication app) => new($"https://127.0.0.1:{RoleHosts.Port(app, 0)}");
+}
+
+/// <summary>The key of <c>guestmark up</c>.</summary>
+static class UpKeys
+{
+    /// <summary>Its file; made when there is none.</summary>
+    /// <exception cref="CommandException">It cannot be made.</exception>
+    public static string SecretFile(string folder)
+    {
+        // Of several somebody made another by hand: the newest is meant.
+        if (Directory.Exists(folder) && Directory.EnumerateFiles(folder, "*.key").OrderByDescending(File.GetLastWriteTimeUtc).FirstOrDefault() is { } there) return there;
+        try
+        {
+            return SigningKeyFile.Create(SigningAlgorithm.EcdsaP256, folder).SecretFile;
+        }
+        catch (SigningKeyException e)
+        {
+            throw new CommandException(e.Message, e);
+        }
+    }
 }

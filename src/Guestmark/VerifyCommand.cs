@@ -6,7 +6,6 @@ using Guestmark.CommandLine;
 using Guestmark.Events;
 using Guestmark.Events.Signing;
 using Guestmark.Events.Verification;
-using Spectre.Console;
 
 namespace Guestmark;
 
@@ -67,22 +66,28 @@ static class VerifyCommand
     {
         const int StreamsShown = 50;
         const int LinesShown = 20;
-        var console = Terminal.Output();
-        var counts = new Table().Border(TableBorder.Simple).AddColumn("EVENTS").AddColumn(new TableColumn("COUNT").RightAligned());
-        foreach (var (what, count) in result.Counts()) counts.AddRow(what, Number(count));
-        console.Write(counts);
+        var counts = new TextTable(new("EVENTS"), new("COUNT") { IsRight = true });
+        foreach (var (what, count) in result.Counts()) counts.Add(what, Number(count));
+        counts.Write();
+        Console.WriteLine();
 
         var shown = result.Streams.OrderByDescending(stream => stream.Gaps.Count > 0).Take(StreamsShown).ToList();
-        var streams = new Table().Border(TableBorder.Simple).AddColumns("STREAM", "SOURCE");
-        foreach (var column in (string[])["FIRST", "LAST", "EVENTS", "MISSING", "EXPLAINED", "TWICE"]) streams.AddColumn(new TableColumn(column).RightAligned());
+        var streams = new TextTable(
+            new("STREAM") { MayShorten = true }, new("SOURCE") { MayShorten = true, MayLeave = true }, Right("FIRST"), Right("LAST"), Right("EVENTS"), Right("MISSING"), Right("EXPLAINED"),
+            Right("TWICE"));
         foreach (var stream in shown)
         {
-            streams.AddRow(
-                Text(stream.Stream), Text(stream.Source), Number(stream.First), Number(stream.Last), Number(stream.Events),
+            streams.Add(
+                Bound(stream.Stream), Bound(stream.Source), Number(stream.First), Number(stream.Last), Number(stream.Events),
                 Number(Missing(stream, explained: false)), Number(Missing(stream, explained: true)), Number(stream.Duplicates));
         }
 
-        if (shown.Count > 0) console.Write(streams);
+        if (shown.Count > 0)
+        {
+            streams.Write();
+            Console.WriteLine();
+        }
+
         if (result.Streams.Count > shown.Count) Console.WriteLine($"and {result.Streams.Count - shown.Count} more streams; -o json prints all");
 
         var lines = result.Problems.Select(Describe).Concat(result.Streams.SelectMany(DescribeGaps)).Take(LinesShown + 1).ToList();
@@ -91,7 +96,9 @@ static class VerifyCommand
         if (result.IsOverwhelmed) Console.WriteLine("the events are of too many streams or pieces of streams to say what is missing");
         Console.WriteLine(result.IsGood ? "verified" : $"NOT verified: {string.Join(", ", result.Failures())}");
 
-        static string Text(string text) => Markup.Escape(TerminalText.Printable(text.Length <= 80 ? text : text[..80] + "…"));
+        static TextColumn Right(string title) => new(title) { IsRight = true };
+
+        static string Bound(string text) => text.Length <= 80 ? text : text[..80] + "…";
 
         static string Number<T>(T value)
             where T : IFormattable => value.ToString(null, CultureInfo.InvariantCulture);

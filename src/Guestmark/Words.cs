@@ -33,5 +33,11 @@ static class Words
         _ => string.Create(CultureInfo.InvariantCulture, $"{span.TotalDays:0} days"),
     };
 
+    /// <summary>RFC 3339 in UTC, as it is everywhere in this program: <c>2026-11-21T08:30:00.125Z</c>.</summary>
+    public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+
+    /// <summary>The same of a time in JSON. Empty when there is none.</summary>
+    public static string Time(System.Text.Json.Nodes.JsonNode? time) => time is null ? "" : Time(time.GetValue<DateTimeOffset>());
+
     public static string Date(DateTimeOffset? time) => time is { } known ? known.UtcDateTime.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) : "";
 }

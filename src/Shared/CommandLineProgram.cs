@@ -48,7 +48,11 @@ static class CommandLineProgram
     {
         foreach (var option in root.Options)
         {
-            if (option is HelpOption help) help.Action = new HelpWithExamples((HelpAction)help.Action!);
+            if (option is not HelpOption help) continue;
+            help.Action = new HelpWithExamples((HelpAction)help.Action!);
+            // Habits of another system, where they cannot be paths.
+            help.Aliases.Remove("/h");
+            help.Aliases.Remove("/?");
         }
 
         var parsed = root.Parse(arguments);

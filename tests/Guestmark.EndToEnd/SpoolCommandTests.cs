@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 using Guestmark.Events;
@@ -51,6 +52,21 @@ public sealed class SpoolCommandTests : IDisposable
         var damage = one.GetProperty("segments")[0].GetProperty("damage")[0];
         Assert.InRange(1000, damage.GetProperty("offset").GetInt64(), damage.GetProperty("offset").GetInt64() + damage.GetProperty("bytes").GetInt64() - 1);
         Assert.Equal((29L, false), (one.GetProperty("records").GetInt64(), one.GetProperty("open").GetBoolean()));
+    }
+
+    [ToolTheory("script")]
+    [InlineData(80)]
+    [InlineData(120)]
+    public async Task On_a_terminal_a_record_is_a_line(int columns)
+    {
+        await using var spool = await FillAsync(_folder.File("data/spool/keep"), 30);
+        var (exitCode, output, _) = await OnTerminalAsync(columns, $"'{GuestmarkProcess.PathOf("guestmark")}' spool inspect '{_folder.File("data")}' --records");
+        Assert.Equal(0, exitCode);
+        var records = output.Split('\n').Select(line => line.TrimEnd('\r')).SkipWhile(line => !line.StartsWith("RECORD", StringComparison.Ordinal)).Skip(1).TakeWhile(line => line.Length > 0)
+            // What was left out is said on standard error, which a terminal mixes in.
+            .Where(line => line[0] != '(').ToList();
+        Assert.Equal(30, records.Count);
+        Assert.All(records, record => Assert.InRange(record.Length, 1, columns));
     }
 
     [Fact]
@@ -123,5 +139,17 @@ public sealed class SpoolCommandTests : IDisposable
 
         spool.Acknowledge((ulong)count / 3);
         return spool;
+    }
+
+    /// <summary>util-linux' script gives the command a terminal of its own.</summary>
+    static async Task<(int ExitCode, string Output, string Error)> OnTerminalAsync(int columns, string command)
+    {
+        var start = new ProcessStartInfo("script", ["-qec", $"stty cols {columns} rows 24; {command}", "/dev/null"]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
+        start.Environment["TERM"] = "xterm";
+        using var process = Process.Start(start)!;
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(limit.Token), process.StandardError.ReadToEndAsync(limit.Token));
+        await process.WaitForExitAsync(limit.Token);
+        return (process.ExitCode, await output, await error);
     }
 }

@@ -65,6 +65,34 @@ public sealed class UpTests : IDisposable
     }
 
     [Fact]
+    public async Task What_it_collected_is_signed_and_verifies_with_the_key_that_it_made()
+    {
+        var data = _folder.File("data");
+        string[] run = ["up", "--once", "--data", data, "--guest", $"sample={SampleGuest.Create(_folder)}"];
+        for (var i = 0; i < 2; i++)
+        {
+            var (ended, _, problem) = await GuestmarkProcess.RunAsync("guestmark", run);
+            Assert.True(ended == 0, problem);
+        }
+
+        // One key for both runs, whose secret half is its owner's alone.
+        var secret = Assert.Single(Directory.GetFiles(Path.Combine(data, "keys"), "*.key"));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(secret));
+        var (exitCode, events, error) = await GuestmarkProcess.RunAsync("guestmark", "spool", "inspect", "-o", "jsonl", Path.Combine(data, "node"));
+        Assert.True(exitCode == 0, error);
+        await File.WriteAllTextAsync(_folder.File("events.jsonl"), events);
+        string output;
+        (exitCode, output, error) = await GuestmarkProcess.RunAsync("guestmark", "verify", _folder.File("events.jsonl"), "--keys", Path.Combine(data, "keys"), "-o", "json");
+        Assert.True(exitCode == 0, output + error);
+        var verified = JsonNode.Parse(output)!;
+        Assert.True(verified["verified"]!.GetValue<int>() >= 4, output);
+        Assert.Equal([Path.GetFileNameWithoutExtension(secret)], verified["keys"]!.AsObject().Select(key => key.Key));
+        // Others may not enter what it keeps.
+        foreach (var folder in new[] { "", "keys", "node", "sensor", "central" })
+            Assert.Equal(UnixFileMode.None, File.GetUnixFileMode(Path.Combine(data, folder)) & (UnixFileMode)0x3f);
+    }
+
+    [Fact]
     public async Task The_api_answers_with_the_token_and_a_stop_is_clean()
     {
         var root = SampleGuest.Create(_folder);
@@ -104,6 +132,7 @@ public sealed class UpTests : IDisposable
         var data = _folder.File("data");
         await using var up = GuestmarkProcess.Start("guestmark", "up", "--data", data, "--address", "127.0.0.1:0");
         await up.WaitForLineAsync("Guestmark is at");
+        await up.WaitForLineAsync($"the public key is in {data}/keys");
         var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark", "up", "--once", "--data", data);
         Assert.Equal(1, exitCode);
         Assert.Contains(data, error, StringComparison.Ordinal);

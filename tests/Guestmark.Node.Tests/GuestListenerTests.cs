@@ -135,6 +135,36 @@ public sealed class GuestListenerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_socket_that_somebody_put_in_the_place_of_ours_is_noticed_and_left_alone()
+    {
+        var path = _folder.File("s");
+        var listener = Listen(connection => Task.CompletedTask);
+        Assert.True(listener.IsReachable);
+        File.Move(path, path + ".moved");
+        Assert.False(listener.IsReachable);
+        // The very file is ours wherever it was meanwhile.
+        File.Move(path + ".moved", path);
+        Assert.True(listener.IsReachable);
+
+        File.Delete(path);
+        using var other = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        other.Bind(new UnixDomainSocketEndPoint(path));
+        other.Listen();
+        Assert.False(listener.IsReachable);
+        await listener.DisposeAsync();
+        Assert.True(File.Exists(path));
+        using (await ConnectAsync())
+        {
+        }
+
+        // One's own is removed.
+        other.Dispose();
+        listener = Listen(connection => Task.CompletedTask);
+        await listener.DisposeAsync();
+        Assert.False(File.Exists(path));
+    }
+
+    [Fact]
     public async Task A_connection_that_is_served_slowly_does_not_keep_others_from_being_accepted()
     {
         var release = new TaskCompletionSource();

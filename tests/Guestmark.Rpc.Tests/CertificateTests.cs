@@ -102,7 +102,7 @@ public sealed class CertificateTests : IDisposable
         await using var server = await ServeAsync(CertificateDirectory.Open(Issue("server", expired: true), new ManualTimeProvider(LongAgo)));
         using var channel = Connect(server, Issue("client"));
 
-        await AssertUnavailableAsync(channel, "'CN=server' is expired since 2020-01-02 00:00:00Z");
+        await AssertUnavailableAsync(channel, "'CN=server' is expired since 2020-01-02T00:00:00Z");
     }
 
     [Fact]
@@ -233,7 +233,7 @@ public sealed class CertificateTests : IDisposable
         AssertRefused(With("key.pem", File.ReadAllText(Path.Combine(Issue("stranger"), "key.pem"))), "key.pem: the key does not belong to the certificate");
         AssertRefused(With("cert.pem", new string('x', 2 << 20)), "cert.pem: is 2097152 bytes long");
         AssertRefused(With("ca.pem", File.ReadAllText(Path.Combine(Authority("other"), "ca.pem"))), "cert.pem: the certificate was issued by", "take ca.pem and cert.pem from the same authority");
-        AssertRefused(Issue("late", expired: true), "cert.pem: the certificate is expired since 2020-01-02 00:00:00Z; issue a new one");
+        AssertRefused(Issue("late", expired: true), "cert.pem: the certificate is expired since 2020-01-02T00:00:00Z; issue a new one");
         AssertRefused(Issue("early"), new ManualTimeProvider(LongAgo), "cert.pem: the certificate is not valid before");
     }
 

@@ -16,10 +16,7 @@ public sealed class GuestmarkProcess : IAsyncDisposable
 
     GuestmarkProcess(string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
-        // Beside the tests that reference it, else of the same configuration as the tests: artifacts/bin/<project>/release.
-        var path = Path.Combine(AppContext.BaseDirectory, program);
-        if (!File.Exists(path)) path = Path.Combine(Repository.Root, "artifacts", "bin", "Guestmark", new DirectoryInfo(AppContext.BaseDirectory).Name, program);
-        var start = new ProcessStartInfo(path)
+        var start = new ProcessStartInfo(PathOf(program))
         {
             UseShellExecute = false,
             RedirectStandardOutput = true,
@@ -46,6 +43,13 @@ public sealed class GuestmarkProcess : IAsyncDisposable
     public string Error
     {
         get { lock (_lock) return _error.ToString(); }
+    }
+
+    /// <summary>Its file: beside the tests that reference it, else of the same configuration as the tests, artifacts/bin/PROJECT/release.</summary>
+    public static string PathOf(string program)
+    {
+        var path = Path.Combine(AppContext.BaseDirectory, program);
+        return File.Exists(path) ? path : Path.Combine(Repository.Root, "artifacts", "bin", "Guestmark", new DirectoryInfo(AppContext.BaseDirectory).Name, program);
     }
 
     public static GuestmarkProcess Start(string program, params IEnumerable<string> arguments) => new(program, arguments);

@@ -20,6 +20,12 @@ public sealed class ToolFactAttribute : FactAttribute
     public ToolFactAttribute(params string[] tools) => Skip = Requirement.Tools(tools);
 }
 
+/// <inheritdoc cref="ToolFactAttribute"/>
+public sealed class ToolTheoryAttribute : TheoryAttribute
+{
+    public ToolTheoryAttribute(params string[] tools) => Skip = Requirement.Tools(tools);
+}
+
 /// <summary>A test that mounts a file system. Skipped, by name, where it may not.</summary>
 public sealed class RootFactAttribute : FactAttribute
 {

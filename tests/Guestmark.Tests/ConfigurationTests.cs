@@ -402,6 +402,21 @@ public sealed class ConfigurationTests : IDisposable
         Assert.Contains("FACT_CERTS", Assert.Single(without.Problems).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_guest_that_is_asked_needs_the_socket_of_its_hypervisor_and_the_node_a_certificate()
+    {
+        var guest = Assert.Single(Layers.Setup(new Hashtable { ["GUESTMARK_NODE_GUESTS"] = "web1=/run/web1.sock,pull=1818" }).Options.Guests);
+        Assert.Equal(1818u, guest.PullPort);
+        Assert.Equal("web1=/run/web1.sock,pull=1818", SettingForms.WriteGuest(guest with { Uid = "" }));
+
+        var refused = Layers.Read(environment: new Hashtable { ["FACT_CERTS"] = "/certs", ["GUESTMARK_NODE_GUESTS"] = "web1,cid=9,pull=1818" });
+        Assert.Null(NodeSetup.Create(refused));
+        Assert.Contains("the socket of its hypervisor", Assert.Single(refused.Problems).Message, StringComparison.Ordinal);
+
+        var options = new NodeOptions { DataDirectory = "/data", StackRoxSensor = new StackRoxSensorOptions { Endpoint = new Uri("https://sensor"), Certificates = "/certs" }, Certificates = "", Guests = [guest] };
+        Assert.Contains("certs", Assert.Single(options.Validate()), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("warn", LogLevel.Warning)]
     [InlineData("WARNING", LogLevel.Warning)]

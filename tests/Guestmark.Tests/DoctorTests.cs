@@ -196,6 +196,44 @@ public sealed class DoctorTests : IDisposable
     }
 
     [Fact]
+    public async Task What_only_the_running_node_knows_is_asked_of_it()
+    {
+        Assert.Equal(HealthState.Ok, Find(await ExamineAsync(_host, []), "node").State);
+        var text = $"certs: {_folder.File("certs/node")}\ndata: {_folder.File("data")}\nsensor-endpoint: 127.0.0.1:1\nguests: [web1={_folder.File("web1.sock")}]\n";
+        File.WriteAllText(_folder.File("node.yaml"), text);
+        await using var node = GuestmarkProcess.Start("guestmark", "node", "--config", _folder.File("node.yaml"));
+        await node.WaitForLineAsync("listening for web1");
+        File.WriteAllText(_folder.File("node.yaml"), text + "limits: {messages-burst: lots}\n");
+        await node.WaitForLineAsync("[8102]");
+        var found = Find(await ExamineAsync(_host, []), "node-configuration", HealthState.Warning);
+        Assert.Contains("'lots' is no number", found.Message, StringComparison.Ordinal);
+
+        await node.KillAsync();
+        Assert.Contains("start it", Find(await ExamineAsync(_host, []), "node", HealthState.Warning).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_sensor_closes_its_folder_to_others()
+    {
+        const UnixFileMode everybody = (UnixFileMode)0x1ed;
+        Directory.CreateDirectory(_folder.File("sensor"));
+        File.SetUnixFileMode(_folder.File("sensor"), everybody);
+        var options = new Sensor.SensorOptions { DataDirectory = _folder.File("sensor"), CentralEndpoint = new Uri("https://127.0.0.1:1"), Certificates = _folder.File("certs/node") };
+        await using var sensor = RoleHosts.Sensor(options, new(System.Net.IPAddress.Loopback, 0), HostSettings.Part(Microsoft.Extensions.Logging.LogLevel.Warning));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(_folder.File("sensor")));
+    }
+
+    [Fact]
+    public async Task Defaults_are_spelled_as_they_are_written()
+    {
+        var (_, help, _) = await GuestmarkProcess.RunAsync("guestmark", "sensor", "--help");
+        Assert.Contains("[default: info]", help, StringComparison.Ordinal);
+        Assert.DoesNotContain("Information", help, StringComparison.Ordinal);
+        var (_, shown, _) = await GuestmarkProcess.RunAsync("guestmark", "config", "show", "--certs", "x");
+        Assert.Contains(shown.Split('\n'), line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is ["log.level", "info", ..]);
+    }
+
+    [Fact]
     public async Task The_real_doctor_ends_with_3_when_something_must_be_mended_and_prints_json()
     {
         var (code, output, _) = await GuestmarkProcess.RunAsync(

@@ -140,6 +140,114 @@ public sealed class EndpointTests : IDisposable
     }
 
     [Fact]
+    public async Task Three_hundred_half_requests_keep_no_probe_away_and_are_closed()
+    {
+        var port = FreePort();
+        await using var node = StartNode(port, "127.0.0.1:1");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        await ProbeAsync();
+        var sockets = new List<Socket>();
+        try
+        {
+            for (var i = 0; i < 300; i++)
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                sockets.Add(socket);
+                await socket.ConnectAsync(IPAddress.Loopback, port);
+                await socket.SendAsync("GET /metrics HTTP/1.1\r\nHost: x\r\n"u8.ToArray());
+            }
+
+            var fastest = TimeSpan.MaxValue;
+            for (var i = 0; i < 3; i++)
+            {
+                var start = System.Diagnostics.Stopwatch.GetTimestamp();
+                await ProbeAsync();
+                var took = System.Diagnostics.Stopwatch.GetElapsedTime(start);
+                fastest = took < fastest ? took : fastest;
+            }
+
+            Assert.True(fastest < TimeSpan.FromSeconds(1), $"{fastest}");
+            // Most have lost their places, and the time of the others is over soon.
+            await EventuallyAsync(() => Task.FromResult(sockets.Count(IsClosed) >= 300 - 64));
+            await EventuallyAsync(() => Task.FromResult(sockets.TrueForAll(IsClosed)));
+        }
+        finally
+        {
+            sockets.ForEach(socket => socket.Dispose());
+        }
+
+        async Task ProbeAsync()
+        {
+            foreach (var path in new[] { "healthz", "metrics" })
+            {
+                // As a kubelet: a connection for each probe.
+                using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
+                Assert.Equal(HttpStatusCode.OK, (await http.GetAsync($"http://127.0.0.1:{port}/{path}")).StatusCode);
+            }
+        }
+
+        // Readable: an answer that the request took too long, or the end.
+        static bool IsClosed(Socket socket) => socket.Poll(TimeSpan.Zero, SelectMode.SelectRead);
+    }
+
+    [Fact]
+    public async Task A_socket_that_somebody_put_in_the_place_of_a_guest_s_is_told_of()
+    {
+        var port = FreePort();
+        await using var node = StartNode(port, "127.0.0.1:1");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        Assert.Equal("ok", await ListenersAsync());
+        var path = _folder.File("web1.sock_818");
+        File.Delete(path);
+        using (var other = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            other.Bind(new UnixDomainSocketEndPoint(path));
+            other.Listen();
+            await EventuallyAsync(async () => await ListenersAsync() == "failed");
+            Assert.Contains("not-listening", (await ControlAsync("guest", "list")).Output, StringComparison.Ordinal);
+            await node.WaitForLineAsync("[4113]");
+            // It is somebody else's, and stays.
+            Assert.True(File.Exists(path));
+        }
+
+        await EventuallyAsync(async () => await ListenersAsync() == "ok");
+        Assert.Equal(PushStatus.Stored, await SendAsync(Frame(Report)));
+
+        async Task<string> ListenersAsync() => (await GetAsync(port, "readyz")).Json["checks"]!.AsArray()
+            .Single(check => check!["check"]!.GetValue<string>() == "listeners")!["state"]!.GetValue<string>();
+    }
+
+    [Fact]
+    public async Task Guest_list_tells_who_reported_when_and_what_was_refused()
+    {
+        var port = FreePort();
+        await using var node = StartNode(port, "127.0.0.1:1", "--guest", $"web2={_folder.File("web2.sock")}");
+        await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
+        var before = TimeProvider.System.GetUtcNow();
+        Assert.Equal(PushStatus.Stored, await SendAsync(Frame(Report)));
+        Assert.Equal(PushStatus.Malformed, await SendAsync(Frame([0xff, 0xff])));
+
+        var (exitCode, output, error) = await ControlAsync("guest", "list", "-o", "json");
+        Assert.True(exitCode == 0, error);
+        var guests = JsonNode.Parse(output)!["guests"]!.AsArray();
+        Assert.Equal(["web1", "web2"], guests.Select(guest => guest!["name"]!.GetValue<string>()));
+        var first = guests[0]!;
+        Assert.Equal((1, 1, "Malformed"), (first["reports"]!.GetValue<int>(), first["refused"]!.GetValue<int>(), first["lastRefusal"]!.GetValue<string>()));
+        Assert.InRange(first["lastReportAt"]!.GetValue<DateTimeOffset>(), before, TimeProvider.System.GetUtcNow());
+        Assert.EndsWith("Z", first["lastReportAt"]!.GetValue<string>(), StringComparison.Ordinal);
+        Assert.Equal(_folder.File("web1.sock_818"), first["channel"]!.GetValue<string>());
+        Assert.Null(guests[1]!["lastReportAt"]);
+
+        // A connection is seen while it is open.
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(_folder.File("web2.sock_818")));
+        await EventuallyAsync(async () => (await ControlAsync("guest", "list")).Output.Split('\n').Any(line => line.StartsWith("web2 ", StringComparison.Ordinal)
+            && line.Contains(" connected ", StringComparison.Ordinal)));
+        // Not over the network, beside the metrics.
+        Assert.Equal(HttpStatusCode.NotFound, (await _http.GetAsync($"http://127.0.0.1:{port}/v1/guests")).StatusCode);
+    }
+
+    [Fact]
     public async Task What_is_turned_off_answers_that_it_is()
     {
         var port = FreePort();
@@ -175,6 +283,9 @@ public sealed class EndpointTests : IDisposable
             "node", "--certs", _folder.File("certs/node"), "--data", _folder.File("data"), "--sensor-endpoint", sensor, "--guest", $"web1={_folder.File("web1.sock")}",
             "--address", $"127.0.0.1:{port}", .. more,
         ]);
+
+    Task<(int ExitCode, string Output, string Error)> ControlAsync(params string[] arguments) =>
+        GuestmarkProcess.RunAsync("guestmark", [.. arguments, "--control", _folder.File("data/control.sock")]);
 
     async Task<PushStatus> SendAsync(byte[] frame)
     {

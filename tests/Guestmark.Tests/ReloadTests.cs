@@ -1,9 +1,12 @@
 using System.Collections;
+using System.Diagnostics.Metrics;
 using Guestmark.Configuration;
 using Guestmark.Node;
 using Guestmark.Node.Identity;
 using Guestmark.Systemd;
+using Guestmark.Telemetry;
 using Guestmark.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace Guestmark.Tests;
@@ -13,8 +16,13 @@ public sealed class ReloadTests : IDisposable
 {
     readonly TemporaryFolder _folder = new();
     readonly ManualTimeProvider _time = new(TimeProvider.System.GetUtcNow());
+    readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose()
+    {
+        _services.Dispose();
+        _folder.Dispose();
+    }
 
     [Fact]
     public void What_may_change_changes_and_the_rest_waits_for_a_restart()
@@ -59,6 +67,41 @@ public sealed class ReloadTests : IDisposable
         Assert.True(reload.Reload());
         Assert.Equal(7, configuration.Current.Limits.MessagesBurst);
         Assert.Null(reload.Problem);
+    }
+
+    [Fact]
+    public void A_refused_configuration_is_in_the_metrics_and_a_warning_of_a_node_that_stays_ready()
+    {
+        using var collector = new MetricsCollector(_services.GetRequiredService<IMeterFactory>());
+        var (reload, _, _, _) = Start("limits: {messages-burst: 5}\n");
+        var check = RoleChecks.ConfigurationIsInForce(reload);
+        var started = _time.GetUtcNow();
+        Assert.Equal((1, started.ToUnixTimeMilliseconds() / 1000.0, 0, 0), Metrics());
+        Assert.Equal(HealthState.Ok, check.Run().State);
+
+        _time.Advance(TimeSpan.FromMinutes(1));
+        Write("limts: {}\n");
+        reload.Reload();
+        reload.Reload();
+        Assert.Equal((0, started.ToUnixTimeMilliseconds() / 1000.0, 0, 2), Metrics());
+        var finding = check.Run();
+        Assert.Equal((HealthState.Warning, false), (finding.State, check.Liveness));
+        Assert.Contains($"that of {started:yyyy-MM-dd'T'HH:mm:ss.fff'Z'} stays in force", finding.Message, StringComparison.Ordinal);
+        Assert.Contains("'limts' is not known", finding.Message, StringComparison.Ordinal);
+
+        Write("limits: {messages-burst: 6}\n");
+        reload.Reload();
+        Assert.Equal((1, _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0, 1, 2), Metrics());
+        Assert.Equal(HealthState.Ok, check.Run().State);
+
+        (double Successful, double At, double Applied, double Refused) Metrics()
+        {
+            var samples = collector.Collect().SelectMany(family => family.Samples.Select(sample => (Name: string.Join(':', [family.Name, .. sample.Labels.Select(l => l.Value)]), sample.Value)))
+                .ToDictionary(sample => sample.Name, sample => sample.Value);
+            return (
+                samples["guestmark_configuration_last_reload_successful"], samples["guestmark_configuration_last_reload_success_timestamp_seconds"],
+                samples["guestmark_configuration_reloads:applied"], samples["guestmark_configuration_reloads:refused"]);
+        }
     }
 
     [Fact]
@@ -180,7 +223,7 @@ public sealed class ReloadTests : IDisposable
         var values = Read();
         var configuration = new NodeConfiguration(Layers.Setup(values).Options);
         var (log, lines) = (new LogSwitch(LogLevel.Information), new ListedLog());
-        var reload = new NodeReload(Read, values, configuration, log, new ServiceNotifier(null, null, null), time ?? _time, lines.For<NodeReload>());
+        var reload = new NodeReload(Read, values, configuration, log, new ServiceNotifier(null, null, null), _services.GetRequiredService<IMeterFactory>(), time ?? _time, lines.For<NodeReload>());
         return (reload, configuration, log, lines);
     }
 

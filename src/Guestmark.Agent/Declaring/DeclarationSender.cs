@@ -24,15 +24,18 @@ sealed class DeclarationSender(HostChannel channel, ObservationQueue queue, Time
     readonly string _ownName = ProcessName.Of("/proc", (uint)Environment.ProcessId) ?? "guestmark-agent";
 
     /// <summary>Sends one heartbeat on a connection of its own, to try the channel.</summary>
+    /// <returns>What was sent.</returns>
     /// <exception cref="SocketException">It could not be sent.</exception>
     /// <exception cref="OperationCanceledException"/>
-    public async Task SendOnceAsync(CancellationToken cancellationToken)
+    public async Task<Observation> SendOnceAsync(CancellationToken cancellationToken)
     {
         using var socket = channel.CreateSocket();
         await socket.ConnectAsync(channel.Address, cancellationToken);
-        _inHand.Add(Heartbeat());
+        var sent = Heartbeat();
+        _inHand.Add(sent);
         await SendAsync(socket, 0, cancellationToken);
         socket.Shutdown(SocketShutdown.Send);
+        return sent;
     }
 
     /// <exception cref="OperationCanceledException">It was stopped. What waits is not sent any more.</exception>

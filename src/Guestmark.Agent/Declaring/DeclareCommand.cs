@@ -69,7 +69,9 @@ static class DeclareCommand
     {
         try
         {
-            await sender.SendOnceAsync(cancellationToken);
+            var sent = await sender.SendOnceAsync(cancellationToken);
+            // It was taken by the socket: the host does not answer.
+            Console.WriteLine(TerminalText.Printable($"{channel.Name}: sent one heartbeat of {sent.Comm} (pid {sent.Pid}); 'guestmark cell list' on the host counts it"));
         }
         catch (SocketException e)
         {

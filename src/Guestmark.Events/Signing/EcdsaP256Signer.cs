@@ -9,6 +9,8 @@ sealed class EcdsaP256Signer(ECDsa key, string keyId) : EventSigner
 
     public override string KeyId => keyId;
 
+    public override string PublicKeyPem => key.ExportSubjectPublicKeyInfoPem();
+
     public override int SignatureBytesMax => SignatureBytes;
 
     public override int Sign(ReadOnlySpan<byte> message, Span<byte> destination) =>

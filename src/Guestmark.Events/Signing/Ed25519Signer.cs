@@ -1,9 +1,13 @@
+using System.Security.Cryptography;
+
 namespace Guestmark.Events.Signing;
 
 /// <summary><see cref="SigningAlgorithm.Ed25519"/>.</summary>
 sealed class Ed25519Signer(Ed25519Key key, string keyId) : EventSigner
 {
     public override string KeyId => keyId;
+
+    public override string PublicKeyPem => PemEncoding.WriteString("PUBLIC KEY", Ed25519Key.Spki(key.PublicKey));
 
     public override int SignatureBytesMax => Ed25519Key.SignatureBytes;
 

@@ -12,6 +12,9 @@ public abstract class EventSigner : IDisposable
     /// <summary>Attribute <c>keyid</c>: tells a verifier which key to use.</summary>
     public abstract string KeyId { get; }
 
+    /// <summary>The key that verifies, in PEM. Null of HMAC, whose key is secret as a whole.</summary>
+    public virtual string? PublicKeyPem => null;
+
     /// <summary>Most bytes that <see cref="Sign"/> writes, at most 256.</summary>
     public abstract int SignatureBytesMax { get; }
 

@@ -13,6 +13,9 @@ namespace Guestmark.Events.Signing;
 /// </remarks>
 public sealed partial class EventSigningKeys : EventSigner
 {
+    /// <summary>Keys before the present one that are remembered: a rotation a week, over two months.</summary>
+    const int FormerMax = 8;
+
     static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(1);
 
     readonly Lock _lock = new();
@@ -24,7 +27,9 @@ public sealed partial class EventSigningKeys : EventSigner
 
     /// <summary>What the key itself is called. Null where the id follows the key, so that each may be used.</summary>
     readonly string? _ownKeyId;
+    readonly List<UsedKey> _former = [];
     volatile EventSigner _current;
+    DateTimeOffset _since;
     byte[] _seen;
     string? _loggedProblem;
     long _checkedAt;
@@ -37,11 +42,39 @@ public sealed partial class EventSigningKeys : EventSigner
         _seen = SHA256.HashData(content);
         _ownKeyId = keyId is null ? null : OwnKeyId(content);
         _checkedAt = time.GetTimestamp();
+        _since = time.GetUtcNow();
     }
 
     public override EventSigner Current => _time.GetElapsedTime(Volatile.Read(ref _checkedAt)) < CheckInterval ? _current : Check();
 
     public override string KeyId => Current.KeyId;
+
+    public override string? PublicKeyPem => Current.PublicKeyPem;
+
+    /// <summary>Where the key is read from.</summary>
+    public string File => _file;
+
+    public SigningAlgorithm Algorithm => _algorithm;
+
+    /// <summary>Why the key in the file is not the one that signs. Null: it is.</summary>
+    public string? Problem
+    {
+        get
+        {
+            _ = Current;
+            lock (_lock) return _loggedProblem;
+        }
+    }
+
+    /// <summary>The keys that were signed with since the start, the present one first and then the newest.</summary>
+    public IReadOnlyList<UsedKey> History
+    {
+        get
+        {
+            _ = Current;
+            lock (_lock) return [Used(null), .. Enumerable.Reverse(_former)];
+        }
+    }
 
     public override int SignatureBytesMax => Current.SignatureBytesMax;
 
@@ -80,7 +113,17 @@ public sealed partial class EventSigningKeys : EventSigner
                     }
 
                     // The key before is not disposed: another thread may be signing with it. It is collected after that.
-                    _current = SigningKeyFile.Parse(_algorithm, _file, content, _keyId);
+                    var next = SigningKeyFile.Parse(_algorithm, _file, content, _keyId);
+                    var now = _time.GetUtcNow();
+                    // The same key in other bytes is no rotation.
+                    if (next.KeyId != _current.KeyId)
+                    {
+                        _former.Add(Used(now));
+                        if (_former.Count > FormerMax) _former.RemoveAt(0);
+                        _since = now;
+                    }
+
+                    _current = next;
                     _seen = digest;
                     LogRotated(_file, _current.KeyId);
                 }
@@ -97,6 +140,8 @@ public sealed partial class EventSigningKeys : EventSigner
         }
     }
 
+    UsedKey Used(DateTimeOffset? until) => new(_current.KeyId, _since, until, _current.PublicKeyPem);
+
     string OwnKeyId(byte[] content)
     {
         using var signer = SigningKeyFile.Parse(_algorithm, _file, content, keyId: null);
@@ -109,3 +154,8 @@ public sealed partial class EventSigningKeys : EventSigner
     [LoggerMessage(2202, LogLevel.Error, "Events are still signed with key {KeyId}, because its file cannot be used any more: {Problem}", EventName = "SigningKeyNotRotated")]
     partial void LogNotRotated(string keyId, string problem);
 }
+
+/// <summary>A key and the time in which a process signed with it.</summary>
+/// <param name="Until">Null: it still does.</param>
+/// <param name="PublicKeyPem">As <see cref="EventSigner.PublicKeyPem"/>.</param>
+public sealed record UsedKey(string KeyId, DateTimeOffset Since, DateTimeOffset? Until, string? PublicKeyPem);

@@ -1,3 +1,5 @@
+using Guestmark.Wire.Framing;
+
 namespace Guestmark.Node.Admission;
 
 /// <summary>What one guest takes of the host at this moment: its connections, memory, and rates. Safe for concurrent use.</summary>
@@ -6,13 +8,20 @@ public sealed class GuestShare
 {
     readonly Lock _lock = new();
     readonly Func<GuestLimits> _limits;
+    readonly TimeProvider _time;
     TokenBucket _messages;
     TokenBucket _bytes;
     TokenBucket _reactive;
+    ulong _reports;
+    ulong _refused;
+    long _lastReportAt;
+    long _lastRefusedAt;
+    PushStatus _lastRefusal;
 
     public GuestShare(Func<GuestLimits> limits, MessageMemoryPool memory, int weight, TimeProvider time)
     {
         _limits = limits;
+        _time = time;
         _messages = new TokenBucket(time);
         _bytes = new TokenBucket(time);
         _reactive = new TokenBucket(time);
@@ -30,6 +39,39 @@ public sealed class GuestShare
 
     /// <summary>Throttles what is logged of this guest.</summary>
     internal LogThrottle Log { get; } = new();
+
+    /// <summary>What became of its messages since it was there, for people: reports that were stored, all that was refused, and the last of each.</summary>
+    public (ulong Reports, ulong Refused, DateTimeOffset? LastReportAt, (PushStatus Status, DateTimeOffset At)? LastRefusal) Account
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return (_reports, _refused, _reports > 0 ? Time(_lastReportAt) : null, _refused > 0 ? (_lastRefusal, Time(_lastRefusedAt)) : null);
+            }
+
+            static DateTimeOffset Time(long ticks) => new(ticks, TimeSpan.Zero);
+        }
+    }
+
+    /// <summary>A message was answered, or a connection.</summary>
+    internal void Answered(PushStatus status)
+    {
+        var now = _time.GetUtcNow().UtcTicks;
+        lock (_lock)
+        {
+            if (status == PushStatus.Stored)
+            {
+                _reports++;
+                _lastReportAt = now;
+                return;
+            }
+
+            _refused++;
+            _lastRefusal = status;
+            _lastRefusedAt = now;
+        }
+    }
 
     /// <summary>Takes a message into account.</summary>
     /// <returns>Zero when it is within the guest's rates. Otherwise how long the guest has to wait until it would have been; nothing was taken.</returns>

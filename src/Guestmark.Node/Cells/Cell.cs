@@ -12,8 +12,10 @@ namespace Guestmark.Node.Cells;
 /// <param name="State"><c>waiting</c> for its first connection, <c>connected</c>, <c>silent</c>, <c>failed</c> or <c>unbound</c>.</param>
 /// <param name="Reason">Of a silence, or why the socket could not be bound.</param>
 /// <param name="Frames">Right frames since the node started.</param>
+/// <param name="LastFrameAt">UTC.</param>
+/// <param name="AgentDropped">Declarations that the agent says to have dropped since then.</param>
 public sealed record CellStatus(
-    CellDefinition Cell, string Socket, string State, string? Reason, bool IsConnected, ulong Frames, DateTimeOffset? LastFrameAt);
+    CellDefinition Cell, string Socket, string State, string? Reason, bool IsConnected, ulong Frames, DateTime? LastFrameAt, long AgentDropped);
 
 /// <summary>One cell and its socket.</summary>
 sealed partial class Cell : IAsyncDisposable
@@ -55,19 +57,23 @@ sealed partial class Cell : IAsyncDisposable
         return cell;
     }
 
+    /// <summary>Whether its agent is connected or can be. Of one that has failed, nobody shall.</summary>
+    public bool IsBound => Definition.FailedBy != SilenceReason.Unspecified || _channel.State.IsConnected || Volatile.Read(ref _listener) is { IsReachable: true };
+
     public CellStatus Status
     {
         get
         {
             var (isConnected, silence, frames, lastFrameAt) = _channel.State;
-            var (state, reason) = (Definition.FailedBy, Problem, silence) switch
+            var problem = Problem ?? (IsBound ? null : "somebody removed the socket's file or put another in its place; add the cell again");
+            var (state, reason) = (Definition.FailedBy, problem, silence) switch
             {
-                (not SilenceReason.Unspecified, _, _) => ("failed", Word(Definition.FailedBy)),
-                (_, { } problem, _) => ("unbound", problem),
-                (_, _, not SilenceReason.Unspecified) => ("silent", Word(silence)),
+                (not SilenceReason.Unspecified, _, _) => ("failed", Definition.FailedBy.Word()),
+                (_, not null, _) => ("unbound", problem),
+                (_, _, not SilenceReason.Unspecified) => ("silent", silence.Word()),
                 _ => (isConnected ? "connected" : "waiting", null),
             };
-            return new CellStatus(Definition, _socket, state, reason, isConnected, frames, lastFrameAt);
+            return new CellStatus(Definition, _socket, state, reason, isConnected, frames, lastFrameAt?.UtcDateTime, _channel.AgentDropped);
         }
     }
 
@@ -84,18 +90,6 @@ sealed partial class Cell : IAsyncDisposable
         if (Interlocked.Exchange(ref _listener, null) is { } listener) await listener.DisposeAsync();
         _channel.Dispose();
     }
-
-    static string Word(SilenceReason reason) => reason switch
-    {
-        SilenceReason.Idle => "idle",
-        SilenceReason.Dead => "dead",
-        SilenceReason.HalfFrame => "half-frame",
-        SilenceReason.Stalled => "stalled",
-        SilenceReason.Closed => "closed",
-        SilenceReason.NeverConnected => "never-connected",
-        SilenceReason.Malformed => "malformed",
-        _ => "unknown",
-    };
 
     /// <summary>Before the socket listens nobody can connect, so that it is never open to others.</summary>
     void Protect()

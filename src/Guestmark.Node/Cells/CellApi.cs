@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
@@ -19,11 +18,10 @@ static class CellApi
 {
     const int BodyBytesMax = 16 * 1024;
 
-    public static void Map(IEndpointRouteBuilder routes)
+    /// <param name="control">Of the control socket, below <c>/v1</c>.</param>
+    public static void Map(IEndpointRouteBuilder control)
     {
-        var cells = routes.MapGroup("/v1/cells").AddEndpointFilter(async (context, next) =>
-            // The same server may listen on the network, for metrics. Cells are the business of who may enter the node's folder.
-            context.HttpContext.Features.Get<ControlConnection>() is null ? Results.NotFound() : await next(context));
+        var cells = control.MapGroup("/cells");
         cells.MapPost("", AddAsync);
         cells.MapGet("", (CellRegistry registry) => Results.Json(new CellList(registry.List()), CellStateFile.Json));
         cells.MapDelete("/{id}", async (string id, CellRegistry registry) =>
@@ -67,13 +65,3 @@ static class CellApi
 
 /// <summary>The answer to <c>GET /v1/cells</c>.</summary>
 public sealed record CellList(IReadOnlyList<CellStatus> Cells);
-
-/// <summary>Marks connections of the control socket: <see cref="NodeServices.ListenForControl"/> sets it, and nothing that arrives can.</summary>
-sealed class ControlConnection
-{
-    public static Task MarkAsync(ConnectionContext connection, ConnectionDelegate next)
-    {
-        connection.Features.Set(new ControlConnection());
-        return next(connection);
-    }
-}

@@ -47,6 +47,8 @@ public sealed partial class CellChannel : IDisposable
     readonly FairOrder? _order;
     readonly GuestShare? _share;
     bool _hasTurn;
+    ulong _saidDropped;
+    long _agentDropped;
     TokenBucket _rate;
     int _connected;
 
@@ -74,7 +76,7 @@ public sealed partial class CellChannel : IDisposable
             Silenced = reason =>
             {
                 metrics.Silenced(reason);
-                if (MayLog()) LogSilenced(Identity.Subject, reason);
+                if (MayLog()) LogSilenced(Identity.Subject, reason.Word());
                 silenced?.Invoke(reason);
             },
             Revived = () =>
@@ -91,6 +93,9 @@ public sealed partial class CellChannel : IDisposable
 
     /// <summary>Whether a connection is open; how it fell silent, if it did; right frames so far, and when the last arrived.</summary>
     public (bool IsConnected, SilenceReason Silence, ulong Frames, DateTimeOffset? LastFrameAt) State => _watch.State;
+
+    /// <summary>Declarations that its agent says to have dropped since the node started. The guest's word.</summary>
+    public long AgentDropped => Interlocked.Read(ref _agentDropped);
 
     /// <summary>Serves one connection to its end.</summary>
     public async Task RunAsync(ConnectionContext connection)
@@ -191,7 +196,12 @@ public sealed partial class CellChannel : IDisposable
                 hasTaken |= reader.Taken > 0;
                 _rate.Take(reader.Taken, _options.DeclarationsPerSecond);
                 if (reader.Fault != DeclarationFault.None && MayLog()) LogRefused(Identity.Subject, reader.Fault);
-                if (reader.Right > 0) _watch.Lived(reader.Right, arrivedAt);
+                if (reader.Right > 0)
+                {
+                    CountDropped(reader.Dropped);
+                    _watch.Lived(reader.Right, arrivedAt);
+                }
+
                 if (reader.Declared > 0) await StoreAsync(batch.AsMemory(0, reader.BatchBytes), reader.Declared, stopping);
             }
             finally
@@ -208,6 +218,20 @@ public sealed partial class CellChannel : IDisposable
                 await Task.Delay(ThrottleWait, _time, stopping);
             }
         }
+    }
+
+    /// <summary>
+    /// The agent tells how many it has dropped since it started. A number below the last is another agent's, which began anew. Of one step at most
+    /// 2^32 - 1 are counted: what a guest claims must not run over the counter of all cells.
+    /// </summary>
+    void CountDropped(ulong said)
+    {
+        var more = said >= _saidDropped ? said - _saidDropped : said;
+        _saidDropped = said;
+        if (more == 0) return;
+        var counted = (long)Math.Min(more, uint.MaxValue);
+        _metrics.AgentDropped(counted);
+        Interlocked.Add(ref _agentDropped, counted);
     }
 
     /// <summary>Holds a batch until it is on disk.</summary>
@@ -275,7 +299,7 @@ public sealed partial class CellChannel : IDisposable
     bool MayLog() => _throttle.MayLog(_time, out _);
 
     [LoggerMessage(4301, LogLevel.Warning, "Cell {Cell} fell silent: {Reason}", EventName = "CellSilenced")]
-    partial void LogSilenced(string cell, SilenceReason reason);
+    partial void LogSilenced(string cell, string reason);
 
     [LoggerMessage(4302, LogLevel.Information, "Cell {Cell} speaks again", EventName = "CellRevived")]
     partial void LogRevived(string cell);

@@ -15,6 +15,7 @@ public sealed class CellMetrics
     readonly Counter<long> _backwardClocks;
     readonly Counter<long> _sequenceGaps;
     readonly Counter<long> _throttled;
+    readonly Counter<long> _agentDropped;
     readonly UpDownCounter<long> _connections;
     readonly UpDownCounter<long> _cells;
 
@@ -29,6 +30,8 @@ public sealed class CellMetrics
         _backwardClocks = meter.CreateCounter<long>("guestmark.node.cell.backward_clocks", "{frame}", "Frames whose monotonic time was before that of the frame before.");
         _sequenceGaps = meter.CreateCounter<long>("guestmark.node.cell.sequence_gaps", "{frame}", "Frames whose number did not follow on the one before.");
         _throttled = meter.CreateCounter<long>("guestmark.node.cell.throttled", "{wait}", "Times that a cell was not read because it sends more than its rate.");
+        _agentDropped = meter.CreateCounter<long>(
+            "guestmark.node.cell.agent_dropped", "{declaration}", "Declarations that agents of cells say to have dropped, because the host did not take them soon enough.");
         _connections = meter.CreateUpDownCounter<long>("guestmark.node.cell.connections", "{connection}", "Open connections of cells.");
         _cells = meter.CreateUpDownCounter<long>("guestmark.node.cells", "{cell}", "Cells that are listened for.");
 
@@ -44,7 +47,7 @@ public sealed class CellMetrics
             if (reason != SilenceReason.Unspecified) _silences.Add(0, Reason(reason));
         }
 
-        foreach (var counter in (Counter<long>[])[_unknownKeys, _revivals, _secondConnections, _backwardClocks, _sequenceGaps, _throttled]) counter.Add(0);
+        foreach (var counter in (Counter<long>[])[_unknownKeys, _revivals, _secondConnections, _backwardClocks, _sequenceGaps, _throttled, _agentDropped]) counter.Add(0);
         _connections.Add(0);
         _cells.Add(0);
     }
@@ -73,6 +76,11 @@ public sealed class CellMetrics
 
     internal void Throttled() => _throttled.Add(1);
 
+    internal void AgentDropped(long count)
+    {
+        if (count > 0) _agentDropped.Add(count);
+    }
+
     internal void ConnectionOpened() => _connections.Add(1);
 
     internal void ConnectionClosed() => _connections.Add(-1);
@@ -83,7 +91,7 @@ public sealed class CellMetrics
 
     static KeyValuePair<string, object?> Outcome(string outcome) => new("outcome", outcome);
 
-    static KeyValuePair<string, object?> Reason(SilenceReason reason) => new("reason", reason.ToString());
+    static KeyValuePair<string, object?> Reason(SilenceReason reason) => new("reason", reason.Word());
 }
 
 /// <summary>What became of a frame, beside a <see cref="DeclarationFault"/>.</summary>

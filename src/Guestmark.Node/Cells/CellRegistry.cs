@@ -68,6 +68,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
     {
         definition = definition with { FailedBy = SilenceReason.Unspecified };
         if (definition.Problem(_options.Cells.Port) is { } problem) return (CellOutcome.Invalid, problem);
+        definition = Normalised(definition);
         await _change.WaitAsync();
         try
         {
@@ -77,7 +78,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
                     return (CellOutcome.Conflict, $"cell {definition.Id} has failed and is closed; remove it first: {RemoveCommand(definition.Id)}");
                 if (there.Definition != definition)
                     return (CellOutcome.Conflict, $"there is a cell {definition.Id} of run {there.Definition.RunId} with other values; remove it first: {RemoveCommand(definition.Id)}");
-                if (there.Problem is null) return (CellOutcome.AlreadyThere, null);
+                if (there.IsBound) return (CellOutcome.AlreadyThere, null);
                 return await BindAgainAsync(there);
             }
 
@@ -139,10 +140,11 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
     /// <exception cref="IOException">The file of cells is damaged.</exception>
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        foreach (var definition in _file.Read())
+        foreach (var written in _file.Read())
         {
-            var problem = definition.Problem(_options.Cells.Port);
+            var problem = written.Problem(_options.Cells.Port);
             if (problem is not null) throw new IOException($"{_file.Path}: {problem}");
+            var definition = Normalised(written);
             var cell = Create(definition);
             if (!_cells.TryAdd(definition.Id, cell)) throw new IOException($"{_file.Path}: cell {definition.Id} is there twice; remove one");
             _metrics.CellOpened();
@@ -164,7 +166,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
         _change.Dispose();
     }
 
-    /// <summary>Of a cell that could not be bound when the node started, and now perhaps can.</summary>
+    /// <summary>Of a cell that could not be bound when the node started, or whose socket is gone, and now perhaps can.</summary>
     async Task<(CellOutcome Outcome, string? Problem)> BindAgainAsync(Cell unbound)
     {
         var cell = Create(unbound.Definition);
@@ -206,7 +208,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
         {
             if (!_cells.TryGetValue(id, out var cell) || cell.Definition.FailedBy != SilenceReason.Unspecified) return;
             await cell.FailAsync(reason);
-            LogFailed(id, reason);
+            LogFailed(id, reason.Word());
             if (Save() is { } notSaved) LogNotSaved(id, notSaved);
         }
         finally
@@ -214,6 +216,9 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
             _change.Release();
         }
     }
+
+    /// <summary>Two words for one socket would be two cells on it: /c/./f1 and /c/f1.</summary>
+    static CellDefinition Normalised(CellDefinition definition) => definition with { SocketBase = Path.GetFullPath(definition.SocketBase) };
 
     string RemoveCommand(string id) => $"guestmark cell remove {id} --control {_options.ControlSocket}";
 
@@ -240,7 +245,7 @@ public sealed partial class CellRegistry : IHostedService, IAsyncDisposable
     partial void LogNotBound(string cell, string problem);
 
     [LoggerMessage(4314, LogLevel.Warning, "Closed the channel of cell {Cell} for good: {Reason}", EventName = "CellFailed")]
-    partial void LogFailed(string cell, SilenceReason reason);
+    partial void LogFailed(string cell, string reason);
 
     [LoggerMessage(4315, LogLevel.Error, "That cell {Cell} has failed is forgotten at a restart: {Problem}", EventName = "CellNotSaved")]
     partial void LogNotSaved(string cell, string problem);

@@ -51,6 +51,12 @@ public sealed class GuestChannel
     /// <summary>Connections that speak on it.</summary>
     public int Connections => _connections.Count;
 
+    /// <summary>Who listens on its Unix sockets, by port.</summary>
+    internal ConcurrentDictionary<uint, GuestListener> Listeners { get; } = new();
+
+    /// <summary>Whether somebody who connects to its Unix socket of a port reaches this node.</summary>
+    public bool IsReachable(uint port) => Listeners.TryGetValue(port, out var listener) && listener.IsReachable;
+
     /// <summary>Of these, how many the guest has closed already.</summary>
     internal int Ended() => _connections.Count(entry => entry.Key is GuestConnection { Input.HasEnded: true });
 

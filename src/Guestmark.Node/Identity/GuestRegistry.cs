@@ -81,6 +81,15 @@ public sealed class GuestRegistry
     /// <summary>The guest with a context id in this process's namespace. Null: nobody knows it.</summary>
     public GuestChannel? Find(uint cid) => _table.ByCid.GetValueOrDefault(cid);
 
+    /// <summary>The guests that are known, and the machines that nobody knows and that were accepted.</summary>
+    internal IReadOnlyList<GuestChannel> AllWithUnknown()
+    {
+        lock (_lock) return [.. _table.All, .. _unknown.Values];
+    }
+
+    /// <summary>Whether what a guest says by AF_VSOCK arrives here: in this process's network namespace its context id is its own.</summary>
+    internal bool IsHeard(GuestChannel channel) => !channel.IsKnown || (channel.Guest.Cid is { } cid && Find(cid) == channel);
+
     /// <summary>
     /// A channel for a machine that nobody knows: its subject says only where it is. Null when there are too many of them, or they are not accepted. The
     /// machine's own, when it became known meanwhile.

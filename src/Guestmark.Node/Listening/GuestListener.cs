@@ -43,12 +43,17 @@ public sealed partial class GuestListener : IAsyncDisposable
     readonly bool _ownsFile;
     readonly bool _isInherited;
 
+    /// <summary>The file that was bound. Null: there is none, or it is not ours.</summary>
+    readonly UnixFileIdentity? _file;
+
     GuestListener(
         EndPoint address, Socket socket, bool isInherited, Func<ConnectionContext, Task> serve, ILogger logger, ConnectionSlots? slots, TimeProvider time)
     {
         Address = address;
         _isInherited = isInherited;
         _ownsFile = !isInherited && address is UnixDomainSocketEndPoint;
+        // Here and not after: between bind and this only who may write to the folder could have put another in its place, and did not wait for it.
+        _file = _ownsFile ? UnixSocketFile.Identify(address.ToString()!) : null;
         _socket = socket;
         _serve = serve;
         _logger = logger;
@@ -59,8 +64,8 @@ public sealed partial class GuestListener : IAsyncDisposable
 
     public EndPoint Address { get; }
 
-    /// <summary>False: somebody removed the file of the socket, and nobody can connect any more.</summary>
-    internal bool IsReachable => !_ownsFile || File.Exists(Address.ToString());
+    /// <summary>False: somebody removed the file of the socket or put another in its place, and nobody can connect any more.</summary>
+    internal bool IsReachable => !_ownsFile || (_file is { } bound && UnixSocketFile.Identify(Address.ToString()!) == bound);
 
     /// <summary>Listens.</summary>
     /// <param name="address">A <see cref="UnixDomainSocketEndPoint"/>, whose stale file is removed, or a <see cref="VsockEndPoint"/>.</param>
@@ -91,7 +96,7 @@ public sealed partial class GuestListener : IAsyncDisposable
 
         try
         {
-            socket.Bind(address);
+            socket.Bind(address is UnixDomainSocketEndPoint ? new UnixSocketPath(address.ToString()!) : address);
             // Between bind and listen every connect is refused, whatever mode the umask gave.
             if (address is UnixDomainSocketEndPoint) UnixSocketFile.SetMode(address.ToString()!, ModeDefault);
             bound?.Invoke();
@@ -117,9 +122,9 @@ public sealed partial class GuestListener : IAsyncDisposable
         _disposed = true;
         // It is cancelled when this returns; what hears of it runs elsewhere.
         var cancelling = _stopping.CancelAsync();
+        // Whoever removes a cell may have removed its whole folder before, and what somebody else put there is not ours.
+        if (_ownsFile && IsReachable) File.Delete(Address.ToString()!);
         if (!_isInherited) _socket.Dispose();
-        // Whoever removes a cell may have removed its whole folder before.
-        if (_ownsFile && File.Exists(Address.ToString())) File.Delete(Address.ToString()!);
         await cancelling;
         await _accepting;
         lock (_open)

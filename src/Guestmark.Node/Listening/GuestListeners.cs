@@ -17,7 +17,7 @@ namespace Guestmark.Node.Listening;
 /// <remarks>
 /// A port, or the socket of a configured guest, that cannot be listened on stops the start. What others say of guests, the registry file or the sensor, does
 /// not: it is logged and tried again, as for every guest that comes later. The hypervisor of the guest before it may not be gone yet, or its folder is, and one
-/// machine must not keep the node from all others. A socket whose file somebody removed is bound again.
+/// machine must not keep the node from all others. A socket whose file somebody removed or replaced is bound again.
 /// </remarks>
 /// <param name="listenOnVsock">Listens on a port of AF_VSOCK. Null: the real one.</param>
 sealed partial class GuestListeners(
@@ -104,6 +104,7 @@ sealed partial class GuestListeners(
             {
                 // Before the next guest's is bound: it may have the same path. A message that is under way has its time, and nobody waits for it here.
                 _sockets.Remove(key);
+                key.Channel.Listeners.TryRemove(key.Port, out _);
                 Close(socket.Listener, socket.Declarations);
             }
 
@@ -202,6 +203,7 @@ sealed partial class GuestListeners(
         {
             var listener = Listen(address, connection => reception.ServeSocketAsync(channel, port, declarations, connection));
             _sockets.Add((channel, port.Port), new GuestSocket(listener, declarations));
+            channel.Listeners[port.Port] = listener;
         }
         catch
         {

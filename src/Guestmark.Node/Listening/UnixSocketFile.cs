@@ -9,6 +9,7 @@ static partial class UnixSocketFile
 {
     const int CurrentFolder = -100;
     const int NoFollow = 0x100;
+    const uint WithInode = 0x100;
     const int ReadOnlyNonBlockCloseOnExec = 0x8_0800;
 
     /// <summary>Makes the folder and removes a socket that nobody listens on.</summary>
@@ -41,6 +42,14 @@ static partial class UnixSocketFile
         throw new AddressInUseException($"another process listens on {path}; {remedy}");
     }
 
+    /// <summary>Which file a path leads to now: its device and inode. Null when there is none.</summary>
+    /// <remarks>A path may lead to another socket than the one that was bound: who may write to the folder can put one there.</remarks>
+    public static UnixFileIdentity? Identify(string path)
+    {
+        if (statx(CurrentFolder, path, NoFollow, WithInode, out var found) != 0) return null;
+        return new UnixFileIdentity(found.DeviceMajor, found.DeviceMinor, found.Inode);
+    }
+
     /// <summary>open(2) of a socket fails with ENXIO. Of a FIFO without O_NONBLOCK it would wait for a writer.</summary>
     static bool CanBeOpened(string path)
     {
@@ -64,9 +73,30 @@ static partial class UnixSocketFile
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int fchmodat(int folder, string path, uint mode, int flags);
 
+    // A system call of Linux 4.11, whose structure is the same on all machines: stat(2) has another on each.
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int statx(int folder, string path, int flags, uint mask, out Statx found);
+
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int open(string path, int flags);
 
     [LibraryImport("libc")]
     private static partial int close(int descriptor);
+
+    /// <summary>struct statx of &lt;linux/stat.h&gt;, 256 bytes, of which what is needed has a name.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    struct Statx
+    {
+        [FieldOffset(32)]
+        public ulong Inode;
+
+        [FieldOffset(136)]
+        public uint DeviceMajor;
+
+        [FieldOffset(140)]
+        public uint DeviceMinor;
+    }
 }
+
+/// <summary>A file, whatever its name.</summary>
+readonly record struct UnixFileIdentity(uint DeviceMajor, uint DeviceMinor, ulong Inode);

@@ -71,9 +71,14 @@ sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper,
             order.Return(bytes);
         }
 
+        if (outcome == StampOutcome.Stored)
+        {
+            channel.Share.Answered(PushStatus.Stored);
+            return PushStatus.Stored;
+        }
+
         return outcome switch
         {
-            StampOutcome.Stored => PushStatus.Stored,
             StampOutcome.OverShare => Refuse(
                 channel, PushStatus.TooManyMessages,
                 $"its reports that wait for delivery fill {configuration.Current.Limits.SpoolShare} % of what others leave of the spool"),
@@ -84,6 +89,7 @@ sealed class ReportIntake(NodeConfiguration configuration, EventStamper stamper,
 
     public PushStatus Refuse(GuestChannel channel, PushStatus status, string reason)
     {
+        channel.Share.Answered(status);
         refusals.Log(channel.Share.Log, channel.Guest.Name, status.ToString(), reason);
         return status;
     }

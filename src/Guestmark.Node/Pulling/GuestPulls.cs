@@ -52,8 +52,9 @@ enum PullOutcome
 /// <remarks>
 /// Who answers is who is behind the hypervisor's socket, as for what is pushed: the agent's certificate was made at its start and says nothing, so it is not
 /// looked at. The agent looks at the node's, which is the one that the sensor knows as well.
-/// <para>Each guest is asked by itself, so that none waits for another; unchanged reports cost a handshake. The bytes of an answer come out of the guest's part
-/// of <see cref="MessageMemoryPool"/>. What was stored is not asked for again while the agent's run and generation stay; a node that starts asks once for all.</para>
+/// <para>Each guest is asked by itself, so that none waits for another; unchanged reports cost a handshake. The bytes of an answer come out of the
+/// guest's part of <see cref="MessageMemoryPool"/>. What was stored is not asked for again while the agent's run and generation stay; a node that
+/// starts asks once for all.</para>
 /// </remarks>
 sealed partial class GuestPulls : IHostedService, IDisposable
 {
@@ -87,7 +88,8 @@ sealed partial class GuestPulls : IHostedService, IDisposable
         ILogger<CertificateDirectory> certificatesLogger)
     {
         (_configuration, _registry, _reception, _time, _logger) = (configuration, registry, reception, time, logger);
-        _pulls = meters.Create(NodeMetrics.MeterName).CreateCounter<long>("guestmark.node.pulls", "{pull}", "Reports that guests were asked for, by how that ended.");
+        _pulls = meters.Create(NodeMetrics.MeterName)
+            .CreateCounter<long>("guestmark.node.pulls", "{pull}", "Reports that guests were asked for, by how that ended.");
         foreach (var outcome in Enum.GetValues<PullOutcome>()) _pulls.Add(0, Label(outcome));
         // One that cannot be read now is tried again with the next question.
         _certificates = new(
@@ -100,7 +102,8 @@ sealed partial class GuestPulls : IHostedService, IDisposable
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _registry.OnChange(change => Follow(change.Gone, change.Come));
-        Follow([], _registry.All);
+        // In the lock, so that a guest that leaves meanwhile is either not among them or found when it is given up.
+        lock (_lock) Follow([], _registry.All);
         return Task.CompletedTask;
     }
 
@@ -170,7 +173,8 @@ sealed partial class GuestPulls : IHostedService, IDisposable
         }
     }
 
-    async Task<(PullOutcome Outcome, VmServiceAnswer Answer, string Problem)> PullAsync(GuestChannel channel, VmServiceAnswer known, CancellationToken cancellationToken)
+    async Task<(PullOutcome Outcome, VmServiceAnswer Answer, string Problem)> PullAsync(
+        GuestChannel channel, VmServiceAnswer known, CancellationToken cancellationToken)
     {
         using var limit = new CancellationTokenSource(Timeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
@@ -216,7 +220,8 @@ sealed partial class GuestPulls : IHostedService, IDisposable
         await tls.WriteAsync(frame, cancellationToken);
     }
 
-    async Task<(PullOutcome Outcome, VmServiceAnswer Answer, string Problem)> TakeAnswerAsync(GuestChannel channel, SslStream tls, CancellationToken cancellationToken)
+    async Task<(PullOutcome Outcome, VmServiceAnswer Answer, string Problem)> TakeAnswerAsync(
+        GuestChannel channel, SslStream tls, CancellationToken cancellationToken)
     {
         var header = new byte[PullFrame.HeaderBytes];
         await tls.ReadExactlyAsync(header, cancellationToken);
@@ -250,9 +255,12 @@ sealed partial class GuestPulls : IHostedService, IDisposable
                 case VmServiceAnswerKind.Unchanged:
                     return (PullOutcome.Unchanged, answer, "");
                 case VmServiceAnswerKind.Refused:
-                    return (PullOutcome.Refused, default, Enum.IsDefined(answer.Error) ? $"the agent answers {answer.Error}" : $"the agent answers error {(int)answer.Error}");
+                    // Of an enum, a number that has no name is written as the number.
+                    return (PullOutcome.Refused, default, $"the agent answers error {answer.Error}");
+                case VmServiceAnswerKind.Report:
+                    return (PullOutcome.Malformed, default, $"the report has over {bytesMax} bytes");
                 default:
-                    return (PullOutcome.Malformed, default, answer.Kind == VmServiceAnswerKind.Report ? $"the report has over {bytesMax} bytes" : "it is no answer to get_report");
+                    return (PullOutcome.Malformed, default, "it is no answer to get_report");
             }
         }
         finally

@@ -44,9 +44,9 @@ static class CertificateText
         };
     }
 
-    public static string Date(DateTime time) => time.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+    public static string Date(DateTime time) => time.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
-    /// <summary>Null when the certificate is within its period, otherwise what is wrong: <c>expired since 2025-01-01 …</c>.</summary>
+    /// <summary>Null when the certificate is within its period, otherwise what is wrong: <c>expired since 2025-01-01T…</c>.</summary>
     public static string? Period(X509Certificate2 certificate, DateTimeOffset now) =>
         now.UtcDateTime > certificate.NotAfter.ToUniversalTime() ? $"expired since {Date(certificate.NotAfter)}"
         : now.UtcDateTime < certificate.NotBefore.ToUniversalTime() ? $"not valid before {Date(certificate.NotBefore)}"

@@ -130,7 +130,8 @@ public readonly record struct VmServiceAnswer(VmServiceAnswerKind Kind, uint Gen
     }
 
     static bool IsDiscovered(ReadOnlySpan<byte> name) =>
-        name.SequenceEqual("detected_os"u8) || name.SequenceEqual("os_version"u8) || name.SequenceEqual("activation_status"u8) || name.SequenceEqual("dnf_metadata_status"u8);
+        name.SequenceEqual("detected_os"u8) || name.SequenceEqual("os_version"u8)
+        || name.SequenceEqual("activation_status"u8) || name.SequenceEqual("dnf_metadata_status"u8);
 
     static void WriteDiscovered(ProtoWriter report, ReadOnlySpan<byte> fact)
     {

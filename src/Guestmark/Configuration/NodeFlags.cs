@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Completions;
 using Guestmark.CommandLine;
 
 namespace Guestmark.Configuration;
@@ -71,7 +72,7 @@ sealed class NodeFlags
     static Option<string[]> Create(Setting setting)
     {
         var preset = setting.Default.Length > 0 ? $" [default: {setting.Default}]" : "";
-        return new Option<string[]>(setting.Flag, setting.ShortFlag is null ? [] : [setting.ShortFlag])
+        var option = new Option<string[]>(setting.Flag, setting.ShortFlag is null ? [] : [setting.ShortFlag])
         {
             Description = $"{setting.Description}. {setting.Variable}{preset}",
             HelpName = setting.Form,
@@ -80,5 +81,7 @@ sealed class NodeFlags
             // Its text is read with those of the other layers, so that a mistake is told in the same words wherever it is.
             CustomParser = result => [.. result.Tokens.Select(token => token.Value)],
         };
+        if (setting.Words.Count > 0) option.CompletionSources.Add(_ => setting.Words.Select(word => new CompletionItem(word)));
+        return option;
     }
 }

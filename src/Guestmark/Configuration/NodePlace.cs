@@ -19,8 +19,9 @@ sealed class NodePlace
     public string ControlSocket(ParseResult parsed) =>
         Read(parsed) is var values && values.Of(NodeSettings.ControlSocket) is { } socket ? socket : Path.Combine(values.Of(NodeSettings.Data)!, "control.sock");
 
-    /// <summary>Other mistakes in the configuration are told where it is used as a whole.</summary>
-    SettingValues Read(ParseResult parsed)
+    /// <summary>All of the node's configuration but flags. Other mistakes in it are told where it is used as a whole.</summary>
+    /// <inheritdoc cref="DataFolder"/>
+    public SettingValues Read(ParseResult parsed)
     {
         var values = SettingValues.Read(new Dictionary<Setting, IReadOnlyList<string>>(), Environment.GetEnvironmentVariables(), ConfigFlag.Path(parsed, _config));
         return values.IsFileRead ? values : throw NodeFlags.Refuse(values.Problems);

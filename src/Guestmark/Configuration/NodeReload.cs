@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Runtime.InteropServices;
 using Guestmark.CommandLine;
 using Guestmark.Node;
@@ -30,19 +31,35 @@ sealed partial class NodeReload : BackgroundService
     readonly NodeSetup? _started;
     SettingValues _inForce;
     (DateTime, long, string?) _readStamp;
+    readonly Counter<long> _reloads;
     string? _lastProblem;
     bool _contradicts;
+    long _inForceSince;
 
     /// <param name="read">Reads all layers as they are now.</param>
     /// <param name="inForce">What the node was started with.</param>
     public NodeReload(
-        Func<SettingValues> read, SettingValues inForce, NodeConfiguration configuration, LogSwitch log, ServiceNotifier notifier, TimeProvider time, ILogger<NodeReload> logger)
+        Func<SettingValues> read, SettingValues inForce, NodeConfiguration configuration, LogSwitch log, ServiceNotifier notifier, IMeterFactory meters, TimeProvider time,
+        ILogger<NodeReload> logger)
     {
         (_read, _inForce, _configuration, _log, _notifier, _time, _logger) = (read, inForce, configuration, log, notifier, time, logger);
         _started = NodeSetup.Create(inForce);
         // Here and not when the loop begins: a file that changes while the node starts is seen at the first look.
         _readStamp = Stamp(inForce.File);
+        _inForceSince = time.GetUtcNow().UtcTicks;
+        var meter = meters.Create("Guestmark.Configuration");
+        _reloads = meter.CreateCounter<long>("guestmark.configuration.reloads", "{reload}", "Times that the configuration was read again since the start, by what became of it.");
+        foreach (var outcome in (string[])["applied", "refused"]) _reloads.Add(0, Outcome(outcome));
+        // The names that Prometheus has for its own.
+        meter.CreateObservableGauge(
+            "guestmark.configuration.last_reload_successful", () => Problem is null ? 1 : 0, null, "0 when the newest configuration is refused and the last good one stays in force.");
+        meter.CreateObservableGauge(
+            "guestmark.configuration.last_reload_success_timestamp", () => InForceSince.ToUnixTimeMilliseconds() / 1000.0, "s",
+            "When the configuration in force was read, as Unix time.");
     }
+
+    /// <summary>When the configuration in force was read.</summary>
+    public DateTimeOffset InForceSince => new(Volatile.Read(ref _inForceSince), TimeSpan.Zero);
 
     /// <summary>What is wrong with the newest configuration; null while it is in force.</summary>
     public string? Problem => Volatile.Read(ref _lastProblem);
@@ -125,7 +142,9 @@ sealed partial class NodeReload : BackgroundService
         var changed = values.All.Zip(_inForce.All).Where(pair => pair.First.Text != pair.Second.Text).Select(pair => pair.First).ToList();
         var waiting = changed.Where(value => !value.Setting.Reloads).ToList();
         _log.Level = setup.LogLevel;
+        Volatile.Write(ref _inForceSince, _time.GetUtcNow().UtcTicks);
         Volatile.Write(ref _lastProblem, null);
+        _reloads.Add(1, Outcome("applied"));
         foreach (var value in waiting) LogNeedsRestart(value.Setting.Key, TerminalText.Printable(value.Text), value.Origin.ToString());
         var applied = changed.Where(value => value.Setting.Reloads).Select(value => value.Setting.Key).ToList();
         LogReloaded(values.File ?? "the environment", applied.Count > 0 ? string.Join(", ", applied) : "nothing that can change while the node runs");
@@ -138,8 +157,11 @@ sealed partial class NodeReload : BackgroundService
     {
         LogRefused(values.File ?? "the environment", TerminalText.Printable(problem));
         Volatile.Write(ref _lastProblem, problem);
+        _reloads.Add(1, Outcome("refused"));
         return false;
     }
+
+    static KeyValuePair<string, object?> Outcome(string outcome) => new("outcome", outcome);
 
     /// <summary>What is different after every way of replacing a file.</summary>
     static (DateTime Written, long Length, string? Target) Stamp(string? path)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using Guestmark.Events.Signing;
 using Guestmark.Node;
 using Microsoft.Extensions.Logging;
 
@@ -21,6 +22,9 @@ static class NodeSettings
     static readonly GuestLimits Limits = Preset.Limits;
     static readonly CellOptions Cells = Preset.Cells;
     static readonly List<Setting> Table = [];
+
+    /// <summary>From <see cref="LogLevel.Trace"/> on.</summary>
+    static readonly string[] LevelWords = ["trace", "debug", "info", "warn", "error"];
 
     /// <summary>In the order of help and documentation.</summary>
     public static IReadOnlyList<Setting> All => Table;
@@ -163,8 +167,15 @@ static class NodeSettings
 
     public static readonly Setting<string> SigningKeyFile = FilePath("signing.key-file", "/etc/guestmark/signing.pem", "The key that signs events; without: events are not signed");
 
-    public static readonly Setting<string> SigningAlgorithm = Text(
-        "signing.algorithm", "ecdsa-p256", "NAME", "ed25519", "ecdsa-p256, ed25519 or hmac-sha256");
+    public static readonly Setting<string> SigningAlgorithm = Add(new Setting<string>(SettingForms.Text, text => text)
+    {
+        Key = "signing.algorithm",
+        Words = SigningAlgorithms.Names,
+        Default = SigningAlgorithms.Names[0],
+        Form = "NAME",
+        Example = "ed25519",
+        Description = "ecdsa-p256, ed25519 or hmac-sha256",
+    });
 
     public static readonly Setting<string> SigningKeyId = Text("signing.key-id", "", "TEXT", "key-2026", "Attribute keyid of events; without: made from the key");
 
@@ -200,9 +211,10 @@ static class NodeSettings
     public static readonly Setting<TimeSpan> RelayGrace = Time("endpoint.relay-grace", TimeSpan.FromSeconds(60), 1, 86400, "5m",
         "How long the sensor may be out of reach before /readyz says so");
 
-    public static readonly Setting<LogLevel> Level = Add(new Setting<LogLevel>(ParseLevel, level => level.ToString().ToLowerInvariant())
+    public static readonly Setting<LogLevel> Level = Add(new Setting<LogLevel>(ParseLevel, WriteLevel)
     {
         Key = "log.level",
+        Words = LevelWords,
         Variable = "FACT_LOGLEVEL",
         Default = "info",
         Reloads = true,
@@ -299,6 +311,7 @@ static class NodeSettings
     static Setting<T> Word<T>(string key, string preset, string form, string example, string description, bool reloads = false, string? variable = null)
         where T : struct, Enum => Add(new Setting<T>(SettingForms.Word<T>(), SettingForms.WriteWord)
         {
+            Words = SettingForms.Words<T>(),
             Key = key,
             Variable = variable,
             Default = preset,
@@ -374,6 +387,9 @@ static class NodeSettings
             Description = description,
         });
 
+    /// <summary>As <see cref="ParseLevel"/> calls it first.</summary>
+    public static string WriteLevel(LogLevel level) => LevelWords[(int)level];
+
     public static (LogLevel, string?) ParseLevel(ScalarNode node) => node.Text.ToLowerInvariant() switch
     {
         "trace" => (LogLevel.Trace, null),
@@ -381,7 +397,7 @@ static class NodeSettings
         "info" or "information" => (LogLevel.Information, null),
         "warn" or "warning" => (LogLevel.Warning, null),
         "error" => (LogLevel.Error, null),
-        _ => (default, "is not one of trace, debug, info, warn, error"),
+        _ => (default, $"is not one of {string.Join(", ", LevelWords)}"),
     };
 
     static string Number<T>(T number)

@@ -47,6 +47,9 @@ abstract class Setting
     /// <summary>Reads what was written. Null with a problem when the setting does not take it.</summary>
     public abstract object? Read(ConfigurationNode node, ICollection<ConfigurationProblem> problems);
 
+    /// <summary>All values, where there are few: a shell completes them.</summary>
+    public IReadOnlyList<string> Words { get; init; } = [];
+
     /// <summary>What the default means.</summary>
     public object? ReadDefault()
     {

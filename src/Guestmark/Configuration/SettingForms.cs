@@ -102,8 +102,12 @@ static class SettingForms
             if (string.Equals(WriteWord(value), node.Text, StringComparison.OrdinalIgnoreCase)) return (value, null);
         }
 
-        return (default, $"is not one of {string.Join(", ", Enum.GetValues<T>().Select(WriteWord))}");
+        return (default, $"is not one of {string.Join(", ", Words<T>())}");
     };
+
+    /// <summary>All that <see cref="Word{T}"/> takes.</summary>
+    public static IReadOnlyList<string> Words<T>()
+        where T : struct, Enum => [.. Enum.GetValues<T>().Select(WriteWord)];
 
     /// <summary><c>VsockListener</c> as <c>vsock-listener</c>.</summary>
     public static string WriteWord<T>(T value)

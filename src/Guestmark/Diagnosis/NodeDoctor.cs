@@ -36,6 +36,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
         findings.AddRange(Spool());
         findings.AddRange(Permissions());
         if (!setup.Delivers) return findings;
+        findings.AddRange(await RunningAsync(cancellationToken));
         if (_options.SensorEndpoint is { } sensor) findings.Add(await DialAsync("sensor", sensor, _options.SensorName, _options.Certificates, cancellationToken));
         if (_options is { RegistryFromSensor: true, SensorEndpoint: { } teller }) findings.Add(await AskForGuestsAsync(teller, cancellationToken));
         if (_options.StackRoxSensor is { } other) findings.Add(await DialAsync("stackrox-sensor", other.Endpoint, other.ServerName, other.Certificates, cancellationToken));
@@ -231,6 +232,30 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
     static string Close(string folder, string mode, string what) => (File.GetUnixFileMode(folder) & UnixFileMode.StickyBit) != UnixFileMode.None
         ? $"put {what} into a folder of their own: {folder} is shared by all of this host"
         : $"chmod {mode} {folder}";
+
+    /// <summary>What the node itself finds, when one runs here: a refused reload, for example, only it knows of.</summary>
+    async Task<IReadOnlyList<HealthFinding>> RunningAsync(CancellationToken cancellationToken)
+    {
+        if (!File.Exists(_options.ControlSocket)) return [HealthFinding.Ok("node", $"none runs with {_options.ControlSocket}")];
+        try
+        {
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            limit.CancelAfter(DialTimeout);
+            var health = await new ControlClient(_options.ControlSocket).GetAsync("v1/health", limit.Token);
+            var ill = health!["checks"]!.AsArray().Where(check => check!["state"]!.GetValue<string>() != "ok").Select(check => new HealthFinding(
+                $"node-{check!["check"]}", check["state"]!.GetValue<string>() == "failed" ? HealthState.Failed : HealthState.Warning, $"the running node says: {check["message"]}",
+                check["remedy"]?.ToString() ?? "")).ToList();
+            return ill.Count > 0 ? ill : [HealthFinding.Ok("node", "runs, and is ready")];
+        }
+        catch (CommandLine.CommandException e)
+        {
+            return [HealthFinding.Warn("node", $"a running node cannot be asked: {e.Message}", "run the doctor as the node's user; where no node runs this is no problem")];
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return [HealthFinding.Fail("node", $"what listens on {_options.ControlSocket} does not answer within {Words.Span(DialTimeout)}", "look at the node's log; start it again")];
+        }
+    }
 
     /// <summary>CapEff of /proc/self/status: a mask in hexadecimal.</summary>
     bool HasCapability(int number)

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.NetworkInformation;
+using Guestmark.Configuration;
 using Guestmark.Rpc;
 
 namespace Guestmark.Telemetry;
@@ -108,7 +109,8 @@ static class RoleChecks
         {
             if (seconds <= 0) continue;
             var away = TimeSpan.FromSeconds(seconds);
-            var message = $"no connection to {destination} for {Words.Span(away)}; events wait in the spool";
+            // The first of its labels: destination, spool.
+            var message = $"no connection to {destination.Split(',')[0]} for {Words.Span(away)}; events wait in the spool";
             const string remedy = "see the log for the reason; 'guestmark doctor' tries the connection";
             return away >= grace ? HealthFinding.Fail("relay", message, remedy) : HealthFinding.Warn("relay", message, remedy);
         }
@@ -139,40 +141,38 @@ static class RoleChecks
         ? HealthFinding.Warn("guests", $"nodes are told the guests of an earlier {path}: {found}", "mend the file; it is read again at once")
         : HealthFinding.Ok("guests", $"nodes are told the guests of {path}"));
 
-    /// <summary>Each Unix socket is in the kernel's table of listening sockets: somebody may have removed a file and bound another.</summary>
+    /// <summary>Each guest's Unix socket is listened on, and its path leads to that very socket: somebody may have removed the file or bound another in its place.</summary>
     /// <remarks>
     /// Not for liveness: a machine's folder may be gone before its registry knows, the node tries again by itself, and a restart would cut off all others.
     /// The node is not ready when it hears no guest at all.
     /// </remarks>
-    public static HealthCheck SocketsAreBound(Func<IReadOnlyList<string>> paths) => new(Liveness: false, () =>
+    /// <param name="sockets">The path of each, and whether who connects there reaches this process.</param>
+    public static HealthCheck SocketsAreBound(Func<IReadOnlyList<(string Path, bool IsReachable)>> sockets) => new(Liveness: false, () =>
     {
-        var wanted = paths();
-        var listening = ListeningUnixSockets();
-        var missing = wanted.Where(path => !listening.Contains(path) || !File.Exists(path)).ToList();
+        var wanted = sockets();
+        var missing = wanted.Where(socket => !socket.IsReachable).Select(socket => socket.Path).ToList();
         if (missing.Count == 0) return HealthFinding.Ok("listeners", $"{Words.Count(wanted.Count, "socket")} of guests listen");
-        var message = $"{missing.Count} of {wanted.Count} sockets of guests do not listen: {string.Join(", ", missing.Take(3))}";
-        const string remedy = "the log says why (GuestNotListening), and the node tries again; let nobody remove its sockets";
+        var message = $"{missing.Count} of {wanted.Count} sockets of guests do not listen, or somebody put another file in their place: {string.Join(", ", missing.Take(3))}";
+        const string remedy = "the log says why (GuestNotListening), and the node tries again; let nobody remove or replace its sockets";
         return missing.Count == wanted.Count ? HealthFinding.Fail("listeners", message, remedy) : HealthFinding.Warn("listeners", message, remedy);
     });
+
+    /// <summary>
+    /// Whether the newest configuration is the one in force. Not ready would be too much: the node works on with the last good one. Gone unseen, the next
+    /// restart would not.
+    /// </summary>
+    public static HealthCheck ConfigurationIsInForce(NodeReload reload) => new(Liveness: false, () =>
+        reload.Problem is { } problem
+            ? HealthFinding.Warn(
+                "configuration", $"the newest configuration is refused, that of {Words.Time(reload.InForceSince)} stays in force: {problem}",
+                "mend the file; it is read again when it changes and on SIGHUP, and 'guestmark config check' says what is wrong with it")
+            : HealthFinding.Ok("configuration", $"in force since {Words.Time(reload.InForceSince)}"));
 
     /// <param name="address">With port 0 any port was asked for: then there is nothing to look for.</param>
     public static HealthCheck PortListens(string name, IPEndPoint address) => new(Liveness: true, () =>
         address.Port == 0 || IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Any(listener => listener.Port == address.Port)
             ? HealthFinding.Ok(name, $"{address} listens")
             : HealthFinding.Fail(name, $"nobody listens on {address}", "start the process again"));
-
-    /// <summary>Paths in /proc/net/unix with the flag __SO_ACCEPTCON: <c>Num RefCount Protocol Flags Type St Inode Path</c>.</summary>
-    static HashSet<string> ListeningUnixSockets()
-    {
-        var paths = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var line in File.ReadLines("/proc/net/unix"))
-        {
-            var fields = line.Split(' ', 8, StringSplitOptions.RemoveEmptyEntries);
-            if (fields.Length == 8 && fields[3] == "00010000") paths.Add(fields[7]);
-        }
-
-        return paths;
-    }
 
     static IEnumerable<(string Labels, double Value)> Values(IReadOnlyList<MetricFamily> families, string name) =>
         families.FirstOrDefault(family => family.Name == name)?.Samples.Select(sample => (string.Join(",", sample.Labels.Select(label => label.Value)), sample.Value)) ?? [];

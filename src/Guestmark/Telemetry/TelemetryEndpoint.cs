@@ -24,9 +24,13 @@ static class TelemetryEndpoint
     /// <summary>Connections of one endpoint: Prometheus and a kubelet need a handful.</summary>
     const int ConnectionsMax = 64;
 
+    /// <summary>From the first byte of a request to the end of its headers. Kestrel's own 30 s are for browsers far away.</summary>
+    static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(5);
+
     /// <summary>Listens, or takes the socket that the service manager opened for this address.</summary>
     public static void ListenForTelemetry(this KestrelServerOptions kestrel, IPEndPoint address)
     {
+        kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
         if (InheritedSockets.OfThisProcess.Take(address) is not { } inherited)
         {
             kestrel.Listen(address, Configure);
@@ -46,7 +50,12 @@ static class TelemetryEndpoint
         var health = app.Services.GetRequiredService<Health>();
         app.Use((context, next) =>
         {
-            if (context.Features.Get<TelemetryConnection>() is null) return next(context);
+            if (context.Features.Get<TelemetryConnections.TelemetryConnection>() is not { } connection) return next(context);
+            return connection.AnswerAsync(() => AnswerAsync(context));
+        });
+
+        Task AnswerAsync(HttpContext context)
+        {
             var path = context.Request.Path.Value;
             return context.Request.Method is not ("GET" or "HEAD") ? WriteAsync(context, StatusCodes.Status405MethodNotAllowed, "text/plain", "GET is what is answered here\n"u8.ToArray())
                 : path == "/metrics" && options.Metrics ? WriteMetricsAsync(context, metrics)
@@ -55,7 +64,7 @@ static class TelemetryEndpoint
                 : path is "/readyz" or "/health_check" && options.Health ? WriteHealthAsync(context, health.Look(livenessOnly: false))
                 : path is "/metrics" or "/healthz" or "/readyz" or "/health_check" ? WriteAsync(context, StatusCodes.Status503ServiceUnavailable, "text/plain", "turned off by the configuration\n"u8.ToArray())
                 : WriteAsync(context, StatusCodes.Status404NotFound, "text/plain", "/metrics, /healthz and /readyz are answered here\n"u8.ToArray());
-        });
+        }
     }
 
     /// <summary>Whether a client would rather have OpenMetrics than Prometheus' own format.</summary>
@@ -72,19 +81,8 @@ static class TelemetryEndpoint
     static void Configure(ListenOptions listener)
     {
         listener.Protocols = HttpProtocols.Http1;
-        var open = 0;
-        listener.Use(next => async connection =>
-        {
-            connection.Features.Set(TelemetryConnection.Instance);
-            try
-            {
-                if (Interlocked.Increment(ref open) <= ConnectionsMax) await next(connection);
-            }
-            finally
-            {
-                Interlocked.Decrement(ref open);
-            }
-        });
+        var connections = new TelemetryConnections(ConnectionsMax);
+        listener.Use(next => connection => connections.ServeAsync(connection, next));
     }
 
     static Task WriteMetricsAsync(HttpContext context, MetricsCollector metrics)
@@ -104,11 +102,5 @@ static class TelemetryEndpoint
         context.Response.ContentLength = body.Length;
         context.Response.Headers.CacheControl = "no-store";
         if (context.Request.Method != "HEAD") await context.Response.Body.WriteAsync(body, context.RequestAborted);
-    }
-
-    /// <summary>Marks connections of the listener.</summary>
-    sealed class TelemetryConnection
-    {
-        public static readonly TelemetryConnection Instance = new();
     }
 }

@@ -165,9 +165,11 @@ public sealed class DeclareTests
         using var connection = await host.AcceptAsync();
         Assert.Equal(ProbeSources.AgentHeartbeat, (await connection.ReadAsync())!.Source);
         Assert.Null(await connection.ReadAsync());
-        Assert.Equal(0, (await running).ExitCode);
+        var (exitCode, output, error) = await running;
+        Assert.True(exitCode == 0, error);
+        Assert.Matches($@"^{System.Text.RegularExpressions.Regex.Escape(host.Path)}: sent one heartbeat of \S+ \(pid \d+\)", output);
 
-        var (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark-agent", "declare", "--socket", host.Path + "x", "--once");
+        (exitCode, _, error) = await GuestmarkProcess.RunAsync("guestmark-agent", "declare", "--socket", host.Path + "x", "--once");
         Assert.Equal(1, exitCode);
         Assert.Contains("is the node running", error, StringComparison.Ordinal);
     }

@@ -1,7 +1,7 @@
 using Google.Protobuf;
 using Guestmark.Events.CloudEvents;
 using Guestmark.Events.Format;
-using Guestmark.Wire.Tests;
+using Guestmark.TestKit;
 using AttributeValue = Guestmark.Events.CloudEvents.CloudEvent.Types.CloudEventAttributeValue;
 
 namespace Guestmark.Events.Tests.Format;

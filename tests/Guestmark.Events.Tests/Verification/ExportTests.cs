@@ -5,7 +5,6 @@ using Google.Protobuf;
 using Guestmark.Events.CloudEvents;
 using Guestmark.Events.Verification;
 using Guestmark.TestKit;
-using Guestmark.Wire.Tests;
 using AttributeValue = Guestmark.Events.CloudEvents.CloudEvent.Types.CloudEventAttributeValue;
 
 namespace Guestmark.Events.Tests.Verification;

@@ -239,6 +239,33 @@ public sealed class CellChannelTests
     }
 
     [Fact]
+    public async Task What_the_agent_says_to_have_dropped_is_counted_by_its_steps()
+    {
+        await using var node = await CellNode.StartAsync();
+        await node.AddAsync("cell-A");
+        using (var socket = await node.ConnectAsync("cell-A"))
+        {
+            await socket.SendAsync(CellNode.Frame("agent.heartbeat", 1, "agent", 1, 1, dropped: 5));
+            await socket.SendAsync(CellNode.Frame("agent.heartbeat", 1, "agent", 2, 2, dropped: 7));
+            await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.agent_dropped") == 7, "both steps are counted");
+        }
+
+        // The same agent on another connection goes on; a new one begins anew.
+        using (var socket = await node.ConnectAsync("cell-A"))
+        {
+            await socket.SendAsync(CellNode.Frame("agent.heartbeat", 1, "agent", 3, 1, dropped: 10));
+            await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.agent_dropped") == 10, "the step over the break is counted");
+            await socket.SendAsync(CellNode.Frame("agent.heartbeat", 1, "agent", 4, 2, dropped: 2));
+            await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.agent_dropped") == 12, "the new agent's are counted");
+            Assert.Equal(12, (await node.StatusAsync("cell-A")).GetProperty("agentDropped").GetInt64());
+
+            // A claim beyond all reason neither runs over nor goes back.
+            await socket.SendAsync(CellNode.Frame("agent.heartbeat", 1, "agent", 5, 3, dropped: ulong.MaxValue));
+            await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.agent_dropped") == 12L + uint.MaxValue, "it is bounded");
+        }
+    }
+
+    [Fact]
     public async Task A_connection_that_idles_is_told_of_once_and_stays_open()
     {
         await using var node = await CellNode.StartAsync(window: 200);
@@ -249,7 +276,7 @@ public sealed class CellChannelTests
         await socket.SendAsync(CellNode.Frame("agent.heartbeat", 1, "agent", 8, 1));
         await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.revivals") == 1, "a heartbeat ends the silence");
         Assert.Equal(1, node.Count("guestmark.node.cell.frames:Heartbeat"));
-        await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.silences:Idle") == 2, "the next episode");
+        await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.silences:idle") == 2, "the next episode");
     }
 
     [Fact]
@@ -310,7 +337,7 @@ public sealed class CellChannelTests
                 sent += 1000;
             }
         });
-        await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.silences:Stalled") == 1, "the stall is noticed");
+        await CellNode.UntilAsync(() => node.Count("guestmark.node.cell.silences:stalled") == 1, "the stall is noticed");
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending);
 

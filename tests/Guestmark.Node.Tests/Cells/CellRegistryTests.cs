@@ -175,6 +175,48 @@ public sealed class CellRegistryTests
     }
 
     [Fact]
+    public async Task Two_words_for_one_path_are_one_socket()
+    {
+        await using var node = await CellNode.StartAsync();
+        var cell = node.Definition("cell-A") with { SocketBase = Path.Combine(node.Folder, ".", "x", "..", "a") };
+        Assert.Equal(HttpStatusCode.Created, (await PostAsync(node, cell)).Status);
+        Assert.Equal(Path.Combine(node.Folder, "a_9001"), (await node.StatusAsync("cell-A")).GetProperty("socket").GetString());
+        Assert.Equal(HttpStatusCode.OK, (await PostAsync(node, cell with { SocketBase = Path.Combine(node.Folder, "a") })).Status);
+        var (status, problem) = await PostAsync(node, cell with { Id = "cell-B", SocketBase = node.Folder + "//a" });
+        Assert.Equal(HttpStatusCode.Conflict, status);
+        Assert.Contains("belongs to cell cell-A", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_cell_whose_socket_somebody_removed_says_so_and_is_bound_when_it_is_added_again()
+    {
+        await using var node = await CellNode.StartAsync();
+        await node.AddAsync("cell-A");
+        File.Delete(Path.Combine(node.Folder, "cell-A.sock_9001"));
+        var cell = await node.StatusAsync("cell-A");
+        Assert.Equal("unbound", cell.GetProperty("state").GetString());
+        Assert.Contains("removed the socket's file", cell.GetProperty("reason").GetString(), StringComparison.Ordinal);
+        await node.AddAsync("cell-A");
+        Assert.Equal("waiting", (await node.StatusAsync("cell-A")).GetProperty("state").GetString());
+        using var socket = await node.ConnectAsync("cell-A");
+    }
+
+    [Theory]
+    [InlineData("neverConnected", "never-connected")]
+    [InlineData("half-frame", "half-frame")]
+    public async Task A_reason_is_read_as_version_0_1_wrote_it_and_written_as_everywhere(string written, string shown)
+    {
+        await using var node = await CellNode.StartAsync();
+        await File.WriteAllTextAsync(
+            Path.Combine(node.Folder, "data", "cells.json"),
+            $$"""{"version": 1, "cells": [{"id": "a", "runId": "r", "socketBase": "{{node.Folder}}/a", "onSilence": "fail", "failedBy": "{{written}}"}]}""");
+        await node.RestartAsync();
+        var cell = await node.StatusAsync("a");
+        Assert.Equal(("failed", shown), (cell.GetProperty("state").GetString(), cell.GetProperty("reason").GetString()));
+        Assert.Equal(shown, cell.GetProperty("cell").GetProperty("failedBy").GetString());
+    }
+
+    [Fact]
     public async Task There_are_only_so_many_cells()
     {
         await using var node = await CellNode.StartAsync(configure: options => options with { CellsMax = 2 });
@@ -257,7 +299,7 @@ public sealed class CellRegistryTests
         using (var socket = await node.ConnectAsync("cell-A")) await socket.SendAsync(CellNode.Frame("process.spawned", 1, "p", 1));
         await node.SilencedAsync(SilenceReason.Closed);
         await CellNode.UntilAsync(() => !File.Exists(Path.Combine(node.Folder, "cell-A.sock_9001")), "the socket is closed");
-        await CellNode.UntilAsync(() => File.ReadAllText(Path.Combine(node.Folder, "data", "cells.json")).Contains("failedBy", StringComparison.Ordinal), "it is written down");
+        await CellNode.UntilAsync(() => File.ReadAllText(Path.Combine(node.Folder, "data", "cells.json")).Contains("\"failedBy\": \"closed\"", StringComparison.Ordinal), "it is written down");
         await node.RestartAsync();
         var cell = await node.StatusAsync("cell-A");
         Assert.Equal(("failed", "closed"), (cell.GetProperty("state").GetString(), cell.GetProperty("reason").GetString()));
