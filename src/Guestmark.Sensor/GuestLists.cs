@@ -6,8 +6,8 @@ namespace Guestmark.Sensor;
 public sealed class GuestLists(TimeProvider time)
 {
     readonly Lock _lock = new();
-    readonly Dictionary<string, GuestList> _lists = new(StringComparer.Ordinal);
-    GuestList? _none;
+    readonly Dictionary<string, WatchGuestsResponse> _lists = new(StringComparer.Ordinal);
+    WatchGuestsResponse? _none;
     TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     ulong _generation;
 
@@ -18,7 +18,7 @@ public sealed class GuestLists(TimeProvider time)
     }
 
     /// <summary>A node's guests now, and what ends when any node's have changed. Null: nothing is known of any node.</summary>
-    public (GuestList? List, Task Changed) Of(string node)
+    public (WatchGuestsResponse? List, Task Changed) Of(string node)
     {
         lock (_lock) return (_lists.GetValueOrDefault(node) ?? _none, _changed.Task);
     }
@@ -36,7 +36,7 @@ public sealed class GuestLists(TimeProvider time)
 
         if (errors.Count > 0) return errors;
         var generation = Math.Max(Volatile.Read(ref _generation) + 1, (ulong)time.GetUtcNow().ToUnixTimeMilliseconds());
-        var next = new Dictionary<string, GuestList>(StringComparer.Ordinal);
+        var next = new Dictionary<string, WatchGuestsResponse>(StringComparer.Ordinal);
         foreach (var node in guests.GroupBy(guest => guest.Node!, StringComparer.Ordinal))
         {
             List<GuestEntry> own = [.. node];
@@ -52,9 +52,9 @@ public sealed class GuestLists(TimeProvider time)
         TaskCompletionSource changed;
         lock (_lock)
         {
-            _none ??= new GuestList { Generation = generation };
+            _none ??= new WatchGuestsResponse { Generation = generation };
             // A node that is no longer named has lost its guests, which is a change as any other.
-            foreach (var gone in _lists.Keys.Except(next.Keys).ToList()) next.Add(gone, new GuestList { Generation = generation });
+            foreach (var gone in _lists.Keys.Except(next.Keys).ToList()) next.Add(gone, new WatchGuestsResponse { Generation = generation });
             foreach (var (node, list) in next)
             {
                 if (!_lists.TryGetValue(node, out var former) || !former.Guests.Equals(list.Guests)) _lists[node] = list;

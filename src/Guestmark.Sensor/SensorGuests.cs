@@ -56,7 +56,7 @@ public sealed partial class SensorGuests : IHostedService, IDisposable
     public void Dispose() => _file?.Dispose();
 
     /// <summary>Answers <c>guestmark.v1.GuestRegistry/Watch</c>: the list, and each list after it, until the node or this sensor ends the call.</summary>
-    internal async Task AnswerAsync(WatchGuestsRequest request, RpcResponseStream<GuestList> responses, RpcServerCall call)
+    internal async Task AnswerAsync(WatchGuestsRequest request, RpcResponseStream<WatchGuestsResponse> responses, RpcServerCall call)
     {
         if (!GuestEntry.IsName(request.Node)) throw new RpcException(RpcStatusCode.InvalidArgument, "node: a name has 1 to 63 letters, digits, '-', '_' or '.'");
         if (!call.PeerHasName(request.Node))

@@ -96,10 +96,10 @@ public sealed class SensorRegistryTests
         {
             var bytes = seed.ToArray();
             for (var damage = random.Next(1, 5); damage > 0; damage--) bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
-            GuestList list;
+            WatchGuestsResponse list;
             try
             {
-                list = GuestList.Parser.ParseFrom(bytes);
+                list = WatchGuestsResponse.Parser.ParseFrom(bytes);
             }
             catch (InvalidProtocolBufferException)
             {
@@ -189,7 +189,7 @@ public sealed class SensorRegistryTests
     }
 
     /// <summary>Each with one thing wrong. A generation that is there stands for one that is not.</summary>
-    static IEnumerable<GuestList> WrongLists(RunningNode node)
+    static IEnumerable<WatchGuestsResponse> WrongLists(RunningNode node)
     {
         yield return GuestListing.Encode(1, [Good]);
         yield return GuestListing.Encode(0, Enumerable.Range(3, GuestListing.GuestsMax + 1).Select(i => new GuestEntry { Name = $"g{i}", Cid = (uint)i }));
@@ -254,7 +254,7 @@ public sealed class SensorRegistryTests
             return options with { SensorEndpoint = new Uri($"https://127.0.0.1:{new Uri(address).Port}"), SensorName = "sensor", RegistryFromSensor = true };
         }
 
-        public ValueTask SendAsync(GuestList list) => SendAsync(new RawMessage(list.ToByteArray()));
+        public ValueTask SendAsync(WatchGuestsResponse list) => SendAsync(new RawMessage(list.ToByteArray()));
 
         public ValueTask SendAsync(RawMessage message)
         {

@@ -177,8 +177,12 @@ public sealed class SensorRegistryTests : IDisposable
         {
             var setup = Layers.Setup(new System.Collections.Hashtable
             {
-                ["FACT_CERTS"] = _folder.File($"certs/{certificate}"), ["FACT_SENSOR_ENDPOINT"] = $"127.0.0.1:{_port}", ["GUESTMARK_NODE_SENSOR_NAME"] = "sensor",
-                ["GUESTMARK_NODE_NODE"] = node, ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true", ["GUESTMARK_NODE_DATA"] = _folder.File("data"),
+                ["FACT_CERTS"] = _folder.File($"certs/{certificate}"),
+                ["FACT_SENSOR_ENDPOINT"] = $"127.0.0.1:{_port}",
+                ["GUESTMARK_NODE_SENSOR_NAME"] = "sensor",
+                ["GUESTMARK_NODE_NODE"] = node,
+                ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true",
+                ["GUESTMARK_NODE_DATA"] = _folder.File("data"),
             });
             return (await new Diagnosis.NodeDoctor(setup, new Diagnosis.HostView()).ExamineAsync(default)).Single(finding => finding.Check == "registry");
         }

@@ -154,7 +154,7 @@ sealed partial class SensorRegistry : BackgroundService
     }
 
     /// <summary>Step 3.</summary>
-    void Receive(GuestList list)
+    void Receive(WatchGuestsResponse list)
     {
         lock (_lock)
         {

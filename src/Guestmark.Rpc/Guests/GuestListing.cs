@@ -11,12 +11,12 @@ public static class GuestListing
     /// <summary>Bytes of one list. Decoded, one of empty guests would need forty times as much.</summary>
     public const int ListBytesMax = 1 << 20;
 
-    public static RpcMethod<WatchGuestsRequest, GuestList> Watch { get; } = new("guestmark.v1.GuestRegistry", "Watch");
+    public static RpcMethod<WatchGuestsRequest, WatchGuestsResponse> Watch { get; } = new("guestmark.v1.GuestRegistry", "Watch");
 
     /// <summary>A list as it is sent.</summary>
-    public static GuestList Encode(ulong generation, IEnumerable<GuestEntry> guests)
+    public static WatchGuestsResponse Encode(ulong generation, IEnumerable<GuestEntry> guests)
     {
-        var list = new GuestList { Generation = generation };
+        var list = new WatchGuestsResponse { Generation = generation };
         foreach (var guest in guests)
         {
             var message = new Guest { Uid = guest.Uid ?? "", Name = guest.Name, SocketBase = guest.SocketBase ?? "", BootEpoch = guest.BootEpoch ?? "", Weight = (uint)(guest.Weight ?? 0) };
@@ -31,7 +31,7 @@ public static class GuestListing
 
     /// <summary>The guests of a list that came.</summary>
     /// <returns>What is wrong with it as a list. Null: only <see cref="GuestEntry.Check"/> can find something.</returns>
-    public static string? Decode(GuestList list, out IReadOnlyList<GuestEntry> guests)
+    public static string? Decode(WatchGuestsResponse list, out IReadOnlyList<GuestEntry> guests)
     {
         guests = [];
         if (list.Guests.Count > GuestsMax) return $"it has {list.Guests.Count} guests, at most {GuestsMax} are allowed";
