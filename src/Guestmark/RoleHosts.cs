@@ -189,8 +189,10 @@ static class RoleHosts
     /// <summary>Runs a started host until it is told to stop.</summary>
     public static async Task RunAsync(WebApplication app, CancellationToken cancellationToken)
     {
+        // The command line hears of SIGTERM when the action that it has started first waits; the host hears of it while it starts.
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, app.Lifetime.ApplicationStopping);
         var stopping = new TaskCompletionSource();
-        await using (cancellationToken.Register(stopping.SetResult)) await stopping.Task;
+        await using (either.Token.Register(stopping.SetResult)) await stopping.Task;
         await StopAsync(app);
     }
 

@@ -49,6 +49,8 @@ static class UpCommand
             """);
         command.SetAction(async (parsed, cancellationToken) =>
         {
+            // The command line hears of SIGTERM when the action first waits: before any host does.
+            await Task.Yield();
             var isOnce = parsed.GetValue(once);
             var setup = new UpSetup(
                 Path.GetFullPath(parsed.GetRequiredValue(data)),
