@@ -69,7 +69,7 @@ package_agent() {
 # rows : turns what compare printed, on standard input, into rows of a table. $labels has a line "METRIC TEXT" for each metric that is to be in it.
 rows() {
   LABELS=$labels awk '
-    function short(n) { return n >= 1e6 ? sprintf("%.1f million", n / 1e6) : sprintf("%d", n) }
+    function short(n) { n += 0; return n >= 1e6 ? sprintf("%.1f million", n / 1e6) : n >= 1e3 ? sprintf("%d,%03d", n / 1e3, n % 1e3) : sprintf("%d", n) }
     BEGIN { count = split(ENVIRON["LABELS"], lines, "\n"); for (i = 1; i <= count; i++) { name = lines[i]; sub(/ .*/, "", name); text[name] = substr(lines[i], length(name) + 2) } }
     $1 in text {
       ours = $2; peer = $3; ratio = $4 " " $5; goal = $6

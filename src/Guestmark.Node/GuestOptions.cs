@@ -34,7 +34,7 @@ public sealed record GuestOptions
     /// <summary>Attribute <c>bootepoch</c>: which boot of the machine has this channel now. Null: unknown.</summary>
     public string? BootEpoch { get; init; }
 
-    /// <summary>Share of the spool under load relative to other guests, 1 to 100. Default 1.</summary>
+    /// <summary>Turns into the spool under load relative to other guests, 1 to 100. Default 1. What it may fill of it: <see cref="GuestLimits.SpoolShare"/>.</summary>
     public int Weight { get; init; } = 1;
 
     /// <summary>

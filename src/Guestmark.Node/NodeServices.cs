@@ -39,7 +39,8 @@ public static class NodeServices
         services.AddSingleton<Refusals>();
         services.AddSingleton<DeadlineSweep>();
         services.AddSingleton<GuestReception>();
-        services.AddHostedService<RegistryFile>();
+        services.AddSingleton<RegistryFile>();
+        services.AddHostedService(provider => provider.GetRequiredService<RegistryFile>());
         // Before the listeners, so that a node whose sensor is away hears at once whom it heard before.
         if (options.RegistryFromSensor) services.AddHostedService<SensorRegistry>();
         services.AddHostedService<GuestAnnouncer>();

@@ -1,5 +1,4 @@
 using Guestmark.Events.Signing;
-using Guestmark.Node.Cells;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -12,7 +11,7 @@ static class SigningApi
 {
     /// <param name="control">Of the control socket, below <c>/v1</c>.</param>
     public static void Map(IEndpointRouteBuilder control) =>
-        control.MapGet("/keys", (HttpContext context) => Results.Json(StateOf(context.RequestServices.GetService(typeof(EventSigner)) as EventSigningKeys), CellStateFile.Json));
+        control.MapGet("/keys", (HttpContext context) => Results.Json(StateOf(context.RequestServices.GetService(typeof(EventSigner)) as EventSigningKeys), ControlJson.Options));
 
     static SigningState StateOf(EventSigningKeys? keys) => keys is null
         ? new SigningState(null, null, null, [])

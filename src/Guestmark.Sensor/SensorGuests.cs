@@ -102,6 +102,6 @@ public sealed partial class SensorGuests : IHostedService, IDisposable
         }
     }
 
-    [LoggerMessage(3111, LogLevel.Warning, "'{Peer}' asked for the guests of node '{Node}', whose certificate it does not have, and was refused", EventName = "GuestsRefused")]
+    [LoggerMessage(5001, LogLevel.Warning, "'{Peer}' asked for the guests of node '{Node}', whose certificate it does not have, and was refused", EventName = "GuestsRefused")]
     partial void LogStranger(string peer, string node);
 }

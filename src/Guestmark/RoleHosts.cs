@@ -66,6 +66,7 @@ static class RoleHosts
             RoleChecks.SpoolHasRoom(provider.GetRequiredService<MetricsCollector>()),
             RoleChecks.RelayIsConnected(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace),
             .. options.RegistryFromSensor ? [RoleChecks.RegistryIsFollowed(provider.GetRequiredService<MetricsCollector>(), host.RelayGrace)] : (HealthCheck[])[],
+            .. options.RegistryFile is { } guests ? [RoleChecks.GuestsAreTaken(guests, () => provider.GetRequiredService<RegistryFile>().Problem)] : (HealthCheck[])[],
             .. options.Certificates is { } folder ? [RoleChecks.CertificatesAreValid(folder, provider.GetRequiredService<TimeProvider>())] : (HealthCheck[])[],
             .. Configuration(provider),
         ]);

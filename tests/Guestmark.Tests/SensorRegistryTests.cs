@@ -184,7 +184,7 @@ public sealed class SensorRegistryTests : IDisposable
                 ["GUESTMARK_NODE_REGISTRY_SENSOR"] = "true",
                 ["GUESTMARK_NODE_DATA"] = _folder.File("data"),
             });
-            return (await new Diagnosis.NodeDoctor(setup, new Diagnosis.HostView()).ExamineAsync(default)).Single(finding => finding.Check == "registry");
+            return (await new Diagnosis.NodeDoctor(setup, new Diagnosis.HostView()).ExamineAsync(default)).Single(finding => finding.Check == "sensor-registry");
         }
     }
 
@@ -223,6 +223,20 @@ public sealed class SensorRegistryTests : IDisposable
         Assert.Same(before, lists.Of("node1").List);
         // Findings are kept for a second.
         await UntilAsync(() => Finding(sensor, "guests").State == HealthState.Warning);
+    }
+
+    [Fact]
+    public async Task A_nodes_own_file_that_goes_wrong_later_is_a_warning_of_a_node_that_stays_ready()
+    {
+        Put(Entry("node1", "web1"));
+        await using var node = await StartNodeAsync("node1", registryFile: _folder.File("guests.json"));
+        Assert.Equal(HealthState.Ok, Finding(node, "guests").State);
+        Replace("""{"guests": [{"name": "a", "cid": 7}, {"name": "b", "cid": 7}]}""");
+        await UntilAsync(() => Finding(node, "guests").State == HealthState.Warning);
+        Assert.Contains("guest cid 7 is given to", Finding(node, "guests").Message, StringComparison.Ordinal);
+        Assert.True(Health.IsGood(node.Services.GetRequiredService<Health>().Look(livenessOnly: false)));
+        Put(Entry("node1", "web2"));
+        await UntilAsync(() => Finding(node, "guests").State == HealthState.Ok);
     }
 
     [Fact]
@@ -286,7 +300,7 @@ public sealed class SensorRegistryTests : IDisposable
         return StartAsync(() => RoleHosts.Sensor(options, new IPEndPoint(IPAddress.Loopback, _port), HostSettings.Part(LogLevel.None)));
     }
 
-    Task<WebApplication> StartNodeAsync(string name, string? certificate = null)
+    Task<WebApplication> StartNodeAsync(string name, string? certificate = null, string? registryFile = null)
     {
         var options = new NodeOptions
         {
@@ -295,7 +309,8 @@ public sealed class SensorRegistryTests : IDisposable
             SensorEndpoint = new Uri($"https://127.0.0.1:{_port}"),
             SensorName = "sensor",
             Certificates = _folder.File($"certs/{certificate ?? name}"),
-            RegistryFromSensor = true,
+            RegistryFile = registryFile,
+            RegistryFromSensor = registryFile is null,
             Limits = new GuestLimits { ConnectionsMax = 64 },
             Cells = new CellOptions { CellsMax = 1 },
         };

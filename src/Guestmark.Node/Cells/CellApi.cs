@@ -23,7 +23,7 @@ static class CellApi
     {
         var cells = control.MapGroup("/cells");
         cells.MapPost("", AddAsync);
-        cells.MapGet("", (CellRegistry registry) => Results.Json(new CellList(registry.List()), CellStateFile.Json));
+        cells.MapGet("", (CellRegistry registry) => Results.Json(new CellList(registry.List()), ControlJson.Options));
         cells.MapDelete("/{id}", async (string id, CellRegistry registry) =>
             await registry.RemoveAsync(id) is (not CellOutcome.Done, _) failure ? Problem(failure.Outcome, failure.Problem) : Results.NoContent());
     }
@@ -35,7 +35,7 @@ static class CellApi
         {
             // Of a chunked body nobody knows the length before its end.
             context.Features.GetRequiredFeature<IHttpMaxRequestBodySizeFeature>().MaxRequestBodySize = BodyBytesMax;
-            definition = await JsonSerializer.DeserializeAsync<CellDefinition>(context.Request.Body, CellStateFile.Json, context.RequestAborted)
+            definition = await JsonSerializer.DeserializeAsync<CellDefinition>(context.Request.Body, ControlJson.Options, context.RequestAborted)
                 ?? throw new JsonException("the body is null");
         }
         catch (Exception e) when (e is JsonException or BadHttpRequestException)
@@ -47,7 +47,7 @@ static class CellApi
         if (outcome is not (CellOutcome.Done or CellOutcome.AlreadyThere)) return Problem(outcome, problem);
         var status = registry.List().FirstOrDefault(status => status.Cell.Id == definition.Id);
         if (outcome == CellOutcome.Done) context.Response.Headers.Location = $"/v1/cells/{Uri.EscapeDataString(definition.Id)}";
-        return Results.Json(status, CellStateFile.Json, statusCode: outcome == CellOutcome.Done ? StatusCodes.Status201Created : StatusCodes.Status200OK);
+        return Results.Json(status, ControlJson.Options, statusCode: outcome == CellOutcome.Done ? StatusCodes.Status201Created : StatusCodes.Status200OK);
     }
 
     static IResult Problem(CellOutcome outcome, string? detail)

@@ -1,6 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
-using Guestmark.Spool;
 
 namespace Guestmark.Node.Cells;
 
@@ -8,16 +6,6 @@ namespace Guestmark.Node.Cells;
 sealed class CellStateFile(string directory)
 {
     const int VersionToday = 1;
-
-    const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-
-    internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
-    {
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-        RespectNullableAnnotations = true,
-        WriteIndented = true,
-        Converters = { new SilenceWord.Converter(), new JsonStringEnumConverter(JsonNamingPolicy.CamelCase, allowIntegerValues: false) },
-    };
 
     public string Path { get; } = System.IO.Path.Combine(directory, "cells.json");
 
@@ -37,7 +25,7 @@ sealed class CellStateFile(string directory)
 
         try
         {
-            var content = JsonSerializer.Deserialize<Content>(text, Json)
+            var content = JsonSerializer.Deserialize<Content>(text, ControlJson.Options)
                 ?? throw new IOException($"{Path} holds null. Move it away and add the cells again.");
             if (content.Version != VersionToday) throw new IOException($"{Path} is of version {content.Version}, this program knows {VersionToday}; use the program that wrote it");
             for (var i = 0; i < content.Cells.Count; i++)
@@ -57,15 +45,7 @@ sealed class CellStateFile(string directory)
     public void Write(IReadOnlyList<CellDefinition> cells)
     {
         Directory.CreateDirectory(directory);
-        var next = Path + ".new";
-        using (var file = new FileStream(next, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = OwnerOnly }))
-        {
-            JsonSerializer.Serialize(file, new Content(VersionToday, cells), Json);
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(next, Path, overwrite: true);
-        LibC.FlushDirectory(directory);
+        StateFile.Replace(Path, file => JsonSerializer.Serialize(file, new Content(VersionToday, cells), ControlJson.Options));
     }
 
     sealed record Content(int Version, IReadOnlyList<CellDefinition?> Cells);

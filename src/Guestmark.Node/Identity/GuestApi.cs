@@ -1,5 +1,4 @@
 using System.Globalization;
-using Guestmark.Node.Cells;
 using Guestmark.Node.Relay;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -17,7 +16,7 @@ static class GuestApi
         {
             spools.KeepShares.Release(spools.Keep.AcknowledgedIndex);
             return Results.Json(new GuestStatusList([.. registry.AllWithUnknown().Select(channel => StatusOf(channel, registry, spools, configuration.Current))
-                .OrderBy(guest => guest.Name, StringComparer.Ordinal).ThenBy(guest => guest.Uid, StringComparer.Ordinal)]), CellStateFile.Json);
+                .OrderBy(guest => guest.Name, StringComparer.Ordinal).ThenBy(guest => guest.Uid, StringComparer.Ordinal)]), ControlJson.Options);
         });
 
     static GuestStatus StatusOf(GuestChannel channel, GuestRegistry registry, NodeSpools spools, NodeOptions options)

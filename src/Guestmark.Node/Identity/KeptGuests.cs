@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Guestmark.Rpc.Guests;
-using Guestmark.Spool;
 
 namespace Guestmark.Node.Identity;
 
@@ -9,8 +8,6 @@ namespace Guestmark.Node.Identity;
 sealed class KeptGuests(NodeOptions options)
 {
     const int VersionToday = 1;
-
-    const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
     public string Path { get; } = System.IO.Path.Combine(options.DataDirectory, "guests.json");
 
@@ -46,16 +43,8 @@ sealed class KeptGuests(NodeOptions options)
     /// <exception cref="IOException">The disk refused it; what was there is still there.</exception>
     public void Write(ulong generation, DateTimeOffset received, IReadOnlyList<GuestEntry> guests)
     {
-        var next = Path + ".new";
-        using (var file = new FileStream(next, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = OwnerOnly }))
-        {
-            var list = new KeptList { Version = VersionToday, Cluster = options.Cluster, Node = options.Node, Generation = generation, Received = received, Guests = guests };
-            JsonSerializer.Serialize(file, list, KeptGuestsJson.Default.KeptList);
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(next, Path, overwrite: true);
-        LibC.FlushDirectory(options.DataDirectory);
+        var list = new KeptList { Version = VersionToday, Cluster = options.Cluster, Node = options.Node, Generation = generation, Received = received, Guests = guests };
+        StateFile.Replace(Path, file => JsonSerializer.Serialize(file, list, KeptGuestsJson.Default.KeptList));
     }
 }
 

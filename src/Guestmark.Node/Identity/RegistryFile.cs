@@ -6,9 +6,12 @@ namespace Guestmark.Node.Identity;
 
 /// <summary>The guests of <see cref="NodeOptions.RegistryFile"/>, a <see cref="GuestFile"/>, as long as the node runs.</summary>
 /// <remarks>Without a uid one is made from cluster, node and name. An entry of another node is passed over, so that all may have the same file.</remarks>
-sealed class RegistryFile(NodeOptions options, GuestRegistry registry, TimeProvider time, ILogger<GuestFile> logger) : IHostedService, IDisposable
+public sealed class RegistryFile(NodeOptions options, GuestRegistry registry, TimeProvider time, ILogger<GuestFile> logger) : IHostedService, IDisposable
 {
     GuestFile? _file;
+
+    /// <summary>What is wrong with the file as it is now; null while its guests are in force, or there is none.</summary>
+    public string? Problem => _file?.Problem;
 
     public Task StartAsync(CancellationToken cancellationToken)
     {

@@ -253,7 +253,7 @@ sealed partial class SensorRegistry : BackgroundService
     partial void LogNotFollowing(string problem, int count);
 
     [LoggerMessage(
-        4414, LogLevel.Information, "Until the sensor sends another, its list of {Count} guests of {Received:yyyy-MM-dd HH:mm:ss}Z is used, which is {Age} old",
+        4414, LogLevel.Information, "Until the sensor sends another, its list of {Count} guests of {Received:yyyy-MM-ddTHH:mm:ss}Z is used, which is {Age} old",
         EventName = "SensorRegistryKept")]
     partial void LogKept(int count, DateTimeOffset received, TimeSpan age);
 

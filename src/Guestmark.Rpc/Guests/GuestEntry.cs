@@ -34,7 +34,7 @@ public sealed record GuestEntry
     /// <summary>Which boot of it has this channel now, at most 128 characters. Null: unknown.</summary>
     public string? BootEpoch { get; init; }
 
-    /// <summary>Share of the spool under load relative to other guests, 1 to 100. Null: 1.</summary>
+    /// <summary>Turns into the spool under load relative to other guests, 1 to 100. Null: 1.</summary>
     public int? Weight { get; init; }
 
     /// <summary>Port on which its agent is asked for a report, through the hypervisor's end of <see cref="SocketBase"/>. Null: it is not asked.</summary>

@@ -278,12 +278,12 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
             await call.CompleteAsync();
             var list = await call.ReadAsync(cancellationToken) ?? throw new RpcException(RpcStatusCode.Unavailable, "the sensor ended the call");
             return list.Guests.Count > 0
-                ? HealthFinding.Ok("registry", $"the sensor names {Words.Count(list.Guests.Count, "guest")} of node '{_options.Node}'")
-                : HealthFinding.Warn("registry", $"the sensor names no guest of node '{_options.Node}'", "see that its list calls the node so, or give the node that name (node)");
+                ? HealthFinding.Ok("sensor-registry", $"the sensor names {Words.Count(list.Guests.Count, "guest")} of node '{_options.Node}'")
+                : HealthFinding.Warn("sensor-registry", $"the sensor names no guest of node '{_options.Node}'", "see that its list calls the node so, or give the node that name (node)");
         }
         catch (CertificateException)
         {
-            return HealthFinding.Fail("registry", "not asked without certificates", "mend the certificates first");
+            return HealthFinding.Fail("sensor-registry", "not asked without certificates", "mend the certificates first");
         }
         catch (RpcException e)
         {
@@ -293,7 +293,7 @@ sealed class NodeDoctor(NodeSetup setup, HostView host)
                 RpcStatusCode.FailedPrecondition or RpcStatusCode.Unimplemented => "start the sensor with --guests FILE, or the node without registry-sensor",
                 _ => "see that the sensor can be reached; the guests of the last list are heard until then",
             };
-            return HealthFinding.Fail("registry", $"the sensor does not say who the guests of node '{_options.Node}' are: {CommandLine.TerminalText.Printable(e.Detail)}", remedy);
+            return HealthFinding.Fail("sensor-registry", $"the sensor does not say who the guests of node '{_options.Node}' are: {CommandLine.TerminalText.Printable(e.Detail)}", remedy);
         }
     }
 

@@ -135,11 +135,14 @@ static class RoleChecks
             : HealthFinding.Ok("registry", $"the sensor names {count} of this node");
     });
 
-    /// <summary>Whether the guests that are told to nodes are those of the file.</summary>
+    /// <summary>
+    /// Whether the guests that are in force are those of the file. As with <see cref="ConfigurationIsInForce"/> the process works on with the last good one, and the
+    /// next start would fail.
+    /// </summary>
     /// <param name="problem">What is wrong with it; null: nothing.</param>
     public static HealthCheck GuestsAreTaken(string path, Func<string?> problem) => new(Liveness: false, () => problem() is { } found
-        ? HealthFinding.Warn("guests", $"nodes are told the guests of an earlier {path}: {found}", "mend the file; it is read again at once")
-        : HealthFinding.Ok("guests", $"nodes are told the guests of {path}"));
+        ? HealthFinding.Warn("guests", $"the guests of an earlier {path} stay in force: {found}", "mend the file; it is read again at once")
+        : HealthFinding.Ok("guests", $"the guests of {path} are in force"));
 
     /// <summary>Each guest's Unix socket is listened on, and its path leads to that very socket: somebody may have removed the file or bound another in its place.</summary>
     /// <remarks>

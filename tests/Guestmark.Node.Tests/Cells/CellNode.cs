@@ -120,7 +120,7 @@ sealed class CellNode : IAsyncDisposable
     public async Task AddAsync(string id, SilencePolicy onSilence = SilencePolicy.Report)
     {
         using var control = Control();
-        using var response = await control.PostAsJsonAsync("v1/cells", Definition(id, onSilence), CellStateFile.Json);
+        using var response = await control.PostAsJsonAsync("v1/cells", Definition(id, onSilence), ControlJson.Options);
         Assert.True(response.IsSuccessStatusCode, await response.Content.ReadAsStringAsync());
     }
 

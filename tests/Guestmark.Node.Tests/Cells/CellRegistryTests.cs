@@ -336,7 +336,7 @@ public sealed class CellRegistryTests
     static async Task<(HttpStatusCode Status, string Problem)> PostAsync(CellNode node, object body)
     {
         using var control = node.Control();
-        var text = body as string ?? JsonSerializer.Serialize((CellDefinition)body, CellStateFile.Json);
+        var text = body as string ?? JsonSerializer.Serialize((CellDefinition)body, ControlJson.Options);
         using var content = new StringContent(text, Encoding.UTF8, "application/json");
         using var response = await control.PostAsync("v1/cells", content);
         if (!response.IsSuccessStatusCode) Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
