@@ -1,8 +1,10 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Google.Protobuf;
@@ -149,6 +151,71 @@ public sealed class GuestPullTests : IDisposable
                     // The node has read enough, or asks again.
                 }
             }
+        }
+    }
+
+    [Fact]
+    public async Task Whatever_certificate_an_agent_shows_the_node_fetches_nothing_and_asks_again()
+    {
+        await using var hypervisor = new HybridVsockPeer(_folder.File("vm.sock"), HybridVsockDialect.GuestPort, _ => _folder.File("agent"));
+        using var listening = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listening.Bind(new UnixDomainSocketEndPoint(_folder.File("agent")));
+        listening.Listen();
+        // What a guest would have the host fetch.
+        using var elsewhere = new TcpListener(IPAddress.Loopback, 0);
+        elsewhere.Start();
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var issuer = new X500DistinguishedName("CN=nobody");
+        X509Extension[] extensions =
+        [
+            new X509AuthorityInformationAccessExtension(null, [$"http://{elsewhere.LocalEndpoint}/ca.crt"]),
+            // Names, constraints, purposes, issuer and policies that are no DER: of some .NET says so by an exception of its own.
+            .. "2.5.29.14 2.5.29.17 2.5.29.19 2.5.29.30 2.5.29.31 2.5.29.32 2.5.29.33 2.5.29.35 2.5.29.36 2.5.29.37 2.5.29.54 1.3.6.1.5.5.7.1.1"
+                .Split(' ').Select(oid => new X509Extension(oid, [0x30, 0x84, 0xff, 0xff, 0xff, 0xff], critical: false)),
+        ];
+        await using var node = await StartAsync();
+        foreach (var extension in extensions)
+        {
+            var request = new CertificateRequest("CN=any", key, HashAlgorithmName.SHA256);
+            request.CertificateExtensions.Add(extension);
+            using var issued = request.Create(issuer, X509SignatureGenerator.CreateForECDsa(key), _time.GetUtcNow().AddDays(-1), _time.GetUtcNow().AddDays(9), [1]);
+            using var certificate = issued.CopyWithPrivateKey(key);
+            var options = new SslServerAuthenticationOptions { ServerCertificateContext = SslStreamCertificateContext.Create(certificate, null, offline: true) };
+            var ended = Ended();
+            Socket accepted;
+            while (true)
+            {
+                var accepting = listening.AcceptAsync();
+                await UntilAsync(hypervisor, () => accepting.IsCompleted);
+                accepted = await accepting;
+                if (await accepted.ReceiveAsync(new byte[1], SocketFlags.Peek) > 0) break;
+                // The node has given this connection up meanwhile, and asks again.
+                accepted.Dispose();
+            }
+
+            try
+            {
+                await using var tls = new SslStream(new NetworkStream(accepted));
+                await tls.AuthenticateAsServerAsync(options);
+                await tls.ReadExactlyAsync(new byte[5]);
+                await tls.WriteAsync(Answer(new VMServiceResponse { GetReport = new GetReportResponse { Unchanged = true } }));
+            }
+            catch (Exception e) when (e is IOException or AuthenticationException)
+            {
+                // OpenSSL refuses some of them by itself.
+            }
+
+            accepted.Dispose();
+            await UntilAsync(hypervisor, () => Ended() > ended);
+        }
+
+        Assert.True(Count(PullOutcome.Unchanged) > 0);
+        Assert.False(elsewhere.Pending());
+        Assert.Empty(node.Services.GetRequiredService<NodeConfiguration>().Replace(node.Options with { Guests = [] }));
+
+        long Ended()
+        {
+            lock (_outcomes) return _outcomes.Values.Sum();
         }
     }
 

@@ -200,6 +200,8 @@ public sealed class SensorRegistryTests
             Good with { Name = new string('n', 64) },
             Good with { Name = "web\u001b[2J" },
             Good with { Uid = new string('u', 129) },
+            Good with { Uid = "uid\0good" },
+            Good with { BootEpoch = "boot\n1" },
             Good with { SocketBase = null, Cid = null },
             Good with { Cid = 0 },
             Good with { Cid = 2 },

@@ -151,9 +151,11 @@ sealed class SocketInput(Socket socket) : PipeReader
         cancellationToken.ThrowIfCancellationRequested();
         try
         {
-            // Who is cancelled before the wait began is not heard by it, and is asked for.
+            // Who is cancelled before the wait began is not heard by it, and is asked for. Of an abort the cancellation may have been taken already.
             await using var registration = cancellationToken.UnsafeRegister(static readiness => ((SocketReadiness)readiness!).Wake(), _readiness);
-            await _readiness.WaitAsync((Input: this, cancellationToken), static state => !state.Input._cancelled && !state.cancellationToken.IsCancellationRequested);
+            await _readiness.WaitAsync(
+                (Input: this, cancellationToken),
+                static state => !state.Input._cancelled && !state.Input._aborted && !state.cancellationToken.IsCancellationRequested);
         }
         catch (SocketException e)
         {

@@ -2,7 +2,6 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Security.Authentication;
 using Guestmark.Node.Admission;
 using Guestmark.Node.Identity;
 using Guestmark.Node.Listening;
@@ -125,12 +124,13 @@ sealed partial class GuestPulls : IHostedService, IDisposable
     {
         lock (_lock)
         {
+            // All are cancelled then, and what would cancel one may be disposed.
+            if (_stopping.IsCancellationRequested) return;
             foreach (var channel in gone)
             {
                 if (_guests.Remove(channel, out var guest)) _ = guest.Gone.CancelAsync();
             }
 
-            if (_stopping.IsCancellationRequested) return;
             foreach (var channel in come.Where(channel => channel.Guest is { PullPort: not null, SocketBase: not null } && !_guests.ContainsKey(channel)))
             {
                 var left = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
@@ -204,8 +204,10 @@ sealed partial class GuestPulls : IHostedService, IDisposable
         {
             return (PullOutcome.NotStored, default, e.Message);
         }
-        catch (Exception e) when (e is IOException or SocketException or AuthenticationException)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
+            // Not by kinds: .NET parses the agent's certificate with exceptions of its own (CryptographicException), and nothing that a guest sends may
+            // end the asking.
             return (PullOutcome.Broken, default, $"{e.Message}; does the agent know the authority of the node's certificate (serve --ca-file)?");
         }
     }

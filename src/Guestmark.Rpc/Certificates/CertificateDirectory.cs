@@ -100,11 +100,16 @@ public sealed partial class CertificateDirectory : IDisposable
     /// <summary>
     /// What a client says in the handshake that begins now to a server that is known by the channel on which it answers, whatever certificate it has.
     /// </summary>
+    /// <remarks>
+    /// .NET builds the chain before it asks whether it matters. Without a policy it would fetch what the certificate names as its issuer: any URL that the server likes,
+    /// from this machine's network, for 15 s in which the thread waits and nothing cancels it.
+    /// </remarks>
     public SslClientAuthenticationOptions ClientAuthenticationToAny(string serverName) => new()
     {
         TargetHost = serverName,
         EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
         ClientCertificateContext = Current().Context,
+        CertificateChainPolicy = CertificateSet.ChainPolicy([], _time.GetUtcNow()),
         AllowTlsResume = false,
         RemoteCertificateValidationCallback = (_, _, _, _) => true,
     };

@@ -68,6 +68,9 @@ public sealed record GuestEntry
     {
         if (!IsName(Name)) errors.Add($"guest '{Name}': a name has 1 to 63 letters, digits, '-', '_' or '.'");
         if (Uid?.Length is < 1 or > TextLengthMax) errors.Add($"guest '{Name}': its uid has {Uid.Length} characters, 1 to {TextLengthMax} are allowed");
+        // Attributes of events, which CloudEvents has without them, and lines of logs.
+        if (Uid?.Any(char.IsControl) == true) errors.Add($"guest '{Name}': its uid has control characters");
+        if (BootEpoch?.Any(char.IsControl) == true) errors.Add($"guest '{Name}': its boot epoch has control characters");
         if (SocketBase is null && Cid is null) errors.Add($"guest '{Name}': give its socket or its cid");
         if (Cid is <= CidReservedLast or uint.MaxValue) errors.Add($"guest '{Name}': its cid is {Cid}, guests have 3 to {uint.MaxValue - 1}");
         if (Weight is < 1 or > 100) errors.Add($"guest '{Name}': its weight is {Weight}, 1 to 100 are allowed");
