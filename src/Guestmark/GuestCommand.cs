@@ -37,19 +37,26 @@ static class GuestCommand
 
     static void Print(JsonArray guests)
     {
-        var table = new TextTable(
-            new("GUEST") { MayShorten = true }, new("UID") { MayShorten = true, MayLeave = true }, new("CHANNEL") { MayShorten = true }, new("STATE"), new("LAST REPORT"),
-            new("REPORTS") { IsRight = true }, new("REFUSED") { IsRight = true }, new("SPOOL") { IsRight = true }, new("LAST REFUSAL") { MayShorten = true, MayLeave = true });
-        foreach (var guest in guests)
-        {
-            table.Add(
-                guest!["name"]?.ToString(), guest["uid"]?.ToString(), guest["channel"]?.ToString(), guest["state"]?.ToString(), Words.Time(guest["lastReportAt"]),
-                guest["reports"]?.ToString(), guest["refused"]?.ToString(), Words.Size(guest["spoolBytes"]?.GetValue<long>() ?? 0), guest["lastRefusal"]?.ToString());
-        }
-
+        var table = Table(guests);
         if (guests.Count > 0) table.Write();
         Console.Error.WriteLine(guests.Count > 0
             ? Words.Count(guests.Count, "guest")
             : "no guests; name them with 'guests:' in the node's configuration, --guest NAME=SOCKET, or in a registry file");
+    }
+
+    /// <summary>How a guest is and what became of its reports has room on 80 columns; what it is called elsewhere leaves first.</summary>
+    internal static TextTable Table(JsonArray guests)
+    {
+        var table = new TextTable(
+            new("GUEST") { MayShorten = true }, new("STATE"), new("LAST REPORT"), new("REPORTS") { IsRight = true }, new("REFUSED") { IsRight = true }, new("SPOOL") { IsRight = true },
+            new("CHANNEL") { MayShorten = true, MayLeave = true }, new("UID") { MayShorten = true, MayLeave = true }, new("LAST REFUSAL") { MayShorten = true, MayLeave = true });
+        foreach (var guest in guests)
+        {
+            table.Add(
+                guest!["name"]?.ToString(), guest["state"]?.ToString(), Words.Second(guest["lastReportAt"]), guest["reports"]?.ToString(), guest["refused"]?.ToString(),
+                Words.Size(guest["spoolBytes"]?.GetValue<long>() ?? 0), guest["channel"]?.ToString(), guest["uid"]?.ToString(), guest["lastRefusal"]?.ToString());
+        }
+
+        return table;
     }
 }

@@ -24,6 +24,7 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Console;
 
@@ -230,8 +231,8 @@ static class RoleHosts
         if (host.Notifier is not { } notifier) return;
         services.AddSingleton(notifier);
         services.AddHostedService(provider => new ReadinessWatch(
-            provider.GetRequiredService<Health>(), notifier, provider.GetService<RpcHealth>(), provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILogger<ReadinessWatch>>()));
+            provider.GetRequiredService<Health>(), notifier, provider.GetService<RpcHealth>(), provider.GetRequiredService<IHostApplicationLifetime>(),
+            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ReadinessWatch>>()));
     }
 
     static WebApplication Build(WebApplicationBuilder builder, HostSettings host)

@@ -39,5 +39,9 @@ static class Words
     /// <summary>The same of a time in JSON. Empty when there is none.</summary>
     public static string Time(System.Text.Json.Nodes.JsonNode? time) => time is null ? "" : Time(time.GetValue<DateTimeOffset>());
 
+    /// <summary>The same to the second, where a column must be narrow.</summary>
+    public static string Second(System.Text.Json.Nodes.JsonNode? time) =>
+        time?.GetValue<DateTimeOffset>().UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture) ?? "";
+
     public static string Date(DateTimeOffset? time) => time is { } known ? known.UtcDateTime.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) : "";
 }

@@ -163,6 +163,7 @@ public sealed class ConfigurationTests : IDisposable
     [InlineData("sensor-endpoint: https://user:secret@sensor", 1, "holds a user or a password")]
     [InlineData("sensor-endpoint: http://sensor", 1, "another scheme than https")]
     [InlineData("guests:\n  - nmae: x", 2, "'nmae' is not known; did you mean 'name'?")]
+    [InlineData("guests:\n  - name: x\n    socketBase: /x", 3, "'socketBase' is not known; write name, uid, socket, cid, netns, boot-epoch, weight and pull")]
     [InlineData("guests:\n  - web1", 2, "give it a socket, or a cid")]
     [InlineData("guests:\n  - web1,cid=2", 2, "is no vsock context id of a guest")]
     [InlineData("guests:\n  - we/b=/x", 2, "a name has 1 to 63 letters")]

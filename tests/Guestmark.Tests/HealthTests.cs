@@ -1,9 +1,13 @@
+using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Threading.Channels;
 using Guestmark.Rpc;
 using Guestmark.Systemd;
 using Guestmark.Telemetry;
 using Guestmark.TestKit;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting.Internal;
+using Microsoft.Extensions.Logging.Abstractions;
 using ServingStatus = Guestmark.Rpc.Health.HealthCheckResponse.Types.ServingStatus;
 
 namespace Guestmark.Tests;
@@ -113,6 +117,23 @@ public sealed class HealthTests : IDisposable
     }
 
     [Fact]
+    public async Task Nothing_is_called_missing_before_the_role_has_started()
+    {
+        using var notifier = new ServiceNotifier(null, null, null);
+        var lifetime = new ApplicationLifetime(NullLogger<ApplicationLifetime>.Instance);
+        var looks = Channel.CreateUnbounded<bool>();
+        var health = new Health(
+            [new HealthCheck(true, () => looks.Writer.TryWrite(lifetime.ApplicationStarted.IsCancellationRequested) ? HealthFinding.Ok("rpc", "m") : throw new UnreachableException())],
+            TimeProvider.System);
+        using var watch = new ReadinessWatch(health, notifier, null, lifetime, TimeProvider.System, NullLogger<ReadinessWatch>.Instance);
+        await watch.StartAsync(CancellationToken.None);
+        await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System);
+        lifetime.NotifyStarted();
+        Assert.True(await looks.Reader.ReadAsync());
+        await watch.StopAsync(CancellationToken.None);
+    }
+
+    [Fact]
     public async Task Who_watches_is_told_and_the_watchdog_is_fed_only_while_the_node_works()
     {
         using var manager = new ServiceManagerDouble(_folder.File("notify"));
@@ -123,7 +144,7 @@ public sealed class HealthTests : IDisposable
             [new HealthCheck(true, () => new HealthFinding("spool", live, "m", "r")), new HealthCheck(false, () => new HealthFinding("relay", ready, "away", "r"))], time);
         var rpc = new RpcHealth();
         var log = new ListedLog();
-        using var watch = new ReadinessWatch(health, notifier, rpc, time, log.For<ReadinessWatch>());
+        using var watch = new ReadinessWatch(health, notifier, rpc, new ApplicationLifetime(NullLogger<ApplicationLifetime>.Instance), time, log.For<ReadinessWatch>());
 
         watch.Look();
         Assert.Equal(["STATUS=ready", "WATCHDOG=1"], await manager.ReceiveAsync(2));

@@ -3,7 +3,6 @@ using System.Text;
 using System.Text.Json;
 using Guestmark.CommandLine;
 using Guestmark.Diagnosis;
-using Spectre.Console;
 
 namespace Guestmark.Configuration;
 
@@ -37,7 +36,7 @@ static class ConfigCommand
                     Console.Write(Yaml(values));
                     break;
                 default:
-                    PrintTable(values);
+                    Table(values).Write();
                     break;
             }
 
@@ -66,16 +65,13 @@ static class ConfigCommand
         return check;
     }
 
-    static void PrintTable(SettingValues values)
+    internal static TextTable Table(SettingValues values)
     {
-        var table = new Table { Border = TableBorder.None };
-        foreach (var column in new[] { "KEY", "VALUE", "FROM", "A CHANGE TAKES" }) table.AddColumn(new TableColumn(column).NoWrap());
-        foreach (var value in values.All)
-            table.AddRow(Cell(value.Setting.Key), Cell(value.Text), Cell(value.Origin.ToString()), Cell(value.Setting.Reloads ? "a reload" : "a restart"));
-        Terminal.Output().Write(table);
+        var table = new TextTable(
+            new("KEY"), new("VALUE") { MayShorten = true }, new("FROM") { MayShorten = true }, new("A CHANGE TAKES") { MayLeave = true });
+        foreach (var value in values.All) table.Add(value.Setting.Key, value.Text, value.Origin.ToString(), value.Setting.Reloads ? "a reload" : "a restart");
+        return table;
     }
-
-    static Markup Cell(string text) => new(Markup.Escape(TerminalText.Printable(text)));
 
     static void PrintJson(SettingValues values)
     {

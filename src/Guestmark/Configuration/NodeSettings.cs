@@ -191,7 +191,7 @@ static class NodeSettings
 
     public static readonly Setting<string> StackRoxCerts = FilePath("stackrox-sensor.certs", "/run/secrets/stackrox.io/certs", "Folder with ca.pem, cert.pem and key.pem for it; without: certs");
 
-    public static readonly Setting<string> ControlSocket = FilePath("control-socket", "/run/guestmark/control.sock", "Unix socket of guestmark cell, guest, keys and doctor; without: control.sock in the data folder");
+    public static readonly Setting<string> ControlSocket = FilePath("control-socket", "/run/guestmark/control.sock", "Unix socket that guestmark cell, guest, keys and doctor ask; without: control.sock in the data folder");
 
     public static readonly Setting<IPEndPoint> EndpointAddress = Add(new Setting<IPEndPoint>(SettingForms.Address, address => address.ToString())
     {

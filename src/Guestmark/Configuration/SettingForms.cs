@@ -300,7 +300,9 @@ static class SettingForms
         void Unknown(Origin origin, string name)
         {
             AreGood = false;
-            _problems.Add(new(origin, $"{_what}: '{name}' is not known{NearestWord.Hint(name, _names)}"));
+            // Far from every name: a word of the registry's JSON, for instance.
+            var hint = NearestWord.Hint(name, _names) is { Length: > 0 } near ? near : $"; write {Guestmark.Words.List(_names)}";
+            _problems.Add(new(origin, $"{_what}: '{name}' is not known{hint}"));
         }
     }
 }

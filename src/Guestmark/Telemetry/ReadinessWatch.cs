@@ -11,7 +11,9 @@ namespace Guestmark.Telemetry;
 /// watchdog, the log when something changes.
 /// </summary>
 /// <param name="rpc">Null for a role that serves no RPC.</param>
-sealed partial class ReadinessWatch(Health health, ServiceNotifier notifier, RpcHealth? rpc, TimeProvider time, ILogger<ReadinessWatch> logger) : BackgroundService
+/// <param name="lifetime">Of the role. Its ports are the last that it opens: before it has started, nothing is looked at.</param>
+sealed partial class ReadinessWatch(
+    Health health, ServiceNotifier notifier, RpcHealth? rpc, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<ReadinessWatch> logger) : BackgroundService
 {
     static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(5);
 
@@ -47,6 +49,9 @@ sealed partial class ReadinessWatch(Health health, ServiceNotifier notifier, Rpc
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var registration = lifetime.ApplicationStarted.Register(started.SetResult);
+        await started.Task.WaitAsync(stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         // Half of what the manager waits, as sd_watchdog_enabled(3) advises.
         var interval = notifier.WatchdogInterval is { } watchdog && watchdog / 2 < LookInterval ? watchdog / 2 : LookInterval;
         while (!stoppingToken.IsCancellationRequested)

@@ -124,7 +124,7 @@ static class RoleChecks
     /// </summary>
     public static HealthCheck RegistryIsFollowed(MetricsCollector metrics, TimeSpan grace) => new(Liveness: false, () =>
     {
-        const string remedy = "see the log for the reason (SensorRegistryLost, SensorRegistryRefused): the sensor needs --guests, this node's certificate its name";
+        const string remedy = "see the log for the reason (4412, 4413): the sensor needs --guests, this node's certificate its name";
         var families = metrics.Collect();
         if (Values(families, "guestmark_node_registry_age_seconds").Select(value => value.Value).ToList() is not [var seconds])
             return HealthFinding.Fail("registry", "the sensor has never said who this node's guests are", remedy);
@@ -156,7 +156,7 @@ static class RoleChecks
         var missing = wanted.Where(socket => !socket.IsReachable).Select(socket => socket.Path).ToList();
         if (missing.Count == 0) return HealthFinding.Ok("listeners", $"{Words.Count(wanted.Count, "socket")} of guests listen");
         var message = $"{missing.Count} of {wanted.Count} sockets of guests do not listen, or somebody put another file in their place: {string.Join(", ", missing.Take(3))}";
-        const string remedy = "the log says why (GuestNotListening), and the node tries again; let nobody remove or replace its sockets";
+        const string remedy = "the log says why (4113), and the node tries again; let nobody remove or replace its sockets";
         return missing.Count == wanted.Count ? HealthFinding.Fail("listeners", message, remedy) : HealthFinding.Warn("listeners", message, remedy);
     });
 
