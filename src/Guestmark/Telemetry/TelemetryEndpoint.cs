@@ -25,7 +25,7 @@ static class TelemetryEndpoint
     const int ConnectionsMax = 64;
 
     /// <summary>From the first byte of a request to the end of its headers. Kestrel's own 30 s would hold a place for long. It has one limit for
-    /// all that a process listens on, so gRPC and Central's pages have the same.</summary>
+    /// all that a process listens on, so RPC and Central's pages have the same.</summary>
     static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>Listens, or takes the socket that the service manager opened for this address.</summary>
