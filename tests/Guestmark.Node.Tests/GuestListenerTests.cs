@@ -359,9 +359,9 @@ public sealed class GuestListenerTests : IDisposable
         var opened = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         opened.Bind(new UnixDomainSocketEndPoint(_folder.File("bound")));
         opened.Listen(1);
-        var placeholder = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        placeholder.Bind(new UnixDomainSocketEndPoint(_folder.File("placeholder")));
-        var adopted = InheritedSockets.Adopt(placeholder, (int)opened.SafeHandle.DangerousGetHandle());
+        var bound = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        bound.Bind(new UnixDomainSocketEndPoint(_folder.File("own")));
+        var adopted = InheritedSockets.Adopt(bound, (int)opened.SafeHandle.DangerousGetHandle());
         // The runtime removes a file that it bound, under the name that it knows. The service manager's descriptor does not matter any more.
         File.Move(_folder.File("bound"), _folder.File("s"));
         opened.Dispose();

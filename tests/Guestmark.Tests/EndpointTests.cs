@@ -99,10 +99,10 @@ public sealed class EndpointTests : IDisposable
         // What one hop has delivered is what the next has stored, and nothing waits.
         var stored = await SumAsync(nodePort, "guestmark_spool_stored_total");
         Assert.True(stored >= 10);
-        await EventuallyAsync(async () => await SumAsync(sensorMetrics, "guestmark_relay_delivered_total") == stored);
+        await Eventually.TrueAsync(async () => await SumAsync(sensorMetrics, "guestmark_relay_delivered_total") == stored);
         Assert.Equal(stored, await SumAsync(nodePort, "guestmark_relay_delivered_total"));
         Assert.Equal(stored, await SumAsync(sensorMetrics, "guestmark_spool_stored_total"));
-        await EventuallyAsync(async () => await SumAsync(nodePort, "guestmark_spool_depth") + await SumAsync(sensorMetrics, "guestmark_spool_depth") == 0);
+        await Eventually.TrueAsync(async () => await SumAsync(nodePort, "guestmark_spool_depth") + await SumAsync(sensorMetrics, "guestmark_spool_depth") == 0);
         foreach (var port in new[] { nodePort, sensorMetrics, centralMetrics })
         {
             var (status, json) = await GetAsync(port, "readyz");
@@ -119,7 +119,7 @@ public sealed class EndpointTests : IDisposable
         await node.WaitForLineAsync("/metrics, /healthz and /readyz on");
         Assert.Equal(HttpStatusCode.OK, (await GetAsync(port, "healthz")).Status);
 
-        await EventuallyAsync(async () => (await GetAsync(port, "readyz")).Status == HttpStatusCode.ServiceUnavailable);
+        await Eventually.TrueAsync(async () => (await GetAsync(port, "readyz")).Status == HttpStatusCode.ServiceUnavailable);
         var (_, ready) = await GetAsync(port, "readyz");
         var relay = ready["checks"]!.AsArray().Single(check => check!["check"]!.GetValue<string>() == "relay")!;
         Assert.Equal("failed", relay["state"]!.GetValue<string>());
@@ -129,11 +129,11 @@ public sealed class EndpointTests : IDisposable
         Assert.Equal(HttpStatusCode.OK, (await GetAsync(port, "healthz")).Status);
 
         File.WriteAllText(_folder.File("certs/node/cert.pem"), "broken");
-        await EventuallyAsync(async () => (await GetAsync(port, "readyz")).Json["checks"]!.AsArray()
+        await Eventually.TrueAsync(async () => (await GetAsync(port, "readyz")).Json["checks"]!.AsArray()
             .Any(check => check!["check"]!.GetValue<string>() == "certificates" && check["state"]!.GetValue<string>() == "failed"));
 
         File.Delete(_folder.File("web1.sock_818"));
-        await EventuallyAsync(() => Task.FromResult(File.Exists(_folder.File("web1.sock_818"))));
+        await Eventually.TrueAsync(() => Task.FromResult(File.Exists(_folder.File("web1.sock_818"))));
         Assert.Equal(HttpStatusCode.OK, (await GetAsync(port, "healthz")).Status);
         Assert.Equal(HttpStatusCode.NotFound, (await _http.GetAsync($"http://127.0.0.1:{port}/")).StatusCode);
         Assert.Equal(HttpStatusCode.MethodNotAllowed, (await _http.PostAsync($"http://127.0.0.1:{port}/metrics", null)).StatusCode);
@@ -168,8 +168,8 @@ public sealed class EndpointTests : IDisposable
 
             Assert.True(fastest < TimeSpan.FromSeconds(1), $"{fastest}");
             // Most have lost their places, and the time of the others is over soon.
-            await EventuallyAsync(() => Task.FromResult(sockets.Count(IsClosed) >= 300 - 64));
-            await EventuallyAsync(() => Task.FromResult(sockets.TrueForAll(IsClosed)));
+            await Eventually.TrueAsync(() => Task.FromResult(sockets.Count(IsClosed) >= 300 - 64));
+            await Eventually.TrueAsync(() => Task.FromResult(sockets.TrueForAll(IsClosed)));
         }
         finally
         {
@@ -203,14 +203,14 @@ public sealed class EndpointTests : IDisposable
         {
             other.Bind(new UnixDomainSocketEndPoint(path));
             other.Listen();
-            await EventuallyAsync(async () => await ListenersAsync() == "failed");
+            await Eventually.TrueAsync(async () => await ListenersAsync() == "failed");
             Assert.Contains("not-listening", (await ControlAsync("guest", "list")).Output, StringComparison.Ordinal);
             await node.WaitForLineAsync("[4113]");
             // It is somebody else's, and stays.
             Assert.True(File.Exists(path));
         }
 
-        await EventuallyAsync(async () => await ListenersAsync() == "ok");
+        await Eventually.TrueAsync(async () => await ListenersAsync() == "ok");
         Assert.Equal(PushStatus.Stored, await SendAsync(Frame(Report)));
 
         async Task<string> ListenersAsync() => (await GetAsync(port, "readyz")).Json["checks"]!.AsArray()
@@ -241,7 +241,7 @@ public sealed class EndpointTests : IDisposable
         // A connection is seen while it is open.
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await socket.ConnectAsync(new UnixDomainSocketEndPoint(_folder.File("web2.sock_818")));
-        await EventuallyAsync(async () => (await ControlAsync("guest", "list")).Output.Split('\n').Any(line => line.StartsWith("web2 ", StringComparison.Ordinal)
+        await Eventually.TrueAsync(async () => (await ControlAsync("guest", "list")).Output.Split('\n').Any(line => line.StartsWith("web2 ", StringComparison.Ordinal)
             && line.Contains(" connected ", StringComparison.Ordinal)));
         // Not over the network, beside the metrics.
         Assert.Equal(HttpStatusCode.NotFound, (await _http.GetAsync($"http://127.0.0.1:{port}/v1/guests")).StatusCode);
@@ -269,7 +269,7 @@ public sealed class EndpointTests : IDisposable
         var line = JsonNode.Parse(await node.WaitForLineAsync("The agent of this machine runs as process"))!;
         Assert.Equal(8301, line["EventId"]!.GetValue<int>());
         var agent = line["State"]!["Process"]!.GetValue<int>();
-        await EventuallyAsync(async () => await SumAsync(port, "guestmark_node_messages_total") >= 1);
+        await Eventually.TrueAsync(async () => await SumAsync(port, "guestmark_node_messages_total") >= 1);
 
         // One that dies is started again.
         System.Diagnostics.Process.GetProcessById(agent).Kill();
@@ -311,12 +311,6 @@ public sealed class EndpointTests : IDisposable
     {
         using var response = await _http.GetAsync($"http://127.0.0.1:{port}/{path}");
         return (response.StatusCode, JsonNode.Parse(await response.Content.ReadAsStringAsync())!);
-    }
-
-    static async Task EventuallyAsync(Func<Task<bool>> condition)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        while (!await condition()) await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, limit.Token);
     }
 
     static byte[] Frame(byte[] body)

@@ -6,6 +6,7 @@ using Guestmark.Systemd;
 using Guestmark.Telemetry;
 using Guestmark.TestKit;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Hosting.Internal;
 using Microsoft.Extensions.Logging.Abstractions;
 using ServingStatus = Guestmark.Rpc.Health.HealthCheckResponse.Types.ServingStatus;
@@ -120,14 +121,15 @@ public sealed class HealthTests : IDisposable
     public async Task Nothing_is_called_missing_before_the_role_has_started()
     {
         using var notifier = new ServiceNotifier(null, null, null);
-        var lifetime = new ApplicationLifetime(NullLogger<ApplicationLifetime>.Instance);
+        using var lifetime = new Lifetime();
         var looks = Channel.CreateUnbounded<bool>();
         var health = new Health(
-            [new HealthCheck(true, () => looks.Writer.TryWrite(lifetime.ApplicationStarted.IsCancellationRequested) ? HealthFinding.Ok("rpc", "m") : throw new UnreachableException())],
+            [new HealthCheck(true, () => looks.Writer.TryWrite(lifetime.HasStarted) ? HealthFinding.Ok("rpc", "m") : throw new UnreachableException())],
             TimeProvider.System);
         using var watch = new ReadinessWatch(health, notifier, null, lifetime, TimeProvider.System, NullLogger<ReadinessWatch>.Instance);
         await watch.StartAsync(CancellationToken.None);
-        await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System);
+        // Whichever comes first: it waits for the start, as it should, or it looks.
+        await Task.WhenAny(lifetime.Asked.Task, looks.Reader.WaitToReadAsync().AsTask());
         lifetime.NotifyStarted();
         Assert.True(await looks.Reader.ReadAsync());
         await watch.StopAsync(CancellationToken.None);
@@ -168,5 +170,34 @@ public sealed class HealthTests : IDisposable
         Assert.Equal(["STATUS=ready", "WATCHDOG=1"], await manager.ReceiveAsync(2));
         Assert.Equal(ServingStatus.Serving, (await rpc.AnswerCheckAsync(new())).Status);
         Assert.Equal(2, log.Entries.Count(entry => entry.Id == 8202));
+    }
+
+    /// <summary>Of a host that says when somebody asks whether it has started.</summary>
+    sealed class Lifetime : IHostApplicationLifetime, IDisposable
+    {
+        readonly CancellationTokenSource _started = new();
+
+        public TaskCompletionSource Asked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public bool HasStarted => _started.IsCancellationRequested;
+
+        public CancellationToken ApplicationStarted
+        {
+            get
+            {
+                Asked.TrySetResult();
+                return _started.Token;
+            }
+        }
+
+        public CancellationToken ApplicationStopping => CancellationToken.None;
+
+        public CancellationToken ApplicationStopped => CancellationToken.None;
+
+        public void NotifyStarted() => _started.Cancel();
+
+        public void StopApplication() => throw new NotSupportedException();
+
+        public void Dispose() => _started.Dispose();
     }
 }

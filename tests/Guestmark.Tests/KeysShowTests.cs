@@ -37,7 +37,7 @@ public sealed class KeysShowTests : IDisposable
 
         // Rotated: the new one signs, the one before is named with its time.
         Replace(File.ReadAllBytes(second.SecretFile));
-        await EventuallyAsync(async () => (await ShowAsync())["keys"]!.AsArray().Count == 2);
+        await Eventually.TrueAsync(async () => (await ShowAsync())["keys"]!.AsArray().Count == 2);
         state = await ShowAsync();
         Assert.Equal([second.KeyId, first.KeyId], state["keys"]!.AsArray().Select(key => key!["keyId"]!.GetValue<string>()));
         Assert.Equal(state["keys"]![0]!["since"]!.GetValue<string>(), state["keys"]![1]!["until"]!.GetValue<string>());
@@ -49,7 +49,7 @@ public sealed class KeysShowTests : IDisposable
 
         // What cannot be used is said, and the last good one signs on.
         Replace("nonsense"u8.ToArray());
-        await EventuallyAsync(async () => (await ShowAsync())["problem"] is not null);
+        await Eventually.TrueAsync(async () => (await ShowAsync())["problem"] is not null);
         var (_, _, warning) = await RunAsync();
         Assert.Contains("warning: the file holds something else", warning, StringComparison.Ordinal);
         Assert.Equal(second.KeyId, (await ShowAsync())["keys"]![0]!["keyId"]!.GetValue<string>());
@@ -88,10 +88,4 @@ public sealed class KeysShowTests : IDisposable
 
     Task<(int ExitCode, string Output, string Error)> RunAsync(params string[] more) =>
         GuestmarkProcess.RunAsync("guestmark", ["keys", "show", "--config", _folder.File("node.yaml"), .. more]);
-
-    static async Task EventuallyAsync(Func<Task<bool>> condition)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        while (!await condition()) await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, limit.Token);
-    }
 }

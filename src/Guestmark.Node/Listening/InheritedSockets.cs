@@ -93,18 +93,18 @@ public sealed partial class InheritedSockets
         return inherited;
     }
 
-    /// <summary>Makes <paramref name="placeholder"/>, which is bound and was never used, the socket of <paramref name="descriptor"/>, which listens.</summary>
+    /// <summary>Makes <paramref name="bound"/>, which is bound and was never used, the socket of <paramref name="descriptor"/>, which listens.</summary>
     /// <remarks>
     /// .NET accepts only on a socket that it has bound itself, or whose address it can read. So one of the same family is bound to any address, and the other's
     /// descriptor takes the place of its own (dup3(2)) before the runtime has put that into its epoll. To listen again only sets the length of the queue.
     /// </remarks>
     /// <exception cref="SocketException">The kernel refused it.</exception>
-    internal static Socket Adopt(Socket placeholder, int descriptor)
+    internal static Socket Adopt(Socket bound, int descriptor)
     {
-        if (dup3(descriptor, (int)placeholder.SafeHandle.DangerousGetHandle(), CloseDuplicateOnExec) < 0)
+        if (dup3(descriptor, (int)bound.SafeHandle.DangerousGetHandle(), CloseDuplicateOnExec) < 0)
             throw new SocketException((int)SocketError.SocketError, Marshal.GetLastPInvokeErrorMessage());
-        placeholder.Listen(GuestListener.Backlog);
-        return placeholder;
+        bound.Listen(GuestListener.Backlog);
+        return bound;
     }
 
     /// <summary>Null: no socket of AF_VSOCK.</summary>
@@ -119,15 +119,15 @@ public sealed partial class InheritedSockets
 
     static Socket AdoptVsock(int descriptor)
     {
-        var placeholder = VsockEndPoint.CreateSocket();
+        var bound = VsockEndPoint.CreateSocket();
         try
         {
-            placeholder.Bind(new VsockEndPoint(VsockEndPoint.CidAny, VsockEndPoint.PortAny));
-            return Adopt(placeholder, descriptor);
+            bound.Bind(new VsockEndPoint(VsockEndPoint.CidAny, VsockEndPoint.PortAny));
+            return Adopt(bound, descriptor);
         }
         catch
         {
-            placeholder.Dispose();
+            bound.Dispose();
             throw;
         }
     }
